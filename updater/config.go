@@ -1,0 +1,115 @@
+package updater
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Where a step's old log-probs come from.
+const (
+	OldLogprobsRecompute = "recompute" // the updater's own, before the first update (as verl)
+	OldLogprobsServer    = "server"    // the rollouts' own
+)
+
+// How token losses become one number; the formulas are in updater/grpo.
+const (
+	TokenMean           = "token-mean"
+	TokenMeanVerl       = "token-mean-verl"
+	SeqMeanTokenSum     = "seq-mean-token-sum"
+	SeqMeanTokenMean    = "seq-mean-token-mean"
+	SeqMeanTokenSumNorm = "seq-mean-token-sum-norm"
+)
+
+// Config holds the settings of an update (`update.…` in a run's config).
+type Config struct {
+	Epochs        int     `yaml:"epochs"`          // passes over the batch a step
+	MiniBatch     int     `yaml:"mini_batch"`      // problems (groups) an optimizer update; the last may be smaller
+	OldLogprobs   string  `yaml:"old_logprobs"`    // recompute | server
+	ClipLow       float64 `yaml:"clip_low"`        // ratios are clipped to [1-clip_low, 1+clip_high]
+	ClipHigh      float64 `yaml:"clip_high"`       //
+	ClipC         float64 `yaml:"clip_c"`          // dual clip for negative advantages: the loss is at most -A·c; > 1
+	Aggregation   string  `yaml:"aggregation"`     // token-mean | token-mean-verl | seq-mean-token-sum | seq-mean-token-mean | seq-mean-token-sum-norm
+	NormTokens    int     `yaml:"norm_tokens"`     // divisor of seq-mean-token-sum-norm, tokens; 0 = the longest response of the mini-batch
+	MaxPackTokens int     `yaml:"max_pack_tokens"` // tokens a pack (prompt + response); a longer sequence gets a pack of its own
+	Temperature   float64 `yaml:"temperature"`     // logits are divided by it; must equal the sampling temperature
+	Recompute     bool    `yaml:"recompute"`       // run each layer's forward again in the backward pass: less memory, about a third more time
+	// AdvantageStd divides advantages by the group's standard deviation (GRPO); false leaves r − mean.
+	AdvantageStd bool `yaml:"advantage_std"`
+}
+
+// OptimizerConfig holds AdamW's settings (`optimizer.…` in a run's config).
+type OptimizerConfig struct {
+	LR          float64 `yaml:"lr"`           // base learning rate
+	WarmupSteps int     `yaml:"warmup_steps"` // training steps; lr × min(1, step/warmup), so step 0 has lr 0; 0 = none
+	Beta1       float64 `yaml:"beta1"`
+	Beta2       float64 `yaml:"beta2"`
+	Eps         float64 `yaml:"eps"`
+	WeightDecay float64 `yaml:"weight_decay"` // decoupled, on every tensor
+	GradClip    float64 `yaml:"grad_clip"`    // largest L2 norm of the whole gradient; 0 = no clipping
+}
+
+// LearningRate is the rate of training step `step`, counted from 0.
+func (c OptimizerConfig) LearningRate(step int) float64 {
+	if c.WarmupSteps <= 0 || step >= c.WarmupSteps {
+		return c.LR
+	}
+	return c.LR * float64(step) / float64(c.WarmupSteps)
+}
+
+// DefaultConfig is the recipe of the paper.
+func DefaultConfig() Config {
+	return Config{
+		Epochs: 1, MiniBatch: 64, OldLogprobs: OldLogprobsRecompute,
+		ClipLow: 0.2, ClipHigh: 0.28, ClipC: 10, Aggregation: TokenMean,
+		MaxPackTokens: 32768, Temperature: 1, AdvantageStd: true,
+	}
+}
+
+// DefaultOptimizerConfig is the recipe of the paper.
+func DefaultOptimizerConfig() OptimizerConfig {
+	return OptimizerConfig{LR: 1e-6, WarmupSteps: 10, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, GradClip: 1}
+}
+
+// Validate reports every fault at once; nil if there is none.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(ok bool, key, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("update.%s: %s", key, fmt.Sprintf(format, args...)))
+		}
+	}
+	bad(c.Epochs >= 1, "epochs", "must be at least 1, is %d", c.Epochs)
+	bad(c.MiniBatch >= 1, "mini_batch", "must be at least 1, is %d", c.MiniBatch)
+	bad(c.OldLogprobs == OldLogprobsRecompute || c.OldLogprobs == OldLogprobsServer, "old_logprobs", "must be recompute or server, is %q", c.OldLogprobs)
+	bad(c.ClipLow >= 0 && c.ClipLow < 1, "clip_low", "must be in [0, 1), is %g", c.ClipLow)
+	bad(c.ClipHigh >= 0, "clip_high", "must be 0 or more, is %g", c.ClipHigh)
+	bad(c.ClipC > 1, "clip_c", "must be more than 1, is %g", c.ClipC)
+	switch c.Aggregation {
+	case TokenMean, TokenMeanVerl, SeqMeanTokenSum, SeqMeanTokenMean, SeqMeanTokenSumNorm:
+	default:
+		bad(false, "aggregation", "unknown %q; one of %s, %s, %s, %s, %s", c.Aggregation,
+			TokenMean, TokenMeanVerl, SeqMeanTokenSum, SeqMeanTokenMean, SeqMeanTokenSumNorm)
+	}
+	bad(c.NormTokens >= 0, "norm_tokens", "must be 0 or more, is %d", c.NormTokens)
+	bad(c.MaxPackTokens >= 2, "max_pack_tokens", "must be at least 2, is %d", c.MaxPackTokens)
+	bad(c.Temperature > 0, "temperature", "must be more than 0, is %g", c.Temperature)
+	return errors.Join(errs...)
+}
+
+// Validate reports every fault at once; nil if there is none.
+func (c OptimizerConfig) Validate() error {
+	var errs []error
+	bad := func(ok bool, key, want string, is any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("optimizer.%s: must be %s, is %v", key, want, is))
+		}
+	}
+	bad(c.LR >= 0, "lr", "0 or more", c.LR)
+	bad(c.WarmupSteps >= 0, "warmup_steps", "0 or more", c.WarmupSteps)
+	bad(c.Beta1 >= 0 && c.Beta1 < 1, "beta1", "in [0, 1)", c.Beta1)
+	bad(c.Beta2 >= 0 && c.Beta2 < 1, "beta2", "in [0, 1)", c.Beta2)
+	bad(c.Eps > 0, "eps", "more than 0", c.Eps)
+	bad(c.WeightDecay >= 0, "weight_decay", "0 or more", c.WeightDecay)
+	bad(c.GradClip >= 0, "grad_clip", "0 or more", c.GradClip)
+	return errors.Join(errs...)
+}
