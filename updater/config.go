@@ -22,30 +22,29 @@ const (
 
 // Config holds the settings of an update (`update.…` in a run's config).
 type Config struct {
-	Epochs        int     `yaml:"epochs"`          // passes over the batch a step
-	MiniBatch     int     `yaml:"mini_batch"`      // problems (groups) an optimizer update; the last may be smaller
-	OldLogprobs   string  `yaml:"old_logprobs"`    // recompute | server
-	ClipLow       float64 `yaml:"clip_low"`        // ratios are clipped to [1-clip_low, 1+clip_high]
-	ClipHigh      float64 `yaml:"clip_high"`       //
-	ClipC         float64 `yaml:"clip_c"`          // dual clip for negative advantages: the loss is at most -A·c; > 1
-	Aggregation   string  `yaml:"aggregation"`     // token-mean | token-mean-verl | seq-mean-token-sum | seq-mean-token-mean | seq-mean-token-sum-norm
-	NormTokens    int     `yaml:"norm_tokens"`     // divisor of seq-mean-token-sum-norm, tokens; 0 = the longest response of the mini-batch
-	MaxPackTokens int     `yaml:"max_pack_tokens"` // tokens a pack (prompt + response); a longer sequence gets a pack of its own
-	Temperature   float64 `yaml:"temperature"`     // logits are divided by it; must equal the sampling temperature
-	Recompute     bool    `yaml:"recompute"`       // run each layer's forward again in the backward pass: less memory, about a third more time
-	// AdvantageStd divides advantages by the group's standard deviation (GRPO); false leaves r − mean.
-	AdvantageStd bool `yaml:"advantage_std"`
+	Epochs        int     `yaml:"epochs" about:"passes over the batch a step"`
+	MiniBatch     int     `yaml:"mini_batch" about:"problems (groups) an optimizer update; the last may be smaller"`
+	OldLogprobs   string  `yaml:"old_logprobs" about:"recompute | server"`
+	ClipLow       float64 `yaml:"clip_low" about:"ratios are clipped to [1-clip_low, 1+clip_high]"`
+	ClipHigh      float64 `yaml:"clip_high" about:"see clip_low; the recipe clips higher above than below"`
+	ClipC         float64 `yaml:"clip_c" about:"dual clip for negative advantages: the loss is at most -A·c; > 1"`
+	Aggregation   string  `yaml:"aggregation" about:"token-mean | token-mean-verl | seq-mean-token-sum | seq-mean-token-mean | seq-mean-token-sum-norm"`
+	NormTokens    int     `yaml:"norm_tokens" about:"divisor of seq-mean-token-sum-norm, tokens; 0 = the longest response of the mini-batch"`
+	MaxPackTokens int     `yaml:"max_pack_tokens" about:"tokens a pack (prompt + response); a longer sequence gets a pack of its own"`
+	Temperature   float64 `yaml:"temperature" about:"logits are divided by it; must equal the sampling temperature"`
+	Recompute     bool    `yaml:"recompute" about:"run each layer's forward again in the backward pass: less memory, about a third more time"`
+	AdvantageStd  bool    `yaml:"advantage_std" about:"divide advantages by the group's standard deviation (GRPO); false leaves r − mean"`
 }
 
 // OptimizerConfig holds AdamW's settings (`optimizer.…` in a run's config).
 type OptimizerConfig struct {
-	LR          float64 `yaml:"lr"`           // base learning rate
-	WarmupSteps int     `yaml:"warmup_steps"` // training steps; lr × min(1, step/warmup), so step 0 has lr 0; 0 = none
-	Beta1       float64 `yaml:"beta1"`
-	Beta2       float64 `yaml:"beta2"`
-	Eps         float64 `yaml:"eps"`
-	WeightDecay float64 `yaml:"weight_decay"` // decoupled, on every tensor
-	GradClip    float64 `yaml:"grad_clip"`    // largest L2 norm of the whole gradient; 0 = no clipping
+	LR          float64 `yaml:"lr" about:"base learning rate"`
+	WarmupSteps int     `yaml:"warmup_steps" about:"training steps; lr × min(1, step/warmup), so step 0 has lr 0; 0 = none"`
+	Beta1       float64 `yaml:"beta1" about:"decay of the first moment"`
+	Beta2       float64 `yaml:"beta2" about:"decay of the second moment"`
+	Eps         float64 `yaml:"eps" about:"added to the root of the second moment"`
+	WeightDecay float64 `yaml:"weight_decay" about:"decoupled, on every tensor"`
+	GradClip    float64 `yaml:"grad_clip" about:"largest L2 norm of the whole gradient; 0 = no clipping"`
 }
 
 // LearningRate is the rate of training step `step`, counted from 0.

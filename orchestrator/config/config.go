@@ -1,0 +1,159 @@
+// Package config is the typed configuration of a training run: its presets,
+// how a file and --set overrides are laid over them, and its validation.
+//
+// Every key is written out in a run's config.yaml, so that a run directory
+// says all that the run depended on. Keys that do not exist are errors.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/justrl/justrl/updater"
+)
+
+// Config is everything that decides what a run does.
+type Config struct {
+	Preset string   `yaml:"preset" about:"the preset that the other values started from"`
+	Model  string   `yaml:"model" about:"folder of the policy in the Hugging Face layout"`
+	Data   string   `yaml:"data" about:"training problems: a .parquet or .jsonl file"`
+	Out    string   `yaml:"out" about:"run directory"`
+	Server []string `yaml:"server" about:"URLs of OpenAI-compatible servers"`
+	Seed   int64    `yaml:"seed" about:"of data order, sampling and the shuffled-reward control"`
+	Steps  int      `yaml:"steps" about:"training steps, counted from 0"`
+
+	Sampling   Sampling                `yaml:"sampling" about:"how rollouts are drawn"`
+	Reward     Reward                  `yaml:"reward" about:"how rollouts are scored"`
+	Update     updater.Config          `yaml:"update" about:"the objective and how a step is cut into updates"`
+	Optimizer  updater.OptimizerConfig `yaml:"optimizer" about:"AdamW"`
+	Mismatch   Mismatch                `yaml:"mismatch" about:"gate on server against trainer log-probs, before the first update"`
+	Publish    Publish                 `yaml:"publish" about:"how weights reach the servers"`
+	Checkpoint Checkpoint              `yaml:"checkpoint" about:"where a run can be resumed from"`
+	Validation Validation              `yaml:"validation" about:"accuracy on held-out problems"`
+	Trainer    Trainer                 `yaml:"trainer" about:"where the updater runs"`
+}
+
+// Sampling says how rollouts are drawn.
+type Sampling struct {
+	Batch           int      `yaml:"batch" about:"rows (groups) a step"`
+	N               int      `yaml:"n" about:"rollouts a row"`
+	Temperature     float64  `yaml:"temperature" about:"must equal update.temperature"`
+	MaxTokens       int      `yaml:"max_tokens" about:"response tokens; a longer answer is cut and trained on as it is"`
+	MaxPromptTokens int      `yaml:"max_prompt_tokens" about:"rows with a longer prompt are dropped and counted"`
+	Concurrency     int      `yaml:"concurrency" about:"rows in flight at once"`
+	Shuffle         bool     `yaml:"shuffle" about:"draw the problems in a seeded random order"`
+	RequestTimeout  Duration `yaml:"request_timeout" about:"bounds one attempt at one row's rollouts; 0s = no bound"`
+}
+
+// Reward says how rollouts are scored.
+type Reward struct {
+	Verifier string `yaml:"verifier" about:"strict-box"`
+	// ShuffleControl is for experiments: a run that still improves with it
+	// learns something other than the reward.
+	ShuffleControl bool `yaml:"shuffle_control" about:"permute the rewards among all rollouts of a step (a control; never for training)"`
+}
+
+// Mismatch gates the difference between the server's log-probs and the
+// trainer's, measured before the first update of a step.
+type Mismatch struct {
+	MaxRatioP50 float64 `yaml:"max_ratio_p50" about:"largest median of exp(|Δ log-prob|); 0 = no gate"`
+	MaxKL       float64 `yaml:"max_kl" about:"largest |mean Δ log-prob|, nats; 0 = no gate"`
+}
+
+// Publish says how weights reach the servers.
+type Publish struct {
+	Dir     string   `yaml:"dir" about:"folder for snapshots, on a path that the servers read too; empty = OUT/snapshots"`
+	Keep    int      `yaml:"keep" about:"snapshots kept on disk, ≥ 2 (the live one and the one before)"`
+	Probes  int      `yaml:"probes" about:"canary sequences scored before and after each load"`
+	Timeout Duration `yaml:"timeout" about:"of one load, canary included"`
+}
+
+// Checkpoint says when the run can be resumed from.
+type Checkpoint struct {
+	Every int `yaml:"every" about:"steps; 0 = only at the end and when interrupted"`
+	Keep  int `yaml:"keep" about:"newest checkpoints kept; 0 = all"`
+}
+
+// Validation is greedy or sampled accuracy on held-out problems, before the
+// first step, every so many steps, and after the last.
+type Validation struct {
+	Data        []string `yaml:"data" about:"files of held-out problems; none = no validation"`
+	Every       int      `yaml:"every" about:"steps; 0 = only before and after the run"`
+	N           int      `yaml:"n" about:"answers a problem"`
+	Temperature float64  `yaml:"temperature" about:"0 = greedy (n must be 1)"`
+	TopP        float64  `yaml:"top_p" about:"(0, 1]"`
+	MaxTokens   int      `yaml:"max_tokens" about:"response tokens"`
+}
+
+// Trainer says where and how the updater runs.
+type Trainer struct {
+	Device  string `yaml:"device" about:"cpu | cuda:0 …"`
+	Threads int    `yaml:"threads" about:"CPU threads of libtorch; 0 = all cores"`
+	DType   string `yaml:"dtype" about:"float32 | bfloat16; empty = the model's own"`
+}
+
+// Duration is a time.Duration that is written as "90s" or "5m".
+type Duration time.Duration
+
+// MarshalYAML writes the duration as Go prints it.
+func (d Duration) MarshalYAML() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads what time.ParseDuration reads.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil {
+		return fmt.Errorf("%q is not a duration like 90s or 5m", b)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Validate reports every fault at once, one a line; nil if there is none. It
+// looks at values and how they relate, never at files or servers.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(ok bool, key, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+		}
+	}
+	bad(c.Steps >= 1, "steps", "must be at least 1, is %d", c.Steps)
+	bad(c.Seed >= 0, "seed", "must be 0 or more, is %d", c.Seed)
+	s := c.Sampling
+	bad(s.Batch >= 1, "sampling.batch", "must be at least 1, is %d", s.Batch)
+	bad(s.N >= 2, "sampling.n", "must be at least 2 (an advantage compares rollouts of one row), is %d", s.N)
+	bad(s.Temperature > 0, "sampling.temperature", "must be more than 0, is %g", s.Temperature)
+	bad(s.Temperature == c.Update.Temperature, "update.temperature", "must equal sampling.temperature (%g), is %g", s.Temperature, c.Update.Temperature)
+	bad(s.MaxTokens >= 1, "sampling.max_tokens", "must be at least 1, is %d", s.MaxTokens)
+	bad(s.MaxPromptTokens >= 1, "sampling.max_prompt_tokens", "must be at least 1, is %d", s.MaxPromptTokens)
+	bad(s.Concurrency >= 1, "sampling.concurrency", "must be at least 1, is %d", s.Concurrency)
+	bad(s.RequestTimeout >= 0, "sampling.request_timeout", "must be 0s or more, is %s", time.Duration(s.RequestTimeout))
+	bad(c.Reward.Verifier == VerifierStrictBox, "reward.verifier", "must be %s, is %q", VerifierStrictBox, c.Reward.Verifier)
+	for _, err := range []error{c.Update.Validate(), c.Optimizer.Validate()} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	bad(c.Mismatch.MaxRatioP50 == 0 || c.Mismatch.MaxRatioP50 > 1, "mismatch.max_ratio_p50", "must be 0 (no gate) or more than 1, is %g", c.Mismatch.MaxRatioP50)
+	bad(c.Mismatch.MaxKL >= 0, "mismatch.max_kl", "must be 0 (no gate) or more, is %g", c.Mismatch.MaxKL)
+	bad(c.Publish.Keep >= 2, "publish.keep", "must be at least 2, is %d", c.Publish.Keep)
+	bad(c.Publish.Probes >= 1, "publish.probes", "must be at least 1, is %d", c.Publish.Probes)
+	bad(c.Publish.Timeout > 0, "publish.timeout", "must be more than 0s, is %s", time.Duration(c.Publish.Timeout))
+	bad(c.Checkpoint.Every >= 0, "checkpoint.every", "must be 0 or more, is %d", c.Checkpoint.Every)
+	bad(c.Checkpoint.Keep >= 0, "checkpoint.keep", "must be 0 or more, is %d", c.Checkpoint.Keep)
+	v := c.Validation
+	bad(v.Every >= 0, "validation.every", "must be 0 or more, is %d", v.Every)
+	bad(v.N >= 1, "validation.n", "must be at least 1, is %d", v.N)
+	bad(v.Temperature >= 0, "validation.temperature", "must be 0 or more, is %g", v.Temperature)
+	bad(v.Temperature > 0 || v.N == 1, "validation.n", "must be 1 when validation.temperature is 0 (greedy answers are all the same), is %d", v.N)
+	bad(v.TopP > 0 && v.TopP <= 1, "validation.top_p", "must be in (0, 1], is %g", v.TopP)
+	bad(v.MaxTokens >= 1, "validation.max_tokens", "must be at least 1, is %d", v.MaxTokens)
+	bad(c.Trainer.Threads >= 0, "trainer.threads", "must be 0 (all cores) or more, is %d", c.Trainer.Threads)
+	switch c.Trainer.DType {
+	case "", "float32", "bfloat16":
+	default:
+		bad(false, "trainer.dtype", "must be float32, bfloat16 or empty (the model's own), is %q", c.Trainer.DType)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,147 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// LoadFile lays the keys of a YAML file over c. Keys that the file leaves out
+// keep their value; a key that does not exist is an error that names file,
+// line and key. If the file names a preset, c must already be that preset: use
+// [PresetOf] first.
+func (c *Config) LoadFile(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("config: %w", err)
+	}
+	return c.overlay(b, path)
+}
+
+// PresetOf returns the preset that a config file names, "" if it names none.
+func PresetOf(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("config: %w", err)
+	}
+	var head struct {
+		Preset string `yaml:"preset"`
+	}
+	if err := yaml.Unmarshal(b, &head); err != nil {
+		return "", locate(err, path)
+	}
+	return head.Preset, nil
+}
+
+// Set lays one "key=value" over c; the key is dotted (sampling.n), the value YAML.
+func (c *Config) Set(assignment string) error {
+	key, value, ok := strings.Cut(assignment, "=")
+	if !ok || key == "" {
+		return fmt.Errorf("--set %s: want key=value, like --set sampling.n=8", assignment)
+	}
+	var doc bytes.Buffer
+	parts := strings.Split(key, ".")
+	for i, part := range parts {
+		fmt.Fprintf(&doc, "%s%s:", strings.Repeat("  ", i), part)
+		if i < len(parts)-1 {
+			doc.WriteByte('\n')
+		}
+	}
+	fmt.Fprintf(&doc, " %s\n", value)
+	if err := c.overlay(doc.Bytes(), ""); err != nil {
+		return fmt.Errorf("--set %s: %w", assignment, err)
+	}
+	return nil
+}
+
+// YAML writes every key out, in the order of the struct, each with what it
+// means and its unit as a comment.
+func (c Config) YAML() ([]byte, error) {
+	about := yaml.CommentMap{}
+	comments(about, "$", reflect.TypeFor[Config]())
+	b, err := yaml.MarshalWithOptions(c, yaml.Indent(2), yaml.IndentSequence(true), yaml.WithComment(about))
+	if err != nil {
+		return nil, fmt.Errorf("config: write yaml: %w", err)
+	}
+	return b, nil
+}
+
+// comments collects the `about` tags of a struct and of the structs in it, by YAML path.
+func comments(into yaml.CommentMap, path string, t reflect.Type) {
+	for f := range t.Fields() {
+		key := path + "." + f.Tag.Get("yaml")
+		about := " " + f.Tag.Get("about")
+		switch f.Type.Kind() {
+		case reflect.Struct:
+			into[key] = []*yaml.Comment{yaml.HeadComment(about)}
+			comments(into, key, f.Type)
+		case reflect.Slice: // a line comment would come before the colon
+			into[key] = []*yaml.Comment{yaml.HeadComment(about)}
+		default:
+			into[key] = []*yaml.Comment{yaml.LineComment(about)}
+		}
+	}
+}
+
+func (c *Config) overlay(doc []byte, path string) error {
+	next := *c // a failed overlay changes nothing
+	if err := yaml.UnmarshalWithOptions(doc, &next, yaml.Strict()); err != nil {
+		return locate(err, path)
+	}
+	var given any
+	if err := yaml.Unmarshal(doc, &given); err != nil {
+		return locate(err, path)
+	}
+	if err := wholeNumbers("", reflect.TypeFor[Config](), given); err != nil {
+		if path != "" {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		return err
+	}
+	*c = next
+	return nil
+}
+
+// wholeNumbers refuses a fraction where a key counts something: the YAML
+// library would cut it off silently.
+func wholeNumbers(path string, t reflect.Type, given any) error {
+	if t.Kind() == reflect.Struct {
+		keys, _ := given.(map[string]any)
+		for f := range t.Fields() {
+			name := f.Tag.Get("yaml")
+			if v, ok := keys[name]; ok {
+				if err := wholeNumbers(strings.TrimPrefix(path+"."+name, "."), f.Type, v); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	if v, ok := given.(float64); ok && t.ConvertibleTo(reflect.TypeFor[int64]()) && t.Kind() != reflect.Float64 {
+		return fmt.Errorf("%s: must be a whole number, is %g", path, v)
+	}
+	return nil
+}
+
+// locate turns the YAML library's report, a source excerpt over several lines,
+// into one line "file:line:column: what"; path "" leaves out the position.
+func locate(err error, path string) error {
+	var y yaml.Error
+	if !errors.As(err, &y) {
+		if path == "" {
+			return err
+		}
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	what := strings.Replace(y.GetMessage(), "unknown field", "unknown key", 1)
+	if path == "" {
+		return errors.New(what)
+	}
+	pos := y.GetToken().Position
+	return fmt.Errorf("%s:%d:%d: %s", path, pos.Line, pos.Column, what)
+}
