@@ -1,0 +1,64 @@
+package safetensors
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"runtime"
+	"runtime/debug"
+)
+
+// SHA256 is a hash of the weights, in lower-case hex, that does not depend on
+// how they are split into files, nor on metadata. It is the SHA-256 of the
+// concatenation, over the tensors in the byte order of their names, of
+//
+//	u64(len(name)) name u64(len(dtype)) dtype u64(len(shape)) u64(shape[0]) … u64(len(data)) data
+//
+// with u64 an unsigned 64-bit integer in little endian, name in UTF-8, dtype
+// as safetensors spells it and data the tensor's bytes as they are in the file.
+// A file that another process has shortened since Open is an error.
+func (s *Set) SHA256() (sum string, err error) {
+	// A page that is gone raises a fault; make it a panic of this goroutine,
+	// and only that panic an error.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	current := ""
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case interface {
+			runtime.Error
+			Addr() uintptr
+		}:
+			err = fmt.Errorf("%s: tensor %q can no longer be read: its file was shortened or its disk failed; copy it again (%w)", s.dir, current, r)
+		default:
+			panic(r)
+		}
+	}()
+	h := sha256.New()
+	for _, name := range s.names {
+		current = name
+		data, err := s.Bytes(name)
+		if err != nil {
+			return "", err
+		}
+		hashTensor(h, s.tensors[name].info, data)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func hashTensor(h hash.Hash, i Info, data []byte) {
+	var b []byte
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(i.Name)))
+	b = append(b, i.Name...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(i.DType)))
+	b = append(b, i.DType...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(i.Shape)))
+	for _, d := range i.Shape {
+		b = binary.LittleEndian.AppendUint64(b, uint64(d))
+	}
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(data)))
+	h.Write(b)
+	h.Write(data)
+}

@@ -1,0 +1,289 @@
+package safetensors
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Write writes the files of l into the folder dir, which must exist, and the
+// index if l asks for one. data is called once a tensor, in the order of l,
+// and returns its bytes (little endian, row-major), which are done with when
+// it is called again; so one tensor at a time is in memory.
+//
+// Every file is written under a temporary name and synced; only when all are
+// complete are they renamed, the index last. On an error dir is as it was
+// before, except when a rename itself fails. A reader that must never see
+// some new shards beside some old ones needs a folder of its own
+// (internal/atomicdir).
+func Write(dir string, l Layout, data func(name string) ([]byte, error)) (err error) {
+	if err := l.check(); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	var done []*pending
+	defer func() {
+		for _, p := range done {
+			p.discard()
+		}
+	}()
+	for _, f := range l.Files {
+		p, err := stage(filepath.Join(dir, f.Name), func(w *bufio.Writer) error { return writeTensors(w, f, data) })
+		if err != nil {
+			return err
+		}
+		done = append(done, p)
+	}
+	if l.Index {
+		p, err := stage(filepath.Join(dir, IndexName), func(w *bufio.Writer) error { return writeIndex(w, l) })
+		if err != nil {
+			return err
+		}
+		done = append(done, p)
+	}
+	for _, p := range done {
+		if err := p.commit(); err != nil {
+			return err
+		}
+	}
+	return syncDir(dir)
+}
+
+// WriteFile writes one safetensors file, as [Write] does: after an error
+// there is no file at path, or the one that was there before.
+func WriteFile(path string, tensors []Info, metadata map[string]string, data func(name string) ([]byte, error)) error {
+	dir, name := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	return Write(dir, Layout{Files: []FileLayout{{Name: name, Tensors: tensors, Metadata: metadata}}}, data)
+}
+
+// check refuses a layout that Open would refuse.
+func (l Layout) check() error {
+	if len(l.Files) == 0 {
+		return errors.New("layout without files")
+	}
+	if len(l.Files) > 1 && !l.Index {
+		return errors.New("layout of several files without an index")
+	}
+	in, files := map[string]string{}, map[string]bool{}
+	for _, f := range l.Files {
+		if !plainName(f.Name) || f.Name == IndexName || files[f.Name] {
+			return fmt.Errorf("layout: %q is not a usable file name", f.Name)
+		}
+		files[f.Name] = true
+		for _, t := range f.Tensors {
+			if other, dup := in[t.Name]; dup {
+				return fmt.Errorf("layout: tensor %q is in %s and in %s", t.Name, other, f.Name)
+			}
+			in[t.Name] = f.Name
+			if _, err := t.Size(); err != nil || t.Name == metadataKey {
+				return fmt.Errorf("layout: %w", errors.Join(err))
+			}
+		}
+	}
+	return nil
+}
+
+func writeTensors(w *bufio.Writer, f FileLayout, data func(name string) ([]byte, error)) error {
+	head, err := encodeHeader(f)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(head); err != nil {
+		return err
+	}
+	for _, t := range f.Tensors {
+		size, err := t.Size()
+		if err != nil {
+			return err
+		}
+		b, err := data(t.Name)
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		if int64(len(b)) != size {
+			return fmt.Errorf("tensor %q: %s %v needs %d bytes, %d were given", t.Name, t.DType, t.Shape, size, len(b))
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encodeHeader writes the length and the JSON as the reference implementation
+// spells it (compact, padded with spaces to a multiple of 8), so that a file
+// written again from its own layout comes out byte for byte.
+func encodeHeader(f FileLayout) ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 8))
+	sep := byte('{')
+	key := func(k string) error {
+		b.WriteByte(sep)
+		sep = ','
+		err := compact(b, k)
+		b.WriteByte(':')
+		return err
+	}
+	if f.Metadata != nil {
+		if err := errors.Join(key(metadataKey), compact(b, f.Metadata)); err != nil {
+			return nil, err
+		}
+	}
+	at := int64(0)
+	for _, t := range f.Tensors {
+		size, err := t.Size()
+		if err != nil {
+			return nil, err
+		}
+		if at > at+size {
+			return nil, fmt.Errorf("tensor %q: the file would be too large", t.Name)
+		}
+		shape := t.Shape
+		if shape == nil {
+			shape = []int64{}
+		}
+		e := struct {
+			DType   string   `json:"dtype"`
+			Shape   []int64  `json:"shape"`
+			Offsets [2]int64 `json:"data_offsets"`
+		}{t.DType, shape, [2]int64{at, at + size}}
+		if err := errors.Join(key(t.Name), compact(b, e)); err != nil {
+			return nil, err
+		}
+		at += size
+	}
+	if sep == '{' {
+		b.WriteByte('{')
+	}
+	b.WriteByte('}')
+	for b.Len()%8 != 0 {
+		b.WriteByte(' ')
+	}
+	if b.Len()-8 > maxHeader {
+		return nil, fmt.Errorf("header of %d bytes; at most %d can be read back", b.Len()-8, maxHeader)
+	}
+	binary.LittleEndian.PutUint64(b.Bytes(), uint64(b.Len()-8))
+	return b.Bytes(), nil
+}
+
+// compact appends v as JSON without a line break and without HTML escapes.
+func compact(b *bytes.Buffer, v any) error {
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	b.Truncate(b.Len() - 1)
+	return nil
+}
+
+func writeIndex(w *bufio.Writer, l Layout) error {
+	meta := maps.Clone(l.IndexMetadata)
+	if meta == nil {
+		meta = map[string]json.RawMessage{}
+	}
+	total, weights := int64(0), map[string]string{}
+	for _, f := range l.Files {
+		for _, t := range f.Tensors {
+			size, err := t.Size()
+			if err != nil {
+				return err
+			}
+			total += size
+			weights[t.Name] = f.Name
+		}
+	}
+	meta["total_size"] = fmt.Appendf(nil, "%d", total)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(struct {
+		Metadata  map[string]json.RawMessage `json:"metadata"`
+		WeightMap map[string]string          `json:"weight_map"`
+	}{meta, weights})
+}
+
+// pending is a complete, synced file that is not yet at its place.
+type pending struct {
+	tmp, path string
+	committed bool
+}
+
+// stage writes a temporary file beside path; nothing is left of it on an error.
+func stage(path string, fill func(*bufio.Writer) error) (_ *pending, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(explain(path, err), ignoreClosed(f.Close()), os.Remove(f.Name()))
+		}
+	}()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := fill(w); err != nil {
+		return nil, err
+	}
+	if err := w.Flush(); err != nil {
+		return nil, err
+	}
+	// CreateTemp made it private; servers run as other users.
+	if err := f.Chmod(0o644); err != nil {
+		return nil, err
+	}
+	if err := f.Sync(); err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	return &pending{tmp: f.Name(), path: path}, nil
+}
+
+func (p *pending) commit() error {
+	if err := os.Rename(p.tmp, p.path); err != nil {
+		return explain(p.path, err)
+	}
+	p.committed = true
+	return nil
+}
+
+// discard removes what was not committed. Its error has no use: the caller is
+// already returning the one that matters.
+func (p *pending) discard() {
+	if !p.committed {
+		_ = os.Remove(p.tmp)
+	}
+}
+
+// explain names the file, and what to do about a full disk.
+func explain(path string, err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fmt.Errorf("write %s: the disk is full; free some space: %w", path, err)
+	}
+	return fmt.Errorf("write %s: %w", path, err)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
