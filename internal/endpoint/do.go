@@ -1,0 +1,129 @@
+package endpoint
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/goccy/go-json"
+)
+
+// Do sends one request, once, and decodes the reply.
+//
+// path begins with a slash, is relative to [Endpoint.URL] and may have a
+// query. in is sent as JSON, with a json.RawMessage or []byte as it is, nil
+// as no body. A 2xx reply is decoded into out; nil discards it, a *[]byte
+// takes it as it is.
+//
+// Errors are a [*StatusError] (the server refused), an [*UnreachableError]
+// (no answer came), a [*ReplyError] (the answer was cut or is not what it
+// should be), or ctx's cause. See [Retryable].
+func (e *Endpoint) Do(ctx context.Context, method, path string, in, out any) error {
+	body, err := encode(in)
+	if err != nil {
+		return fmt.Errorf("%s %s: encode request: %w", method, e.URL()+path, err)
+	}
+	var rd io.Reader
+	if body != nil {
+		rd = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, e.URL()+path, rd)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, e.URL()+path, err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := e.Send(req)
+	if err != nil {
+		return err
+	}
+	defer drain(resp.Body)
+	return e.decode(resp, out)
+}
+
+// Send is the layer below [Endpoint.Do], for clients that build their own
+// requests: it adds the key and turns every failure, a status outside 2xx
+// included, into this package's errors. On success the caller closes the body.
+func (e *Endpoint) Send(req *http.Request) (*http.Response, error) {
+	if e.key != "" {
+		req.Header.Set("Authorization", "Bearer "+string(e.key))
+	}
+	resp, err := e.client.Do(req)
+	if err != nil {
+		return nil, e.transportError(req, err)
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		defer drain(resp.Body)
+		return nil, newStatusError(req, resp)
+	}
+	return resp, nil
+}
+
+func encode(in any) ([]byte, error) {
+	switch v := in.(type) {
+	case nil:
+		return nil, nil
+	case []byte:
+		return v, nil
+	case json.RawMessage:
+		return v, nil
+	default:
+		return json.MarshalWithOption(v, json.DisableHTMLEscape())
+	}
+}
+
+func (e *Endpoint) decode(resp *http.Response, out any) error {
+	if out == nil {
+		return nil
+	}
+	fail := func(err error) error {
+		if cause := context.Cause(resp.Request.Context()); cause != nil {
+			err = cause
+		}
+		return &ReplyError{Method: resp.Request.Method, URL: resp.Request.URL.String(), Err: err}
+	}
+	// One byte more than allowed tells a reply that is too long from one that just fits.
+	b, err := io.ReadAll(io.LimitReader(resp.Body, e.maxReply+1))
+	if err != nil {
+		return fail(err)
+	}
+	if int64(len(b)) > e.maxReply {
+		return fail(fmt.Errorf("reply is over the limit of %d bytes", e.maxReply))
+	}
+	if raw, ok := out.(*[]byte); ok {
+		*raw = b
+		return nil
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return fail(fmt.Errorf("not the JSON that was asked for: %w (body begins %s)", err, quote(b)))
+	}
+	return nil
+}
+
+// drain reads a little of what is left so that the connection can be used
+// again, and closes the body.
+func drain(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, 64<<10)
+	_ = body.Close()
+}
+
+// quote shows the start of a body on one line.
+func quote(b []byte) string {
+	const most = 120
+	s := strings.ToValidUTF8(string(b[:min(len(b), most)]), "�")
+	if len(b) > most {
+		s += "…"
+	}
+	return fmt.Sprintf("%q", s)
+}
+
+// isContext tells whether err is a context's own error.
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,156 @@
+// Package endpoint is a server's address and the one way to talk to it: base
+// URL, key, TLS, a connection pool, exact JSON out, bounded JSON in, errors
+// that say what happened and what to do, and retries with deadlines.
+//
+// It knows HTTP and JSON but no server's API: that is for the packages that
+// use it (sampler, bridge, benchmarks).
+package endpoint
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// DefaultMaxReply bounds a reply's body: 8 rollouts of 15,360 tokens with
+// their log-probs are about 16 MiB as vLLM writes them.
+const DefaultMaxReply = 256 << 20
+
+// defaultMaxConns is the number of connections to one server: a batch of 256
+// rows needs 256, a sweep at several temperatures a few thousand.
+const defaultMaxConns = 4096
+
+// idleTimeout is below the 5 s after which uvicorn (vLLM, SGLang) closes an
+// idle connection: reusing one in that moment loses the request.
+const idleTimeout = 3 * time.Second
+
+// Options are an Endpoint's settings; the zero value is usable.
+type Options struct {
+	// APIKey is sent as a bearer token; "" sends none. It is never printed.
+	APIKey string
+	// TLS is the client's TLS configuration (own CA, client certificate); nil is the system's.
+	TLS *tls.Config
+	// MaxConns bounds the connections to the server; 0 is 4096.
+	MaxConns int
+	// MaxReply bounds a reply's body in bytes; 0 is [DefaultMaxReply].
+	MaxReply int64
+	// Transport replaces the connection pool, for tests; nil makes one.
+	Transport http.RoundTripper
+}
+
+// Endpoint is one server. It is safe for concurrent use; all requests share
+// one pool of connections.
+type Endpoint struct {
+	root     *url.URL // without /v1 and trailing slash
+	key      secret
+	client   *http.Client
+	maxReply int64
+}
+
+// New parses a server's address: http://host:port or https://…, with or
+// without a path prefix, /v1 and a trailing slash. It sends nothing.
+func New(address string, o Options) (*Endpoint, error) {
+	root, err := parseRoot(address)
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsAny(o.APIKey, "\r\n") {
+		return nil, errors.New("API key: contains a line break")
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = defaultMaxConns
+	}
+	if o.MaxReply == 0 {
+		o.MaxReply = DefaultMaxReply
+	}
+	rt := o.Transport
+	if rt == nil {
+		rt = newTransport(o)
+	}
+	return &Endpoint{
+		root:     root,
+		key:      secret(o.APIKey),
+		maxReply: o.MaxReply,
+		client: &http.Client{
+			Transport: rt,
+			// A redirect would turn a POST into a GET and could carry the key to another host.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+func newTransport(o Options) *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:       o.TLS,
+		TLSHandshakeTimeout:   10 * time.Second,
+		MaxConnsPerHost:       o.MaxConns,
+		MaxIdleConns:          o.MaxConns,
+		MaxIdleConnsPerHost:   o.MaxConns,
+		IdleConnTimeout:       idleTimeout,
+		ForceAttemptHTTP2:     true,
+		ExpectContinueTimeout: time.Second,
+	}
+}
+
+func parseRoot(address string) (*url.URL, error) {
+	bad := func(why string) (*url.URL, error) {
+		return nil, fmt.Errorf("server address %q: %s; write it as http://host:port", redact(address), why)
+	}
+	u, err := url.Parse(strings.TrimSpace(address))
+	switch {
+	case err != nil:
+		return bad("not a URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return bad("neither http:// nor https://")
+	case u.Hostname() == "":
+		return bad("no host")
+	case u.User != nil:
+		return bad("has a user or password in it (give a key with --api-key or JUSTRL_API_KEY)")
+	case u.RawQuery != "" || u.Fragment != "":
+		return bad("has a query or fragment")
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.Path = strings.TrimRight(strings.TrimSuffix(u.Path, "/v1"), "/")
+	u.RawPath = ""
+	return u, nil
+}
+
+// redact hides what may be a password in an address that did not parse as it should.
+func redact(address string) string {
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		scheme, rest = "", address
+	}
+	if at := strings.LastIndex(rest, "@"); at >= 0 {
+		rest = "…@" + rest[at+1:]
+	}
+	if found {
+		return scheme + "://" + rest
+	}
+	return rest
+}
+
+// URL is the server's root, without /v1 and without a trailing slash.
+func (e *Endpoint) URL() string { return e.root.String() }
+
+// String is [Endpoint.URL]; it never shows the key.
+func (e *Endpoint) String() string { return e.URL() }
+
+// Close closes the idle connections. Requests under way end by their own contexts.
+func (e *Endpoint) Close() { e.client.CloseIdleConnections() }
+
+// secret prints as nothing readable, whatever the verb.
+type secret string
+
+func (s secret) Format(f fmt.State, _ rune) {
+	if s != "" {
+		_, _ = f.Write([]byte("[redacted]"))
+	}
+}

@@ -1,0 +1,146 @@
+package endpoint
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// UnreachableError says that a server gave no answer at all: it may not run,
+// may have died, or may not be where the address says.
+type UnreachableError struct {
+	Method string
+	URL    string
+	// Hint says what to do, lower case, without a full stop.
+	Hint string
+	Err  error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("%s %s: %v: %s", e.Method, e.URL, e.Err, e.Hint)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// ReplyError says that a server answered 2xx with something unusable: cut
+// short, too long, not JSON, or against its own API.
+type ReplyError struct {
+	Method string
+	URL    string
+	Err    error
+}
+
+func (e *ReplyError) Error() string {
+	return fmt.Sprintf("%s %s: bad reply: %v", e.Method, e.URL, e.Err)
+}
+
+func (e *ReplyError) Unwrap() error { return e.Err }
+
+// TimeoutError is the cause of an attempt that took longer than [Retry.Attempt].
+type TimeoutError struct{ After time.Duration }
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("no complete answer within %s: the server is overloaded, paused or hung; look at its log or raise the limit", e.After)
+}
+
+// Timeout makes it a net.Error in spirit.
+func (e *TimeoutError) Timeout() bool { return true }
+
+// Retryable tells whether the same request may succeed a moment later:
+// connection failures, attempts that timed out, replies cut short, and the
+// statuses that servers and proxies give when they are busy or starting.
+func Retryable(err error) bool {
+	var timeout *TimeoutError
+	if errors.As(err, &timeout) {
+		return true
+	}
+	if err == nil || isContext(err) {
+		return false
+	}
+	var status *StatusError
+	if errors.As(err, &status) {
+		return status.retryable()
+	}
+	var reply *ReplyError
+	if errors.As(err, &reply) {
+		return cutShort(reply.Err)
+	}
+	var unreachable *UnreachableError
+	if errors.As(err, &unreachable) {
+		return !permanent(unreachable.Err)
+	}
+	return false
+}
+
+// transportError classifies a failure to get any reply.
+func (e *Endpoint) transportError(req *http.Request, err error) error {
+	where := req.URL.String()
+	if cause := context.Cause(req.Context()); cause != nil {
+		return fmt.Errorf("%s %s: %w", req.Method, where, cause)
+	}
+	var wrapped *url.Error // says method and URL again
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return &UnreachableError{Method: req.Method, URL: where, Hint: hint(err), Err: err}
+}
+
+func hint(err error) string {
+	var dns *net.DNSError
+	var record tls.RecordHeaderError
+	var netErr net.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there; start the server, or look at its log if it was running"
+	case errors.As(err, &dns):
+		return "check the host's name"
+	case errors.As(err, &record):
+		return "the server does not speak TLS; use http://"
+	case badCertificate(err):
+		return "the server's certificate is not trusted; give its CA"
+	case strings.Contains(err.Error(), "malformed HTTP response"):
+		return "the server does not speak plain HTTP; try https://"
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return "check the address and the route to it"
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return "check the address and any firewall between"
+	case cutShort(err):
+		return "the server closed the connection without an answer; look at its log"
+	default:
+		return "check the address and the server's log"
+	}
+}
+
+// cutShort tells whether a connection ended before the reply did.
+func cutShort(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, syscall.ECONNABORTED)
+}
+
+// permanent tells whether an unreachable server stays so until somebody changes something.
+func permanent(err error) bool {
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return dns.IsNotFound
+	}
+	var record tls.RecordHeaderError
+	return errors.As(err, &record) || badCertificate(err) ||
+		strings.Contains(err.Error(), "malformed HTTP response")
+}
+
+func badCertificate(err error) bool {
+	var verify *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	return errors.As(err, &verify) || errors.As(err, &authority) || errors.As(err, &hostname)
+}

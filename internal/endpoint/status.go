@@ -1,0 +1,154 @@
+package endpoint
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/goccy/go-json"
+)
+
+// maxErrorBody bounds what is read of an error reply.
+const maxErrorBody = 64 << 10
+
+// StatusError is a reply outside 2xx, parsed from the shapes that vLLM,
+// SGLang, FastAPI and proxies use.
+type StatusError struct {
+	Method  string
+	URL     string
+	Status  int
+	Message string // the server's own words; never empty
+	Type    string // such as BadRequestError; "" if it gave none
+	Param   string // the request's field that was at fault; "" if it gave none
+	// RetryAfter is the server's wish; 0 if it gave none.
+	RetryAfter time.Duration
+}
+
+func (e *StatusError) Error() string {
+	s := fmt.Sprintf("%s %s: %d: %s", e.Method, e.URL, e.Status, e.Message)
+	switch {
+	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden:
+		s += " (is the API key right?)"
+	case e.Status >= 300 && e.Status < 400:
+		s += " (redirects are not followed: use the address that the server redirects to)"
+	}
+	return s
+}
+
+// As offers Retry-After to backoff, which then waits that long.
+func (e *StatusError) As(target any) bool {
+	t, ok := target.(**backoff.RetryAfterError)
+	if ok && e.RetryAfter > 0 {
+		*t = &backoff.RetryAfterError{Duration: e.RetryAfter}
+		return true
+	}
+	return false
+}
+
+// Dead tells whether the server reported that its engine has died: it will
+// refuse connections next, and no retry helps until it is started again.
+func (e *StatusError) Dead() bool {
+	return e.Status == http.StatusInternalServerError &&
+		(strings.Contains(e.Message, "EngineCore encountered") || strings.Contains(e.Message, "EngineDead"))
+}
+
+func (e *StatusError) retryable() bool {
+	switch e.Status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	case http.StatusInternalServerError:
+		return !e.Dead()
+	}
+	return false
+}
+
+func newStatusError(req *http.Request, resp *http.Response) *StatusError {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // a cut error body is still an error
+	e := &StatusError{
+		Method: req.Method, URL: req.URL.String(), Status: resp.StatusCode,
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+	}
+	e.parse(body)
+	if loc := resp.Header.Get("Location"); loc != "" && resp.StatusCode < 400 {
+		e.Message = "redirects to " + loc
+	}
+	if e.Message == "" {
+		e.Message = http.StatusText(resp.StatusCode)
+	}
+	if e.Message == "" {
+		e.Message = "no explanation"
+	}
+	return e
+}
+
+// parse reads, in this order: {"error":{"message","type","param"}},
+// {"error":"text"}, {"message":"text"}, {"detail":"text" or anything}, and
+// any other body as text.
+func (e *StatusError) parse(body []byte) {
+	var shape struct {
+		Error   json.RawMessage `json:"error"`
+		Message json.RawMessage `json:"message"`
+		Detail  json.RawMessage `json:"detail"`
+	}
+	if json.Unmarshal(body, &shape) == nil {
+		var object struct {
+			Message string  `json:"message"`
+			Type    *string `json:"type"`
+			Param   *string `json:"param"`
+		}
+		if len(shape.Error) > 0 && json.Unmarshal(shape.Error, &object) == nil && object.Message != "" {
+			e.Message = oneLine(object.Message)
+			if object.Type != nil {
+				e.Type = *object.Type
+			}
+			if object.Param != nil {
+				e.Param = *object.Param
+			}
+			return
+		}
+		for _, raw := range []json.RawMessage{shape.Error, shape.Message, shape.Detail} {
+			var text string
+			switch {
+			case len(raw) == 0 || string(raw) == "null":
+				continue
+			case json.Unmarshal(raw, &text) == nil:
+				e.Message = oneLine(text)
+			default:
+				e.Message = oneLine(string(raw))
+			}
+			if e.Message != "" {
+				return
+			}
+		}
+	}
+	e.Message = oneLine(string(body))
+}
+
+// oneLine folds white space and cuts, so that an error stays one line of a log.
+func oneLine(s string) string {
+	const most = 500
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "�")), " ")
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most]) + "…"
+	}
+	return s
+}
+
+// retryAfter reads both forms of the header: seconds and an HTTP date.
+func retryAfter(h string, now time.Time) time.Duration {
+	if h == "" {
+		return 0
+	}
+	if s, err := strconv.Atoi(h); err == nil {
+		return max(0, min(time.Duration(s), 24*3600)) * time.Second
+	}
+	if t, err := http.ParseTime(h); err == nil {
+		return max(0, t.Sub(now))
+	}
+	return 0
+}

@@ -1,0 +1,160 @@
+// Package openai talks to any OpenAI-compatible server about what all of them
+// have: the list of models, and chat. It goes through go-openai.
+//
+// go-openai leaves out fields whose value is zero, so that temperature 0
+// silently becomes the server's default. Requests of this package are
+// therefore written by itself, every field present, and handed to go-openai's
+// HTTP client as the body to send. Token-in / token-out, which go-openai
+// cannot do, is sampler/vllm's.
+package openai
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/goccy/go-json"
+	goopenai "github.com/sashabaranov/go-openai"
+
+	"github.com/justrl/justrl/internal/endpoint"
+)
+
+// Client is one server. It is safe for concurrent use.
+type Client struct {
+	c     *goopenai.Client
+	e     *endpoint.Endpoint
+	retry endpoint.Retry
+}
+
+// New makes a Client; it sends nothing. The zero Retry is the default.
+func New(e *endpoint.Endpoint, retry endpoint.Retry) *Client {
+	cfg := goopenai.DefaultConfig("") // the endpoint adds the key
+	cfg.BaseURL = e.URL() + "/v1"
+	cfg.HTTPClient = doer{e}
+	return &Client{c: goopenai.NewClientWithConfig(cfg), e: e, retry: retry}
+}
+
+// Model is one entry of a server's list.
+type Model struct {
+	ID      string // the name to ask for
+	Root    string // what it was loaded from; "" if the server does not say
+	Parent  string // the base model of an adapter, else ""
+	OwnedBy string
+}
+
+// Models lists what the server serves, in its own order.
+func (c *Client) Models(ctx context.Context) ([]Model, error) {
+	var models []Model
+	err := c.retry.Do(ctx, func(ctx context.Context) error {
+		list, err := c.c.ListModels(ctx)
+		if err != nil {
+			return c.fail(http.MethodGet, "/v1/models", err)
+		}
+		models = make([]Model, len(list.Models))
+		for i, m := range list.Models {
+			models[i] = Model{ID: m.ID, Root: m.Root, Parent: m.Parent, OwnedBy: m.OwnedBy}
+		}
+		return nil
+	})
+	return models, err
+}
+
+// Message is one turn of a chat.
+type Message struct {
+	Role    string `json:"role"` // system, user or assistant
+	Content string `json:"content"`
+}
+
+// ChatRequest is sent whole: no field is left out because it is zero.
+type ChatRequest struct {
+	Model       string    `json:"model"`
+	Messages    []Message `json:"messages"`
+	N           int       `json:"n"`
+	Temperature float64   `json:"temperature"`
+	TopP        float64   `json:"top_p"`
+	MaxTokens   int       `json:"max_tokens"`
+	Seed        int64     `json:"seed"`
+	Stop        []string  `json:"stop"`
+}
+
+// ChatChoice is one answer.
+type ChatChoice struct {
+	Text         string
+	FinishReason string
+}
+
+// Chat returns exactly r.N answers, in the order of their index.
+func (c *Client) Chat(ctx context.Context, r ChatRequest) ([]ChatChoice, error) {
+	if r.Model == "" || len(r.Messages) == 0 || r.N < 1 || r.MaxTokens < 1 {
+		return nil, errors.New("openai: chat: model, messages, n ≥ 1 and max_tokens ≥ 1 are needed")
+	}
+	if r.Stop == nil {
+		r.Stop = []string{}
+	}
+	body, err := json.MarshalWithOption(r, json.DisableHTMLEscape())
+	if err != nil {
+		return nil, fmt.Errorf("openai: chat: encode request: %w", err)
+	}
+	var choices []ChatChoice
+	err = c.retry.Do(ctx, func(ctx context.Context) error {
+		// go-openai checks the model and the messages; the body that it makes is replaced.
+		reply, err := c.c.CreateChatCompletion(withBody(ctx, body), goopenai.ChatCompletionRequest{Model: r.Model})
+		if err == nil {
+			choices, err = chatChoices(r.N, reply.Choices)
+		}
+		if err != nil {
+			return c.fail(http.MethodPost, "/v1/chat/completions", err)
+		}
+		return nil
+	})
+	return choices, err
+}
+
+func chatChoices(n int, got []goopenai.ChatCompletionChoice) ([]ChatChoice, error) {
+	if len(got) != n {
+		return nil, fmt.Errorf("%d choices, asked for %d", len(got), n)
+	}
+	out := make([]ChatChoice, n)
+	seen := make([]bool, n)
+	for _, c := range got {
+		if c.Index < 0 || c.Index >= n || seen[c.Index] {
+			return nil, fmt.Errorf("choice index %d is out of range or there twice", c.Index)
+		}
+		seen[c.Index] = true
+		out[c.Index] = ChatChoice{Text: c.Message.Content, FinishReason: string(c.FinishReason)}
+	}
+	return out, nil
+}
+
+// fail makes what go-openai says about a 2xx reply a typed error of ours;
+// those of the endpoint pass.
+func (c *Client) fail(method, path string, err error) error {
+	var status *endpoint.StatusError
+	var unreachable *endpoint.UnreachableError
+	if errors.As(err, &status) || errors.As(err, &unreachable) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &endpoint.ReplyError{Method: method, URL: c.e.URL() + path, Err: err}
+}
+
+type bodyKey struct{}
+
+func withBody(ctx context.Context, body []byte) context.Context {
+	return context.WithValue(ctx, bodyKey{}, body)
+}
+
+// doer is go-openai's HTTP client: it puts our body in the place of go-openai's.
+type doer struct{ e *endpoint.Endpoint }
+
+func (d doer) Do(req *http.Request) (*http.Response, error) {
+	if body, ok := req.Context().Value(bodyKey{}).([]byte); ok {
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		req.ContentLength = int64(len(body))
+	}
+	return d.e.Send(req)
+}

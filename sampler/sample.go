@@ -1,0 +1,155 @@
+package sampler
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Defaults of [Sampler].
+const (
+	DefaultConcurrency   = 256
+	DefaultVerifyTimeout = 30 * time.Second
+	DefaultVerifyTries   = 3
+)
+
+// Sampler turns rows into scored groups. Its fields are set before the first
+// call and not changed after; it is then safe for concurrent use.
+type Sampler struct {
+	Generator Generator
+	Verifier  Verifier
+	// Concurrency is the number of rows asked for at a time, each one request
+	// for all its samples; 0 is 256, a whole batch of the paper.
+	Concurrency int
+	// VerifyConcurrency is the number of rollouts verified at a time; 0 is the number of CPUs.
+	VerifyConcurrency int
+	// VerifyTimeout bounds one call of the Verifier; 0 is 30 s.
+	VerifyTimeout time.Duration
+	// VerifyTries is how often a rollout is verified when the Verifier fails, the first included; 0 is 3.
+	VerifyTries int
+	// MaxUnscored is the share of a step's rollouts, in [0, 1), that the
+	// Verifier may fail on (every try) before the step fails; 0 lets none
+	// fail. A failed rollout is never a wrong answer: it is left out of its
+	// group, so that it is not trained on, and reported to OnRollout.
+	MaxUnscored float64
+	// OnRollout, when set, is told of every rollout as soon as it is scored,
+	// in completion order; err is the verifier's where it could not be. Calls
+	// never overlap.
+	OnRollout func(row Row, r Rollout, err error)
+}
+
+// UnscoredError says that a verifier failed on too many rollouts of a step.
+type UnscoredError struct {
+	Unscored, Rollouts int // how many could not be scored, of how many in the step
+	Ordinal            int64
+	ProblemID          string
+	Sample             int
+	Err                error // the verifier's, on the rollout that went over the limit
+}
+
+func (e *UnscoredError) Error() string {
+	return fmt.Sprintf("verifier failed on %d of the step's %d rollouts, over the limit; the last is row %d (problem %s) sample %d: %v",
+		e.Unscored, e.Rollouts, e.Ordinal, e.ProblemID, e.Sample, e.Err)
+}
+
+func (e *UnscoredError) Unwrap() error { return e.Err }
+
+// SeedFunc gives the base seed of a row.
+type SeedFunc func(Row) int64
+
+// StepSeeds is the SeedFunc of one training step: [RowSeed] of each row.
+func StepSeeds(runSeed int64, step int) SeedFunc {
+	return func(r Row) int64 { return RowSeed(runSeed, step, r.Ordinal) }
+}
+
+// Sample asks for p.N rollouts of every row and scores them. It returns one
+// group a row, in the order of rows whatever the order of completion, each
+// with p.N rollouts in the order of their sample index (fewer only as
+// [Sampler.MaxUnscored] allows). version becomes every rollout's
+// WeightsVersion: the caller knows which weights are live.
+//
+// It blocks until all rows are done. The first failure ends every other
+// request, on the server too, and is returned with its row; there are no
+// partial results. When ctx ends, ctx's cause is returned.
+func (s *Sampler) Sample(ctx context.Context, rows []Row, p Params, seed SeedFunc, version int64) ([]Group, error) {
+	if err := p.Validate(); err != nil {
+		return nil, fmt.Errorf("sampling parameters: %w", err)
+	}
+	b := &batch{Sampler: s, version: version, limit: int(s.MaxUnscored * float64(len(rows)*p.N)), total: len(rows) * p.N}
+	// The first failure is the cause that ends everything else.
+	work, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var generate, verify errgroup.Group
+	generate.SetLimit(orDefault(s.Concurrency, DefaultConcurrency))
+	verify.SetLimit(orDefault(s.VerifyConcurrency, runtime.GOMAXPROCS(0)))
+
+	groups := make([]Group, len(rows))
+	unscored := make([][]bool, len(rows))
+	for i, row := range rows {
+		if work.Err() != nil {
+			break
+		}
+		generate.Go(func() error {
+			rollouts, err := s.generate(work, row, p, seed(row))
+			if err != nil {
+				fail(fmt.Errorf("sample row %d (problem %s): %w", row.Ordinal, row.Problem.ID, err))
+				return nil
+			}
+			groups[i], unscored[i] = Group{Row: row, Rollouts: rollouts}, make([]bool, len(rollouts))
+			for j := range rollouts {
+				// Blocks while the pool is full: a slow verifier holds the sampling back.
+				verify.Go(func() error {
+					failed, err := b.score(work, row, &rollouts[j])
+					if err != nil {
+						fail(err)
+					}
+					unscored[i][j] = failed
+					return nil
+				})
+			}
+			return nil
+		})
+	}
+	_ = generate.Wait() // failures went to fail
+	_ = verify.Wait()
+	if cause := context.Cause(work); cause != nil {
+		return nil, cause
+	}
+	for i := range groups {
+		groups[i].Rollouts = without(groups[i].Rollouts, unscored[i])
+	}
+	return groups, nil
+}
+
+func (s *Sampler) generate(ctx context.Context, row Row, p Params, seed int64) ([]Rollout, error) {
+	r := Request{PromptTokenIDs: row.PromptTokenIDs, Params: p, Seed: seed, First: 0, Count: p.N}
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	rollouts, err := s.Generator.Generate(ctx, r)
+	if err == nil && len(rollouts) != p.N {
+		err = fmt.Errorf("generator returned %d rollouts of %d", len(rollouts), p.N)
+	}
+	return rollouts, err
+}
+
+// without drops the marked rollouts.
+func without(rollouts []Rollout, drop []bool) []Rollout {
+	kept := rollouts[:0]
+	for j, r := range rollouts {
+		if !drop[j] {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+func orDefault[T int | time.Duration](x, d T) T {
+	if x > 0 {
+		return x
+	}
+	return d
+}

@@ -1,0 +1,102 @@
+package vllm
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/justrl/justrl/internal/endpoint"
+)
+
+// Scorer gives a vLLM server's own log-probs of fixed sequences, computed
+// afresh. It satisfies bridge.Scorer.
+//
+// Each sequence is a request of its own, one after the other, so that it is
+// alone in its batch as long as nobody else uses the server: the result then
+// depends on the weights alone, bit for bit. vLLM does not read the prefix
+// cache for a request with prompt log-probs; a cache_salt that was never used
+// before makes sure of it on servers that would.
+type Scorer struct {
+	g    *Generator
+	salt func() string
+}
+
+// NewScorer makes a Scorer; it sends nothing. o.MaxSamples has no meaning here.
+func NewScorer(e *endpoint.Endpoint, o Options) (*Scorer, error) {
+	g, err := New(e, o)
+	if err != nil {
+		return nil, err
+	}
+	return &Scorer{g: g, salt: rand.Text}, nil
+}
+
+// Score returns, for each sequence of T ≥ 2 tokens, T-1 natural log-probs at
+// temperature 1 (vLLM's prompt log-probs are always raw): entry t is that of
+// token t+1 given tokens 0…t. A sequence must be at least one token shorter
+// than the model's context, as vLLM cannot be asked for no token at all.
+func (s *Scorer) Score(ctx context.Context, seqs [][]int32) ([][]float32, error) {
+	out := make([][]float32, len(seqs))
+	for i, ids := range seqs {
+		if len(ids) < 2 {
+			return nil, fmt.Errorf("vllm: score sequence %d: %d tokens, needs two", i, len(ids))
+		}
+		if err := s.g.checkPrompt(ids); err != nil {
+			return nil, fmt.Errorf("score sequence %d: %w", i, err)
+		}
+		err := s.g.o.Retry.Do(ctx, func(ctx context.Context) (err error) {
+			out[i], err = s.score(ctx, ids)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("vllm: score sequence %d: %w", i, err)
+		}
+	}
+	return out, nil
+}
+
+func (s *Scorer) score(ctx context.Context, ids []int32) ([]float32, error) {
+	req := completion{
+		Model: s.g.o.Model, Prompt: ids, N: 1, TopP: 1, TopK: -1, MaxTokens: 1, StopTokenIDs: []int32{},
+		RepetitionPenalty: 1, PromptLogprobs: new(int), ReturnTokenIDs: true, SkipSpecialTokens: true,
+		CacheSalt: s.salt(),
+	}
+	var reply completionReply
+	if err := s.g.e.Do(ctx, http.MethodPost, completionsPath, req, &reply); err != nil {
+		return nil, err
+	}
+	out, err := promptLogprobs(ids, &reply)
+	if err != nil {
+		return nil, &endpoint.ReplyError{Method: http.MethodPost, URL: s.g.e.URL() + completionsPath, Err: fmt.Errorf("request %s: %w", reply.ID, err)}
+	}
+	return out, nil
+}
+
+func promptLogprobs(ids []int32, reply *completionReply) ([]float32, error) {
+	if len(reply.Choices) != 1 {
+		return nil, fmt.Errorf("%d choices, asked for 1", len(reply.Choices))
+	}
+	positions := reply.Choices[0].PromptLogprobs
+	if len(positions) == 0 {
+		return nil, errors.New("no prompt_logprobs")
+	}
+	if len(positions) != len(ids) {
+		return nil, fmt.Errorf("prompt_logprobs of %d positions for %d tokens", len(positions), len(ids))
+	}
+	out := make([]float32, len(ids)-1)
+	for t := range out {
+		entry, ok := positions[t+1][strconv.Itoa(int(ids[t+1]))]
+		if !ok || entry.Logprob == nil {
+			return nil, fmt.Errorf("prompt_logprobs[%d] lacks token %d", t+1, ids[t+1])
+		}
+		x := *entry.Logprob
+		if math.IsNaN(x) || x > maxLogprob || math.IsInf(x, 0) {
+			return nil, fmt.Errorf("prompt_logprobs[%d] is %v", t+1, x)
+		}
+		out[t] = float32(x)
+	}
+	return out, nil
+}

@@ -1,0 +1,110 @@
+package vllm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/justrl/justrl/sampler"
+)
+
+const completionsPath = "/v1/completions"
+
+// completion is a request to /v1/completions. No field may be omitted: what a
+// request leaves out, vLLM takes from the model's generation_config.json, and
+// the distribution is another one without anybody being told.
+type completion struct {
+	Model             string  `json:"model"`
+	Prompt            []int32 `json:"prompt"`
+	N                 int     `json:"n"`
+	Seed              int64   `json:"seed"`
+	Temperature       float64 `json:"temperature"`
+	TopP              float64 `json:"top_p"`
+	TopK              int     `json:"top_k"`
+	MinP              float64 `json:"min_p"`
+	MaxTokens         int     `json:"max_tokens"`
+	MinTokens         int     `json:"min_tokens"`
+	StopTokenIDs      []int32 `json:"stop_token_ids"`
+	IgnoreEOS         bool    `json:"ignore_eos"`
+	RepetitionPenalty float64 `json:"repetition_penalty"`
+	PresencePenalty   float64 `json:"presence_penalty"`
+	FrequencyPenalty  float64 `json:"frequency_penalty"`
+	// Logprobs 0 asks for the sampled tokens' only, null for none.
+	Logprobs *int `json:"logprobs"`
+	// PromptLogprobs 0 asks for the prompt tokens' only, null for none.
+	PromptLogprobs    *int `json:"prompt_logprobs"`
+	ReturnTokenIDs    bool `json:"return_token_ids"`
+	SkipSpecialTokens bool `json:"skip_special_tokens"`
+	Stream            bool `json:"stream"`
+	// CacheSalt keeps the request out of any prefix cache but its own. It is
+	// no sampling parameter: vLLM refuses null, so it is left out when unused.
+	CacheSalt string `json:"cache_salt,omitempty"`
+}
+
+func newCompletion(model string, r sampler.Request) completion {
+	c := completion{
+		Model: model, Prompt: r.PromptTokenIDs,
+		N: r.Count, Seed: r.Seed + int64(r.First), // vLLM's choice j draws from the stream seed + j
+		Temperature: r.Params.Temperature, TopP: r.Params.TopP, TopK: r.Params.TopK, MinP: r.Params.MinP,
+		MaxTokens: r.Params.MaxTokens, StopTokenIDs: r.Params.StopTokenIDs,
+		RepetitionPenalty: 1, ReturnTokenIDs: true, SkipSpecialTokens: true,
+	}
+	if c.StopTokenIDs == nil {
+		c.StopTokenIDs = []int32{}
+	}
+	if r.Params.Logprobs {
+		c.Logprobs = new(int)
+	}
+	return c
+}
+
+// completionReply is what is read of the answer; everything else is skipped.
+type completionReply struct {
+	ID      string   `json:"id"`
+	Choices []choice `json:"choices"`
+}
+
+type choice struct {
+	Index    *int   `json:"index"`
+	Text     string `json:"text"`
+	Logprobs *struct {
+		TokenLogprobs logprobs `json:"token_logprobs"`
+	} `json:"logprobs"`
+	FinishReason   string          `json:"finish_reason"`
+	TokenIDs       []int32         `json:"token_ids"`
+	PromptTokenIDs []int32         `json:"prompt_token_ids"`
+	PromptLogprobs []promptLogprob `json:"prompt_logprobs"`
+}
+
+// promptLogprob is one position's entry, by token id in decimal; nil at position 0.
+type promptLogprob map[string]struct {
+	Logprob *float64 `json:"logprob"`
+}
+
+// logprobs reads a JSON array of numbers. It is stricter than a []float32,
+// into which JSON's null would go as 0: a log-prob of certainty.
+type logprobs []float32
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *logprobs) UnmarshalJSON(b []byte) error {
+	b = bytes.TrimSpace(b)
+	if len(b) < 2 || b[0] != '[' || b[len(b)-1] != ']' {
+		return errors.New("token_logprobs is not an array")
+	}
+	b = bytes.TrimSpace(b[1 : len(b)-1])
+	*l = make([]float32, 0, bytes.Count(b, []byte{','})+1)
+	for len(b) > 0 {
+		item, rest, more := bytes.Cut(b, []byte{','})
+		x, err := strconv.ParseFloat(string(bytes.TrimSpace(item)), 32)
+		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
+			return fmt.Errorf("token_logprobs[%d] is %.20q, not a number", len(*l), item)
+		}
+		if *l = append(*l, float32(x)); more && len(bytes.TrimSpace(rest)) == 0 {
+			return errors.New("token_logprobs ends with a comma")
+		}
+		b = rest
+	}
+	return nil
+}
