@@ -1,0 +1,175 @@
+package atomicdir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Create publishes a folder at dir. fill gets the path of a new empty folder
+// beside it and writes everything there, regular files and folders only; it
+// must not keep files open. The marker that was written is returned: m with
+// Files filled in.
+//
+// dir must not exist, be an empty folder, or be what a crash of an earlier
+// Create left there. A complete folder is an error that wraps [fs.ErrExist],
+// and so is one that is not this package's. On any error, fill's and a full
+// disk included, the temporary folder is removed and nothing is at dir that
+// was not there before; fill's own error keeps its text. The parent
+// folder is made if need be.
+//
+// Two Creates of the same dir may run at once, in one process or in several:
+// one succeeds.
+func Create(dir string, m Marker, fill func(tmp string) error) (_ Marker, err error) {
+	dir = filepath.Clean(dir)
+	if err := replaceable(dir); err != nil {
+		return Marker{}, err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
+		return Marker{}, err
+	}
+	if err := sweep(dir); err != nil {
+		return Marker{}, err
+	}
+	tmp, unlock, err := newTemporary(dir)
+	if err != nil {
+		return Marker{}, explain(dir, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+		err = errors.Join(err, unlock())
+	}()
+	if err := fill(tmp); err != nil {
+		return Marker{}, err
+	}
+	if m.Files, err = seal(tmp); err != nil {
+		return Marker{}, explain(dir, err)
+	}
+	if err := writeMarker(tmp, m); err != nil {
+		return Marker{}, explain(dir, err)
+	}
+	if err := place(tmp, dir); err != nil {
+		return Marker{}, explain(dir, err)
+	}
+	return m, nil
+}
+
+// Remove takes a folder of this package away, complete or not: first its
+// marker, so that a crash half-way leaves nothing that looks complete. A
+// folder that is not there is no error.
+func Remove(dir string) error {
+	dir = filepath.Clean(dir)
+	err := os.Rename(filepath.Join(dir, MarkerName), filepath.Join(dir, pendingName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil {
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	return removeLeftover(dir)
+}
+
+// removeLeftover removes what replaceable allows to, unless another process
+// is publishing it this moment (it has the folder locked until it is complete).
+func removeLeftover(dir string) error {
+	if err := replaceable(dir); err != nil {
+		return err
+	}
+	unlock, err := lock(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("%s: another process is publishing it: %w", dir, fs.ErrExist)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	if err = replaceable(dir); err == nil { // it may have become complete before the lock was free
+		err = os.RemoveAll(dir)
+	}
+	return errors.Join(err, unlock())
+}
+
+// replaceable returns nil if nothing of worth is at dir.
+func replaceable(dir string) error {
+	st, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !st.IsDir() {
+		return fmt.Errorf("%s: a file or link of that name is in the way; remove it: %w", dir, fs.ErrExist)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name })
+	}
+	switch {
+	case has(MarkerName):
+		return fmt.Errorf("%s: it is there and complete; choose another folder or remove it: %w", dir, fs.ErrExist)
+	case len(entries) > 0 && !has(pendingName):
+		return fmt.Errorf("%s: a folder with other files is in the way; choose another or remove it: %w", dir, fs.ErrExist)
+	}
+	return nil
+}
+
+// place moves the finished folder to dir, over a leftover if there is one.
+func place(tmp, dir string) error {
+	if err := removeLeftover(dir); err != nil { // anything may have come there during fill
+		return err
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(dir)); err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := os.Rename(filepath.Join(dir, pendingName), filepath.Join(dir, MarkerName)); err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	return syncDir(dir)
+}
+
+func writeMarker(tmp string, m Marker) (err error) {
+	b, err := m.encode()
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(tmp, pendingName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close(), syncDir(tmp))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// explain says what to do about a full disk.
+func explain(dir string, err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fmt.Errorf("%s: the disk is full; free some space: %w", dir, err)
+	}
+	return err
+}

@@ -1,0 +1,89 @@
+package atomicdir
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// prefix begins the names of dir's temporary siblings.
+func prefix(dir string) string { return "." + filepath.Base(dir) + ".tmp-" }
+
+// newTemporary makes an empty sibling of dir and locks it; unlock ends that.
+// The lock ends with the process too, which is how sweep knows a leftover.
+func newTemporary(dir string) (tmp string, unlock func() error, err error) {
+	const attempts = 10
+	for range attempts {
+		tmp = filepath.Join(filepath.Dir(dir), prefix(dir)+strings.ToLower(rand.Text()[:10]))
+		if err := os.Mkdir(tmp, 0o777); err != nil {
+			return "", nil, err
+		}
+		// Another Create may sweep it away before it is locked.
+		unlock, err = lock(tmp)
+		if err == nil {
+			return tmp, unlock, nil
+		}
+		if !busy(err) {
+			break
+		}
+	}
+	return "", nil, errors.Join(fmt.Errorf("lock %s: %w", tmp, err), os.RemoveAll(tmp))
+}
+
+// sweep removes the temporary siblings of dir that no living process fills.
+func sweep(dir string) error {
+	parent := filepath.Dir(dir)
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix(dir)) {
+			continue
+		}
+		path := filepath.Join(parent, e.Name())
+		unlock, err := lock(path)
+		if busy(err) {
+			continue // being filled, or just gone
+		}
+		if err != nil {
+			return fmt.Errorf("leftover %s: %w", path, err)
+		}
+		if err := errors.Join(os.RemoveAll(path), unlock()); err != nil {
+			return fmt.Errorf("leftover %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// lock takes an exclusive lock on a folder without waiting. It fails with an
+// error that busy knows if another has the lock or the folder is gone.
+func lock(dir string) (unlock func() error, err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	// Who had the lock before may have removed the folder.
+	held, err := d.Stat()
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	if there, err := os.Lstat(dir); err != nil || !os.SameFile(held, there) {
+		return nil, errors.Join(fs.ErrNotExist, d.Close())
+	}
+	return d.Close, nil
+}
+
+// busy tells the failures of lock that another process causes.
+func busy(err error) bool {
+	return errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist)
+}
