@@ -1,0 +1,43 @@
+package dataset
+
+import "strings"
+
+// Instruction is the sentence that asks for a boxed answer, the only
+// instruction of JustRL.
+const Instruction = `Please reason step by step, and put your final answer within \boxed{}.`
+
+// TrainingPrompt is the user's message of training: the question and, after
+// an empty line, the [Instruction]. A question that already ends with the
+// instruction does not get a second one.
+func TrainingPrompt(question string) string {
+	return bare(question) + "\n\n" + Instruction
+}
+
+// EvaluationPrompt is the user's message of the benchmarks: as the authors'
+// evaluation script has it, the [Instruction] follows after one space.
+func EvaluationPrompt(question string) string {
+	return bare(question) + " " + Instruction
+}
+
+// What surrounds every problem of DAPO-Math-17k as published. It asks for
+// another form of answer than the box that the reward looks for.
+const (
+	dapoHead = "Solve the following math problem step by step. The last line of your response should be of the form " +
+		"Answer: $Answer (without quotes) where $Answer is the answer to the problem.\n\n"
+	dapoTail = "\n\nRemember to put your answer on its own line after \"Answer:\"."
+)
+
+// bare is a message without the instruction it may carry already: the
+// [Instruction] at its end together with the line breaks or spaces that set it
+// off, or DAPO's around it. Any other text is returned as it is.
+func bare(message string) string {
+	if s, ok := strings.CutSuffix(strings.TrimRight(message, " \n"), Instruction); ok {
+		message = strings.TrimRight(s, " \n")
+	}
+	if s, ok := strings.CutPrefix(message, dapoHead); ok {
+		if s, ok := strings.CutSuffix(strings.TrimRight(s, " \n"), dapoTail); ok {
+			message = s
+		}
+	}
+	return message
+}

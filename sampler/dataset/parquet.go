@@ -1,0 +1,279 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// readParquet reads the few columns that are needed side by side, a page at a
+// time, and puts rows together by repetition level. It goes by the columns'
+// own paths and not by a Go struct: writers name a list's inner groups
+// differently, and a struct's list that the file lacks would read as one empty
+// element.
+func readParquet(f io.ReaderAt, size int64, add func(record) error) (err error) {
+	// The parquet library panics on some damaged files.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("is damaged: %v", p)
+		}
+	}()
+	if err := checkFooter(f, size); err != nil {
+		return err
+	}
+	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return fmt.Errorf("is damaged: %w", err)
+	}
+	want, err := pickColumns(file.Schema())
+	if err != nil {
+		return err
+	}
+	row := int64(0)
+	for _, group := range file.RowGroups() {
+		if err := readGroup(group, want, &row, add); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkFooter refuses a file without its end before anything of it is believed.
+func checkFooter(f io.ReaderAt, size int64) error {
+	var tail [8]byte
+	if size < 12 {
+		return errors.New("is truncated: shorter than a parquet file can be")
+	}
+	if _, err := f.ReadAt(tail[:], size-8); err != nil {
+		return err
+	}
+	if string(tail[4:]) != string(parquetMagic) {
+		return errors.New("is truncated: a parquet file begins here but does not end")
+	}
+	footer := int64(tail[0]) | int64(tail[1])<<8 | int64(tail[2])<<16 | int64(tail[3])<<24
+	if footer > size-12 {
+		return fmt.Errorf("is damaged: a footer of %d bytes in a file of %d", footer, size)
+	}
+	return nil
+}
+
+// columns are leaf indexes, -1 where a file lacks one.
+type columns struct {
+	question, role, answer int
+	ids                    []int // by precedence
+	names                  map[int]string
+}
+
+func pickColumns(schema *parquet.Schema) (columns, error) {
+	c := columns{names: map[int]string{}}
+	var have []string
+	leaf := func(match func(path []string) bool) int {
+		i := slices.IndexFunc(schema.Columns(), match)
+		if i >= 0 {
+			c.names[i] = strings.Join(schema.Columns()[i], ".")
+		}
+		return i
+	}
+	named := func(name string) int {
+		return leaf(func(path []string) bool { return strings.Join(path, ".") == name })
+	}
+	inPrompt := func(name string) int {
+		return leaf(func(path []string) bool { return path[0] == "prompt" && len(path) > 1 && path[len(path)-1] == name })
+	}
+	for _, path := range schema.Columns() {
+		have = append(have, strings.Join(path, "."))
+	}
+	c.question, c.role, c.answer = inPrompt("content"), inPrompt("role"), named("reward_model.ground_truth")
+	if c.question < 0 || c.answer < 0 {
+		c.question, c.role, c.answer = named("problem"), -1, named("answer")
+	}
+	if c.question < 0 || c.answer < 0 {
+		return c, missing(have)
+	}
+	for _, name := range [...]string{"extra_info.index", "extra_info.id", "id", "problem_idx"} {
+		if i := named(name); i >= 0 {
+			c.ids = append(c.ids, i)
+		}
+	}
+	return c, nil
+}
+
+func readGroup(group parquet.RowGroup, want columns, row *int64, add func(record) error) (err error) {
+	chunks := group.ColumnChunks()
+	open := func(i int) *cells {
+		if i < 0 {
+			return nil
+		}
+		return &cells{name: want.names[i], pages: chunks[i].Pages()}
+	}
+	question, role, answer := open(want.question), open(want.role), open(want.answer)
+	all := []*cells{question, role, answer}
+	for _, i := range want.ids {
+		all = append(all, open(i))
+	}
+	ids := all[3:]
+	defer func() {
+		for _, c := range all {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	for range group.NumRows() {
+		for _, c := range all {
+			if err := c.nextRow(); err != nil {
+				return fmt.Errorf("row %d: %w", *row, err)
+			}
+		}
+		r, err := rowRecord(question, role, answer, ids)
+		if err != nil {
+			return fmt.Errorf("row %d: %w", *row, err)
+		}
+		if err := add(r); err != nil {
+			return err
+		}
+		*row++
+	}
+	return nil
+}
+
+func rowRecord(question, role, answer *cells, ids []*cells) (record, error) {
+	var r record
+	var err error
+	if n := len(question.row); n != 1 {
+		return r, fmt.Errorf("%s has %d entries; only a single user message can be rendered", question.name, n)
+	}
+	if role != nil && len(role.row) == 1 && role.row[0] != nil && *role.row[0] != "user" {
+		return r, fmt.Errorf("%s is %q; only a single user message can be rendered", role.name, *role.row[0])
+	}
+	if r.question, err = question.one(); err != nil {
+		return r, err
+	}
+	if r.answer, err = answer.one(); err != nil {
+		return r, err
+	}
+	for _, c := range ids {
+		if len(c.row) == 1 && c.row[0] != nil && *c.row[0] != "" {
+			r.id = *c.row[0]
+			break
+		}
+	}
+	return r.checked()
+}
+
+// cells reads one column row by row. A nil *cells is a column that the file lacks.
+type cells struct {
+	name   string
+	pages  parquet.Pages
+	page   parquet.Page
+	values parquet.ValueReader
+	buf    [128]parquet.Value
+	have   []parquet.Value // unread part of buf
+	row    []*string       // the current row's values; nil is null
+}
+
+// nextRow fills row with the values up to the next one that begins a row.
+func (c *cells) nextRow() error {
+	if c == nil {
+		return nil
+	}
+	c.row = c.row[:0]
+	for {
+		if len(c.have) == 0 {
+			err := c.fill()
+			if err == io.EOF && len(c.row) > 0 {
+				return nil
+			}
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return fmt.Errorf("is damaged: read %s: %w", c.name, err)
+			}
+		}
+		v := c.have[0]
+		if v.RepetitionLevel() == 0 && len(c.row) > 0 {
+			return nil
+		}
+		text, err := valueText(v)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", c.name, err)
+		}
+		c.row = append(c.row, text)
+		c.have = c.have[1:]
+	}
+}
+
+// fill reads more values, of the next page where this one is used up.
+func (c *cells) fill() error {
+	for {
+		if c.values != nil {
+			n, err := c.values.ReadValues(c.buf[:])
+			c.have = c.buf[:n]
+			if n > 0 {
+				return nil
+			}
+			if err != nil && err != io.EOF {
+				return err
+			}
+			c.release()
+		}
+		page, err := c.pages.ReadPage()
+		if err != nil {
+			return err
+		}
+		c.page, c.values = page, page.Values()
+	}
+}
+
+func (c *cells) release() {
+	if c.page != nil {
+		parquet.Release(c.page)
+	}
+	c.page, c.values = nil, nil
+}
+
+func (c *cells) close() error {
+	if c == nil {
+		return nil
+	}
+	c.release()
+	return c.pages.Close()
+}
+
+func (c *cells) one() (string, error) {
+	if len(c.row) != 1 {
+		return "", fmt.Errorf("%s has %d values, want 1", c.name, len(c.row))
+	}
+	if c.row[0] == nil {
+		return "", fmt.Errorf("%s is null", c.name)
+	}
+	return *c.row[0], nil
+}
+
+// valueText copies a value out of its page; nil is null.
+func valueText(v parquet.Value) (*string, error) {
+	if v.IsNull() {
+		return nil, nil
+	}
+	var s string
+	switch v.Kind() {
+	case parquet.ByteArray, parquet.FixedLenByteArray:
+		if s = string(v.ByteArray()); !utf8.ValidString(s) {
+			return nil, errors.New("is not UTF-8 text")
+		}
+	case parquet.Int32:
+		s = strconv.Itoa(int(v.Int32()))
+	case parquet.Int64:
+		s = strconv.FormatInt(v.Int64(), 10)
+	case parquet.Double:
+		s = strconv.FormatFloat(v.Double(), 'f', -1, 64)
+	default:
+		return nil, fmt.Errorf("a %s is neither text nor a number", v.Kind())
+	}
+	return &s, nil
+}
