@@ -1,0 +1,55 @@
+// Package torch is the updater on libtorch: the GRPO training step for Qwen2,
+// Qwen3 and Llama models, on a CPU or a CUDA device.
+//
+// It is behind the build tag torch; without it the package is empty, and
+// nothing else in justrl needs cgo. scripts/with-torch sets up the build.
+//
+// # Layers
+//
+// Operations come from gotch's libtch (one C call each, handles freed by hand)
+// and, where it lacks one, from justrl.cpp. [scope] is all of our own above
+// them: an arena that frees what was made in it and keeps the first error, so
+// that the network reads as straight code. The network is Go and one function
+// for all architectures: what differs between them is data (model.Spec).
+// gotch's package ts is not used: it is slower, leaks, and its errors end the
+// process.
+//
+// One goroutine, locked to its thread, runs all of it: gotch's last error and
+// torch's grad mode belong to a thread.
+//
+// # A step
+//
+// Axis letters: T tokens of a pack, N tokens of it whose log-prob is wanted,
+// E hidden size, H query heads, K key heads, D head size, V vocabulary.
+//
+// Sequences are packed end to end, without padding; positions start again and
+// attention ends with each, so that no sequence can see, or be changed by, its
+// neighbour. Logits exist for a chunk of the N tokens at a time, never as [N,V].
+//
+// The backward pass is driven from Go, from the last layer to the first: each
+// layer's input is a leaf, and the gradient of its output is handed in. That
+// is what makes recomputation (keep the inputs, run a layer again before its
+// backward) a choice of one line instead of a second path.
+//
+// # One definition of the objective
+//
+// The objective is not written in torch. Log-probs of a pack go to the host,
+// updater/grpo (float64, the definition) returns the loss, the metrics and
+// dLoss/dlogp for each token, and that goes back as the gradient with which
+// the backward pass starts. The price is two copies of N floats a pack and one
+// wait for the device, microseconds beside a pass of seconds; what it buys is
+// that there is no second implementation that could disagree. Denominators are
+// known from the whole mini-batch before its first pack, so gradients of packs
+// add up to the mini-batch's own, however it was packed.
+//
+// # Precision
+//
+// float32, or bfloat16 for weights and activations. Log-probs, loss, norms,
+// gradient sums, AdamW's moments and the weights it moves (the masters) are
+// float32 always. The rotary table is made in float32 as transformers makes it.
+//
+// # Deliberately absent
+//
+// A KL term, an entropy bonus, a reference model, dropout, loss scaling (so no
+// float16 arithmetic), LoRA. Generation is not here yet.
+package torch

@@ -1,0 +1,69 @@
+//go:build torch
+
+package torch
+
+import "github.com/justrl/justrl/updater/pack"
+
+// sequence is a prompt and what follows it; the log-probs of rest are wanted.
+type sequence struct {
+	prompt, rest []int32 // neither is empty
+}
+
+func (s sequence) len() int { return len(s.prompt) + len(s.rest) }
+
+// row is a pack ready for the network: sequences end to end, no padding.
+type row struct {
+	members   []int   // which sequences, by the caller's index
+	lengths   []int64 // tokens of each member; they sum to T
+	ids       []int64 // [T]
+	positions []int64 // [T], from 0 in each member
+	heads     []int64 // [N] the tokens whose hidden state predicts a wanted token
+	targets   []int64 // [N] the wanted tokens, member by member
+}
+
+// packRows groups seqs into rows of at most budget tokens (a longer sequence
+// gets a row of its own).
+func packRows(seqs []sequence, budget int) []row {
+	lengths := make([]int, len(seqs))
+	for i, s := range seqs {
+		lengths[i] = s.len()
+	}
+	var rows []row
+	for _, members := range pack.FirstFitDecreasing(lengths, budget) {
+		rows = append(rows, newRow(seqs, members))
+	}
+	return rows
+}
+
+func newRow(seqs []sequence, members []int) row {
+	r := row{members: members}
+	for _, m := range members {
+		s := seqs[m]
+		start := int64(len(r.ids))
+		for _, part := range [2][]int32{s.prompt, s.rest} {
+			for _, id := range part {
+				r.ids = append(r.ids, int64(id))
+			}
+		}
+		for p := range int64(s.len()) {
+			r.positions = append(r.positions, p)
+		}
+		first := start + int64(len(s.prompt)) - 1
+		for i, id := range s.rest {
+			r.heads = append(r.heads, first+int64(i))
+			r.targets = append(r.targets, int64(id))
+		}
+		r.lengths = append(r.lengths, int64(s.len()))
+	}
+	return r
+}
+
+// split cuts v [N] into each member's part, in the order of members.
+func split[E any](r row, seqs []sequence, v []E) [][]E {
+	out := make([][]E, len(r.members))
+	for i, m := range r.members {
+		n := len(seqs[m].rest)
+		out[i], v = v[:n:n], v[n:]
+	}
+	return out
+}

@@ -1,0 +1,222 @@
+//go:build torch
+
+package torch
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/justrl/justrl/updater"
+	"github.com/justrl/justrl/updater/grpo"
+)
+
+// sample is a rollout on its way through a step.
+type sample struct {
+	sequence
+	server    []float32 // the server's log-probs of rest, or nil
+	own       []float32 // the trainer's, by the weights before the first update; nil until they are known
+	advantage float64
+}
+
+// Step implements updater.Updater.
+//
+// The trainer's own log-probs of the first mini-batch come from the forward
+// pass that trains it (the weights are still the step's first); only the rest
+// of the batch needs a pass of its own, and with the server's log-probs as the
+// old ones not even that: the mismatch is then measured on the first
+// mini-batch alone.
+func (t *Trainer) Step(ctx context.Context, step int, groups []updater.Group) (updater.StepResult, error) {
+	var result updater.StepResult
+	batch, err := t.batch(groups)
+	if err != nil {
+		return result, err
+	}
+	err = t.worker.do(func() error {
+		miniBatches := slices.Collect(slices.Chunk(batch, t.opt.Update.MiniBatch))
+		if t.opt.Update.OldLogprobs == updater.OldLogprobsRecompute {
+			if err := t.recompute(ctx, slices.Concat(slices.Concat(miniBatches[1:]...)...)); err != nil {
+				return err
+			}
+		}
+		lr := t.opt.Optimizer.LearningRate(step)
+		for range t.opt.Update.Epochs {
+			for _, mini := range miniBatches {
+				m, err := t.update(ctx, slices.Concat(mini...), lr)
+				if err != nil {
+					return fmt.Errorf("step %d, update %d: %w", step, len(result.Updates), err)
+				}
+				result.Updates = append(result.Updates, m)
+				if len(result.Updates) == 1 {
+					result.Mismatch = mismatch(slices.Concat(batch...))
+				}
+			}
+		}
+		return nil
+	})
+	return result, err
+}
+
+// batch checks the groups and turns each, in the order of the ordinals, into samples.
+func (t *Trainer) batch(groups []updater.Group) ([][]*sample, error) {
+	if len(groups) == 0 {
+		return nil, fmt.Errorf("torch: a step without groups")
+	}
+	groups = slices.Clone(groups)
+	slices.SortStableFunc(groups, func(a, b updater.Group) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
+	batch := make([][]*sample, len(groups))
+	for i, g := range groups {
+		if i > 0 && g.Ordinal == groups[i-1].Ordinal {
+			return nil, fmt.Errorf("torch: two groups have the ordinal %d", g.Ordinal)
+		}
+		if len(g.Rollouts) == 0 {
+			return nil, fmt.Errorf("torch: group %d has no rollouts", g.Ordinal)
+		}
+		rewards := make([]float64, len(g.Rollouts))
+		for j, r := range g.Rollouts {
+			if !finite(r.Reward) {
+				return nil, fmt.Errorf("torch: group %d, rollout %d: the reward is %g", g.Ordinal, j, r.Reward)
+			}
+			rewards[j] = r.Reward
+		}
+		advantages := grpo.Advantages(rewards, t.opt.Update.AdvantageStd)
+		for j, r := range g.Rollouts {
+			if err := t.checkRollout(r); err != nil {
+				return nil, fmt.Errorf("group %d, rollout %d: %w", g.Ordinal, j, err)
+			}
+			batch[i] = append(batch[i], &sample{
+				sequence: sequence{r.PromptTokenIDs, r.TokenIDs}, server: r.Logprobs, advantage: advantages[j]})
+		}
+	}
+	return batch, nil
+}
+
+func (t *Trainer) checkRollout(r updater.Rollout) error {
+	switch {
+	case len(r.PromptTokenIDs) == 0:
+		return fmt.Errorf("torch: the prompt is empty")
+	case len(r.TokenIDs) == 0:
+		return fmt.Errorf("torch: the response is empty")
+	case r.Logprobs != nil && len(r.Logprobs) != len(r.TokenIDs):
+		return fmt.Errorf("torch: %d log-probs for %d response tokens", len(r.Logprobs), len(r.TokenIDs))
+	case r.Logprobs == nil && t.opt.Update.OldLogprobs == updater.OldLogprobsServer:
+		return fmt.Errorf("torch: no log-probs, and update.old_logprobs is %s", updater.OldLogprobsServer)
+	}
+	if err := t.checkIDs(r.PromptTokenIDs, "prompt"); err != nil {
+		return err
+	}
+	return t.checkIDs(r.TokenIDs, "response")
+}
+
+// recompute fills in the own log-probs of samples.
+func (t *Trainer) recompute(ctx context.Context, samples []*sample) error {
+	got, err := t.score(ctx, sequences(samples), t.opt.Update.Temperature)
+	if err != nil {
+		return fmt.Errorf("old log-probs: %w", err)
+	}
+	for i, s := range samples {
+		s.own = got[i].Logprobs
+	}
+	return nil
+}
+
+// update is one optimizer update on a mini-batch.
+func (t *Trainer) update(ctx context.Context, mini []*sample, lr float64) (updater.UpdateMetrics, error) {
+	defer t.net.dropGrads(t.counter)
+	metrics, err := t.gradient(ctx, mini, packRows(sequences(mini), t.opt.Update.MaxPackTokens))
+	if err != nil {
+		return metrics, err
+	}
+	metrics.LR = lr
+	metrics.GradNorm, err = t.apply(lr)
+	return metrics, err
+}
+
+// gradient leaves the gradient of the objective on a mini-batch, run in the
+// given rows, in the parameters.
+func (t *Trainer) gradient(ctx context.Context, mini []*sample, rows []row) (updater.UpdateMetrics, error) {
+	lengths := make([]int, len(mini))
+	for i, s := range mini {
+		lengths[i] = len(s.rest)
+	}
+	objective := grpo.NewObjective(t.opt.Update, lengths)
+	entropy := 0.0
+	err := t.backward(ctx, sequences(mini), rows, func(r row, logp [][]float32, entropies []float32) []float32 {
+		objective.MicroBatch(r.members)
+		var dlogp []float32
+		for i, m := range r.members {
+			s := mini[m]
+			if s.own == nil {
+				s.own = logp[i]
+			}
+			for _, d := range objective.Add(m, widen(logp[i]), widen(s.old(t.opt.Update)), s.advantage) {
+				dlogp = append(dlogp, float32(d))
+			}
+		}
+		for _, h := range entropies {
+			entropy += float64(h)
+		}
+		return dlogp
+	})
+	if err != nil {
+		return updater.UpdateMetrics{}, err
+	}
+	metrics := objective.Metrics()
+	metrics.Entropy = entropy / float64(metrics.Tokens)
+	if err := objective.Err(); err != nil {
+		return metrics, fmt.Errorf("%w; no weight was changed", err)
+	}
+	return metrics, nil
+}
+
+// backward runs the rows of seqs forward and backward and leaves the summed
+// gradient in the parameters. objective gets a row's log-probs, member by
+// member, and its entropies, and returns dLoss/dlogp in the same order.
+func (t *Trainer) backward(ctx context.Context, seqs []sequence, rows []row, objective func(r row, logp [][]float32, entropy []float32) []float32) error {
+	for _, r := range rows {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := t.net.train(t.counter, r, t.opt.Update.Temperature, t.opt.Update.Recompute, func(s scores) []float32 {
+			return objective(r, split(r, seqs, s.logp), s.entropy)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// old is what the ratio is taken against.
+func (s *sample) old(cfg updater.Config) []float32 {
+	if cfg.OldLogprobs == updater.OldLogprobsServer {
+		return s.server
+	}
+	return s.own
+}
+
+// mismatch compares the log-probs of every sample that has both.
+func mismatch(samples []*sample) updater.Mismatch {
+	server, own := make([][]float32, len(samples)), make([][]float32, len(samples))
+	for i, s := range samples {
+		server[i], own[i] = s.server, s.own
+	}
+	return grpo.CompareServer(server, own)
+}
+
+func sequences(samples []*sample) []sequence {
+	out := make([]sequence, len(samples))
+	for i, s := range samples {
+		out[i] = s.sequence
+	}
+	return out
+}
+
+func widen(v []float32) []float64 {
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = float64(x)
+	}
+	return out
+}

@@ -1,0 +1,146 @@
+//go:build torch
+
+package torch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/justrl/justrl/updater"
+	"github.com/justrl/justrl/updater/model"
+	"github.com/justrl/justrl/updater/safetensors"
+)
+
+// Options says what to train, where and how.
+type Options struct {
+	Dir string // a model folder in the Hugging Face layout; not written to
+	// DType is the arithmetic's and then also that of what Export writes:
+	// float32 or bfloat16. "" leaves what is written as it was loaded, and
+	// computes in float32 on a CPU and in the model's own dtype elsewhere.
+	DType   string
+	Device  string // cpu (also ""), cuda, or cuda:N
+	Threads int    // CPU threads of an operation; 0 = all
+	// Update and Optimizer are the recipe's where they are zero.
+	Update    updater.Config
+	Optimizer updater.OptimizerConfig
+}
+
+// Trainer is the updater on libtorch. See updater.Updater for its methods; all
+// of them take turns, so it may be shared, but not to any gain.
+type Trainer struct {
+	opt     Options
+	worker  *worker
+	counter *counter
+	layout  safetensors.Layout // of the files that it was opened from, and of those that it writes
+	net     network
+	updates int64 // optimizer updates since the moments were zero
+}
+
+var _ updater.Updater = (*Trainer)(nil)
+
+// Open loads a model folder. The caller closes the trainer.
+func Open(ctx context.Context, o Options) (*Trainer, error) {
+	if o.Update == (updater.Config{}) {
+		o.Update = updater.DefaultConfig()
+	}
+	if o.Optimizer == (updater.OptimizerConfig{}) {
+		o.Optimizer = updater.DefaultOptimizerConfig()
+	}
+	if err := errors.Join(o.Update.Validate(), o.Optimizer.Validate(), ctx.Err()); err != nil {
+		return nil, err
+	}
+	device, err := parseDevice(o.Device)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trainer{opt: o, worker: startWorker(), counter: &counter{}}
+	if err := t.worker.do(func() error { return t.load(device) }); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
+}
+
+func (t *Trainer) load(device int) (err error) {
+	spec, err := model.Load(t.opt.Dir)
+	if err != nil {
+		return err
+	}
+	set, err := safetensors.Open(t.opt.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, set.Close()) }()
+	if err := spec.Check(set); err != nil {
+		return err
+	}
+	t.layout = set.Layout()
+	t.net = network{spec: spec, device: device, kind: kindFloat32}
+	switch {
+	case t.opt.DType != "":
+		if t.net.kind, err = kindOf(t.opt.DType); err != nil {
+			return err
+		}
+		t.layout = t.layout.WithDType(t.net.kind.String())
+	case device >= 0 && spec.DType == "bfloat16":
+		t.net.kind = kindBFloat16
+	}
+	if t.net.kind == kindFloat16 {
+		return errors.New("torch: dtype float16 is not trained in: it needs loss scaling; use bfloat16 or float32")
+	}
+	if err := prepare(device, t.opt.Threads); err != nil {
+		return err
+	}
+	s := newScope(t.counter)
+	defer s.close()
+	return t.net.load(s, set)
+}
+
+// prepare readies the calling thread and the device.
+func prepare(device, threads int) error {
+	if threads <= 0 {
+		threads = runtime.NumCPU()
+	}
+	if err := setThreads(threads); err != nil {
+		return err
+	}
+	noGrad()
+	if device < 0 {
+		return nil
+	}
+	count, err := loadCUDA()
+	if err == nil && device >= count {
+		err = fmt.Errorf("torch: there is no device cuda:%d: libtorch sees %d", device, count)
+	}
+	return err
+}
+
+// parseDevice returns -1 for the CPU, else the CUDA index.
+func parseDevice(name string) (int, error) {
+	switch name {
+	case "", "cpu":
+		return -1, nil
+	case "cuda":
+		return 0, nil
+	}
+	if index, ok := strings.CutPrefix(name, "cuda:"); ok {
+		if n, err := strconv.ParseUint(index, 10, 7); err == nil {
+			return int(n), nil
+		}
+	}
+	return 0, fmt.Errorf("torch: unknown device %q: cpu, cuda or cuda:N", name)
+}
+
+// Spec is the architecture of the model.
+func (t *Trainer) Spec() model.Spec { return t.net.spec }
+
+// Close frees the weights and ends the trainer's thread. A second call does nothing.
+func (t *Trainer) Close() error {
+	return t.worker.close(func() error {
+		t.net.free(t.counter)
+		return nil
+	})
+}

@@ -1,0 +1,121 @@
+//go:build torch
+
+package torch
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/justrl/justrl/updater/model"
+	"github.com/justrl/justrl/updater/safetensors"
+)
+
+// kindOf translates a safetensors (or config.json) dtype.
+func kindOf(dtype string) (kind, error) {
+	switch dtype {
+	case "F32", "float32":
+		return kindFloat32, nil
+	case "BF16", "bfloat16":
+		return kindBFloat16, nil
+	case "F16", "float16":
+		return kindFloat16, nil
+	}
+	return 0, fmt.Errorf("torch: dtype %q is not supported: float32, bfloat16 or float16", dtype)
+}
+
+// String spells k as safetensors does.
+func (k kind) String() string {
+	switch k {
+	case kindFloat32:
+		return "F32"
+	case kindBFloat16:
+		return "BF16"
+	case kindFloat16:
+		return "F16"
+	}
+	return fmt.Sprintf("kind %d", int32(k))
+}
+
+// bytesPer is the size of one element.
+func (k kind) bytesPer() int {
+	switch k {
+	case kindInt64:
+		return 8
+	case kindFloat32:
+		return 4
+	}
+	return 2
+}
+
+// load copies the weights of set to the device as the arithmetic's kind, with
+// float32 masters where that is not float32.
+func (n *network) load(s *scope, set *safetensors.Set) error {
+	byName := make(map[string]*parameter)
+	for _, t := range n.spec.Tensors() {
+		info, ok := set.Info(t.Name)
+		if !ok {
+			return fmt.Errorf("torch: the model has no tensor %s", t.Name)
+		}
+		data, err := set.Bytes(t.Name)
+		if err != nil {
+			return err
+		}
+		k, err := kindOf(info.DType)
+		if err != nil {
+			return fmt.Errorf("%w (tensor %s in %s)", err, t.Name, info.File)
+		}
+		src := unsafe.Pointer(unsafe.SliceData(data))
+		p := &parameter{name: t.Name, shape: info.Shape}
+		p.value = s.keep(s.from(src, info.Shape, k, n.device, n.kind))
+		p.master = p.value
+		if n.kind != kindFloat32 {
+			p.master = s.keep(s.from(src, info.Shape, k, n.device, kindFloat32))
+		}
+		n.params = append(n.params, p)
+		byName[t.Name] = p
+		if s.requireGrad(p.value); s.err != nil {
+			return fmt.Errorf("load %s: %w", t.Name, s.err)
+		}
+	}
+	n.wire(byName)
+	n.invFreq = s.keep(s.floats(n.spec.InvFreq(), n.device))
+	return s.err
+}
+
+// wire gives each parameter its place by its Hugging Face name.
+func (n *network) wire(byName map[string]*parameter) {
+	n.embed, n.norm, n.head = byName[model.EmbedName], byName[model.NormName], byName[model.HeadName]
+	if n.spec.TiedHead {
+		n.head = n.embed
+	}
+	for i := range n.spec.Layers {
+		var l layer
+		get := func(suffix string) *parameter {
+			p := byName[model.LayerName(i, suffix)]
+			if p != nil {
+				l.params = append(l.params, p)
+			}
+			return p
+		}
+		linear := func(name string) projection { return projection{get(name + ".weight"), get(name + ".bias")} }
+		l.norm1, l.norm2 = get("input_layernorm.weight"), get("post_attention_layernorm.weight")
+		l.q, l.k, l.v, l.o = linear("self_attn.q_proj"), linear("self_attn.k_proj"), linear("self_attn.v_proj"), linear("self_attn.o_proj")
+		l.qNorm, l.kNorm = get("self_attn.q_norm.weight"), get("self_attn.k_norm.weight")
+		l.gate, l.up, l.down = linear("mlp.gate_proj"), linear("mlp.up_proj"), linear("mlp.down_proj")
+		n.layers = append(n.layers, l)
+	}
+}
+
+// free releases everything that n holds on the device.
+func (n *network) free(cnt *counter) {
+	for _, p := range n.params {
+		if p.master != p.value {
+			cnt.free(p.master)
+		}
+		for _, t := range []tensor{p.value, p.grad, p.m, p.v} {
+			cnt.free(t)
+		}
+	}
+	cnt.free(n.invFreq)
+	*n = network{spec: n.spec}
+}
