@@ -1,0 +1,147 @@
+package openaitest
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"time"
+)
+
+// FaultKind is a way to misbehave.
+type FaultKind int
+
+// The faults. Those from FaultAbort on only make sense for /v1/completions.
+const (
+	FaultStatus  FaultKind = iota // answers Status and Body
+	FaultClose                    // closes the connection without an answer
+	FaultCut                      // closes it in the middle of the right answer
+	FaultHang                     // answers nothing until the client goes away
+	FaultGarbage                  // answers 200 with something that is not JSON
+	FaultAbort                    // ends sample Sample with finish_reason abort
+	FaultDrop                     // leaves choice Sample out
+	FaultTwice                    // gives choice Sample the index of its neighbour
+	FaultNaN                      // a log-prob that is NaN, not quoted
+	FaultNull                     // a log-prob that is null
+	FaultShort                    // one log-prob fewer than tokens
+	FaultVocab                    // a token id outside the vocabulary
+	FaultEmpty                    // no tokens
+	FaultNoIDs                    // token_ids null, as before return_token_ids existed
+	FaultEcho                     // echoes another prompt
+	FaultFinish                   // a finish_reason that does not exist
+	FaultLong                     // more tokens than max_tokens
+)
+
+// Fault makes the server misbehave on requests to a path.
+type Fault struct {
+	Kind FaultKind
+	// Path is where; "" is /v1/completions.
+	Path string
+	// After lets that many requests pass first.
+	After int
+	// Times is how many requests it strikes; 0 is one, negative is for ever.
+	Times int
+	// Status, Body and RetryAfter are FaultStatus's answer; 0 is 503, "" is vLLM's shape.
+	Status     int
+	Body       string
+	RetryAfter time.Duration
+	// Sample is the index of the choice that is hit.
+	Sample int
+}
+
+// Inject adds a fault; faults strike in the order they were added.
+func (s *Server) Inject(f Fault) {
+	if f.Path == "" {
+		f.Path = "/v1/completions"
+	}
+	if f.Times == 0 {
+		f.Times = 1
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, &f)
+}
+
+// Heal removes every fault.
+func (s *Server) Heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
+// strike is the fault that hits this request, if one does.
+func (s *Server) strike(path string) (Fault, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.faults {
+		if f.Path != path || f.Times == 0 {
+			continue
+		}
+		if f.After > 0 {
+			f.After--
+			continue
+		}
+		f.Times--
+		return *f, true
+	}
+	return Fault{}, false
+}
+
+// misbehave answers as the fault wants.
+func (s *Server) misbehave(f Fault, right http.Handler, w http.ResponseWriter, r *http.Request) {
+	switch f.Kind {
+	case FaultStatus:
+		if f.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
+		}
+		status := f.Status
+		if status == 0 {
+			status = http.StatusServiceUnavailable
+		}
+		if f.Body == "" {
+			writeError(w, status, http.StatusText(status), "", "the fault that was asked for")
+			return
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(f.Body))
+	case FaultClose:
+		panic(http.ErrAbortHandler)
+	case FaultCut:
+		whole := httptest.NewRecorder()
+		right.ServeHTTP(whole, r)
+		body := whole.Body.Bytes()
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	case FaultHang:
+		_, _ = s.gate.enter(r.Context())
+		defer s.gate.leave()
+		select {
+		case <-r.Context().Done():
+		case <-s.stop:
+		}
+		panic(http.ErrAbortHandler)
+	case FaultGarbage:
+		_, _ = w.Write([]byte("<html>not what you asked for</html>"))
+	case FaultNaN, FaultNull:
+		whole := httptest.NewRecorder()
+		right.ServeHTTP(whole, r)
+		word := map[FaultKind]string{FaultNaN: "NaN", FaultNull: "null"}[f.Kind]
+		_, _ = w.Write(spoilLogprob(whole.Body.Bytes(), word))
+	default:
+		right.ServeHTTP(w, r.WithContext(withFault(r.Context(), f)))
+	}
+}
+
+// spoilLogprob puts word in the place of the first token_logprobs entry.
+func spoilLogprob(body []byte, word string) []byte {
+	key := []byte(`"token_logprobs":[`)
+	i := bytes.Index(body, key)
+	if i < 0 {
+		return body
+	}
+	i += len(key)
+	n := bytes.IndexAny(body[i:], ",]")
+	return append(append(bytes.Clone(body[:i]), word...), body[i+n:]...)
+}

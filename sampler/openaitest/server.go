@@ -1,0 +1,225 @@
+// Package openaitest is a fake vLLM server for tests, with a policy of its
+// own: deterministic, seeded, changed by reloading weights from a folder, and
+// wrong on demand.
+//
+// It answers the routes that justrl uses with the JSON, the errors and the
+// side effects of vLLM 0.32: generation and prompt log-probs over
+// /v1/completions, chat, model list, tokenizer, and the development routes
+// that pause it and reload its weights. Its log-probs come from a [Policy], a
+// bigram table that is a pure function of a seed and of the bytes of the
+// weights it was told to load, so that a test can compute them too, and a
+// whole training loop can run against it without torch. A [Fault] makes it
+// misbehave, once or for ever.
+//
+// What it does not imitate: batch noise (it is exact, whatever else runs),
+// streaming, LoRA, the weight-transfer routes, sleep.
+package openaitest
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Options are a Server's settings; the zero value is a working server.
+type Options struct {
+	Model       string // served name; "" is "tiny"
+	ModelDir    string // folder of the weights it starts with; "" starts with made-up ones
+	Vocab       int    // number of token ids; 0 is 512
+	EOS         int32  // the end-of-sequence token; 0 is 2
+	MaxModelLen int    // prompt and answer together; 0 is 512
+	PolicySeed  uint64 // seed of the policy's table
+	// Step is how far reloading weights moves the policy's logits; 0 is 0.05.
+	Step float64
+	// Block is the tokens of a prefix-cache block; 0 is 16. Prompts share
+	// cached blocks only whole.
+	Block int
+	// Version is what /version says; "" is 0.32.0.
+	Version string
+	// APIKey protects /v1/… (and only those, like vLLM); "" is open.
+	APIKey string
+	// NoDevMode hides the development routes: 404.
+	NoDevMode bool
+	// Processed makes log-probs those of the distribution that was sampled from (--logprobs-mode processed_logprobs).
+	Processed bool
+	// KeepOldWeights acknowledges reloads and goes on with the old weights.
+	KeepOldWeights bool
+	// KeepOldCache acknowledges resets of the prefix cache and keeps it.
+	KeepOldCache bool
+	// TokenTime is how long a token takes.
+	TokenTime time.Duration
+	// Decode turns sampled ids, special tokens left out, into text; nil is this package's own [Decode].
+	Decode func(ids []int32) string
+	// Encode turns text into ids; nil is this package's own [Encode].
+	Encode func(text string) []int32
+	// Script, when it returns ids, replaces sampling: sample j of a request
+	// with this prompt and this stream's seed gives these tokens, with the
+	// policy's log-probs.
+	Script func(prompt []int32, seed int64) []int32
+}
+
+// Server is a running fake. Its methods are safe for concurrent use.
+type Server struct {
+	// URL is the server's root, such as http://127.0.0.1:43211.
+	URL string
+
+	http *httptest.Server
+	gate gate
+	stop chan struct{} // closed when the server closes: hung requests end
+
+	mu       sync.Mutex
+	o        Options
+	requests []Request
+	faults   []*Fault
+	weights  string // hash of the loaded weights
+	version  string // the tag that /update_weight_version set
+	broken   bool   // a reload failed half way: the next generation kills the engine
+	dead     bool
+	prefix   map[string]string // prefix cache: blocks of a prompt → weights they were computed with
+	policies map[string]*Policy
+	nextID   int
+}
+
+// Request is one request as it arrived.
+type Request struct {
+	Method string
+	Path   string
+	Query  url.Values
+	Header http.Header
+	Body   []byte
+}
+
+// New starts a server that t closes at its end.
+func New(t testing.TB, o Options) *Server {
+	t.Helper()
+	s := &Server{
+		o: withDefaults(o), version: "default", stop: make(chan struct{}),
+		prefix: map[string]string{}, policies: map[string]*Policy{}, weights: "initial",
+	}
+	s.gate.init()
+	if o.ModelDir != "" {
+		sum, err := HashWeights(o.ModelDir)
+		if err != nil {
+			t.Fatalf("openaitest: %v", err)
+		}
+		s.weights = sum
+	}
+	s.http = httptest.NewServer(s.handler())
+	s.URL = s.http.URL
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *Server) close() {
+	close(s.stop)
+	s.http.CloseClientConnections()
+	s.http.Close()
+}
+
+func withDefaults(o Options) Options {
+	def := func(p *int, d int) {
+		if *p == 0 {
+			*p = d
+		}
+	}
+	def(&o.Vocab, 512)
+	def(&o.MaxModelLen, 512)
+	def(&o.Block, 16)
+	if o.EOS == 0 {
+		o.EOS = 2
+	}
+	if o.Model == "" {
+		o.Model = "tiny"
+	}
+	if o.Version == "" {
+		o.Version = "0.32.0"
+	}
+	if o.Step == 0 {
+		o.Step = 0.05
+	}
+	if o.Decode == nil {
+		o.Decode = Decode
+	}
+	if o.Encode == nil {
+		o.Encode = Encode
+	}
+	return o
+}
+
+// Set changes options of the running server, such as KeepOldWeights.
+func (s *Server) Set(change func(*Options)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.o)
+}
+
+func (s *Server) options() Options {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.o
+}
+
+// Requests are all requests so far to path ("" is every path), in order of arrival.
+func (s *Server) Requests(path string) []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Request
+	for _, r := range s.requests {
+		if path == "" || r.Path == path {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Running is the number of generations under way.
+func (s *Server) Running() int { return s.gate.running() }
+
+// Weights is the hash of the weights that the server really uses.
+func (s *Server) Weights() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.weights
+}
+
+// Policy is the policy that the server uses now.
+func (s *Server) Policy() *Policy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.policy(s.weights)
+}
+
+// policy makes or finds the policy of some weights; s.mu is held.
+func (s *Server) policy(weights string) *Policy {
+	if s.policies[weights] == nil {
+		s.policies[weights] = NewPolicy(s.o, weights)
+	}
+	return s.policies[weights]
+}
+
+// handler records every request, lets faults strike, and routes.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	s.openRoutes(mux)
+	s.devRoutes(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client went away
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		s.mu.Lock()
+		s.requests = append(s.requests, Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone(), Body: body})
+		s.mu.Unlock()
+		if fault, ok := s.strike(r.URL.Path); ok {
+			s.misbehave(fault, mux, w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
