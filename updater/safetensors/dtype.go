@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // ItemSize is the size in bytes of one element of a type as safetensors
@@ -36,31 +37,19 @@ func (i Info) Size() (int64, error) {
 	if !ok {
 		return 0, fmt.Errorf("tensor %q: unknown dtype %q", i.Name, i.DType)
 	}
-	// A dimension of 0 makes the product 0 whatever the others are.
-	size, overflow := uint64(item), false
+	if slices.ContainsFunc(i.Shape, func(d int64) bool { return d < 0 }) {
+		return 0, fmt.Errorf("tensor %q: shape %v has a negative dimension", i.Name, i.Shape)
+	}
+	if slices.Contains(i.Shape, 0) {
+		return 0, nil // whatever the other dimensions are
+	}
+	size := uint64(item)
 	for _, d := range i.Shape {
-		if d < 0 {
-			return 0, fmt.Errorf("tensor %q: shape %v has a negative dimension", i.Name, i.Shape)
-		}
-		if d == 0 {
-			return 0, checkShape(i)
-		}
 		hi, lo := bits.Mul64(size, uint64(d))
-		overflow = overflow || hi != 0 || lo > math.MaxInt64
+		if hi != 0 || lo > math.MaxInt64 {
+			return 0, fmt.Errorf("tensor %q: shape %v is too large", i.Name, i.Shape)
+		}
 		size = lo
 	}
-	if overflow {
-		return 0, fmt.Errorf("tensor %q: shape %v is too large", i.Name, i.Shape)
-	}
 	return int64(size), nil
-}
-
-// checkShape refuses negative dimensions.
-func checkShape(i Info) error {
-	for _, d := range i.Shape {
-		if d < 0 {
-			return fmt.Errorf("tensor %q: shape %v has a negative dimension", i.Name, i.Shape)
-		}
-	}
-	return nil
 }

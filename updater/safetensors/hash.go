@@ -1,9 +1,7 @@
 package safetensors
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"hash"
 	"runtime"
@@ -36,16 +34,10 @@ func (s *Set) SHA256() (sum string, err error) {
 			panic(r)
 		}
 	}()
-	h := sha256.New()
-	for _, name := range s.names {
+	return s.layout.SHA256(func(name string) ([]byte, error) {
 		current = name
-		data, err := s.Bytes(name)
-		if err != nil {
-			return "", err
-		}
-		hashTensor(h, s.tensors[name].info, data)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+		return s.Bytes(name)
+	})
 }
 
 func hashTensor(h hash.Hash, i Info, data []byte) {

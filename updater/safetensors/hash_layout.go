@@ -10,7 +10,8 @@ import (
 
 // SHA256 is the hash that [Set.SHA256] would give of the files that [Write]
 // makes of l and data, without writing them. data is called once a tensor, in
-// the order of the names; its bytes are done with when it is called again.
+// the order of the names; its bytes are done with when it is called again. Every tensor's
+// size is checked.
 func (l Layout) SHA256(data func(name string) ([]byte, error)) (string, error) {
 	infos := map[string]Info{}
 	for _, f := range l.Files {
