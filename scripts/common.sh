@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# What the scripts share: where things are kept, how one fails, how a wheel is fetched.
+# Sourced, never run.
+
+# Everything that is fetched or derived lives here, outside the clone, so that
+# every clone of a machine shares one copy (and one Go build cache).
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/justrl
+
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+# need TOOL HINT: fails in one line when TOOL is not in PATH.
+need() {
+	command -v "$1" >/dev/null 2>&1 || die "$1 is missing: $2"
+}
+
+# need_pip: python3 that can fetch wheels.
+need_pip() {
+	need python3 'install it (Debian: apt-get install python3 python3-pip python3-venv)'
+	python3 -m pip --version >/dev/null 2>&1 ||
+		die 'python3 has no pip: install it (Debian: apt-get install python3-pip python3-venv)'
+}
+
+# locked NAME: holds the cache's lock NAME until the script ends. An exec'd
+# command must not inherit it: close it with 9>&-.
+locked() {
+	need flock 'install util-linux'
+	mkdir -p "$cache"
+	exec 9>"$cache/.$1.lock"
+	if ! flock -n 9; then
+		say "waiting for another process that holds $cache/.$1.lock"
+		flock 9
+	fi
+}
+
+# sha256_is FILE SUM
+sha256_is() {
+	[ -f "$1" ] && printf '%s  %s\n' "$2" "$1" | sha256sum --check --status
+}
+
+# wheel FILE SUM: leaves the wheel in $cache/wheels. A file that is not what was
+# pinned (truncated, corrupt) is fetched again; one that never is fails here.
+wheel() {
+	local file=$1 sum=$2 dir=$cache/wheels name version rest tmp
+	sha256_is "$dir/$file" "$sum" && return
+	[ ! -e "$dir/$file" ] || say "$dir/$file is damaged: fetching it again"
+	need_pip
+	name=${file%%-*} rest=${file#*-}
+	version=${rest%%-*}
+	mkdir -p "$dir"
+	tmp=$(mktemp -d "$dir/.fetch.XXXXXX")
+	say "fetching $file"
+	# The tags are given, so that any python3 may do the fetching.
+	if ! python3 -m pip --disable-pip-version-check download --quiet --no-deps --no-cache-dir \
+		--only-binary=:all: --implementation cp --python-version 3.11 --abi cp311 \
+		--platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
+		--platform manylinux_2_25_x86_64 --platform manylinux2014_x86_64 \
+		--dest "$tmp" "$name==$version"; then
+		rm -rf "$tmp"
+		die "cannot fetch $name==$version with pip: is a package index reachable?"
+	fi
+	if ! sha256_is "$tmp/$file" "$sum"; then
+		local got
+		got=$(cd "$tmp" && sha256sum -- *)
+		rm -rf "$tmp"
+		die "the index sent ${got//$'\n'/, }: not the pinned $file with sha256 $sum"
+	fi
+	mv -f "$tmp/$file" "$dir/$file"
+	rm -rf "$tmp"
+}
