@@ -3,7 +3,6 @@ package endpoint
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -51,9 +50,7 @@ func (e *Endpoint) Do(ctx context.Context, method, path string, in, out any) err
 // requests: it adds the key and turns every failure, a status outside 2xx
 // included, into this package's errors. On success the caller closes the body.
 func (e *Endpoint) Send(req *http.Request) (*http.Response, error) {
-	if e.key != "" {
-		req.Header.Set("Authorization", "Bearer "+string(e.key))
-	}
+	e.auth(req.Header)
 	resp, err := e.client.Do(req)
 	if err != nil {
 		return nil, e.transportError(req, err)
@@ -121,9 +118,4 @@ func quote(b []byte) string {
 		s += "…"
 	}
 	return fmt.Sprintf("%q", s)
-}
-
-// isContext tells whether err is a context's own error.
-func isContext(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -46,8 +46,10 @@ type Options struct {
 // Endpoint is one server. It is safe for concurrent use; all requests share
 // one pool of connections.
 type Endpoint struct {
-	root     *url.URL // without /v1 and trailing slash
-	key      secret
+	root *url.URL // without /v1 and trailing slash
+	// auth adds the key to a request. A closure, so that no way of printing an
+	// Endpoint can show it.
+	auth     func(http.Header)
 	client   *http.Client
 	maxReply int64
 }
@@ -74,7 +76,7 @@ func New(address string, o Options) (*Endpoint, error) {
 	}
 	return &Endpoint{
 		root:     root,
-		key:      secret(o.APIKey),
+		auth:     authorize(o.APIKey),
 		maxReply: o.MaxReply,
 		client: &http.Client{
 			Transport: rt,
@@ -146,11 +148,10 @@ func (e *Endpoint) String() string { return e.URL() }
 // Close closes the idle connections. Requests under way end by their own contexts.
 func (e *Endpoint) Close() { e.client.CloseIdleConnections() }
 
-// secret prints as nothing readable, whatever the verb.
-type secret string
-
-func (s secret) Format(f fmt.State, _ rune) {
-	if s != "" {
-		_, _ = f.Write([]byte("[redacted]"))
+func authorize(key string) func(http.Header) {
+	return func(h http.Header) {
+		if key != "" {
+			h.Set("Authorization", "Bearer "+key)
+		}
 	}
 }

@@ -63,9 +63,6 @@ func Retryable(err error) bool {
 	if errors.As(err, &timeout) {
 		return true
 	}
-	if err == nil || isContext(err) {
-		return false
-	}
 	var status *StatusError
 	if errors.As(err, &status) {
 		return status.retryable()
@@ -96,14 +93,13 @@ func (e *Endpoint) transportError(req *http.Request, err error) error {
 
 func hint(err error) string {
 	var dns *net.DNSError
-	var record tls.RecordHeaderError
 	var netErr net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there; start the server, or look at its log if it was running"
 	case errors.As(err, &dns):
 		return "check the host's name"
-	case errors.As(err, &record):
+	case errors.Is(err, http.ErrSchemeMismatch):
 		return "the server does not speak TLS; use http://"
 	case badCertificate(err):
 		return "the server's certificate is not trusted; give its CA"
@@ -133,8 +129,7 @@ func permanent(err error) bool {
 	if errors.As(err, &dns) {
 		return dns.IsNotFound
 	}
-	var record tls.RecordHeaderError
-	return errors.As(err, &record) || badCertificate(err) ||
+	return errors.Is(err, http.ErrSchemeMismatch) || badCertificate(err) ||
 		strings.Contains(err.Error(), "malformed HTTP response")
 }
 
