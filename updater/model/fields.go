@@ -133,7 +133,9 @@ func (f *fields) heads(s *Spec) {
 	case f.raw("head_dim") != nil:
 		s.HeadDim = f.size("head_dim", maxWidth)
 	case s.Architecture == Qwen3:
-		s.HeadDim = 128 // transformers' default for Qwen3
+		_, null := f.m["head_dim"]
+		f.check(!null, "head_dim must be a number, is null") // programs differ in what that means
+		s.HeadDim = 128                                      // transformers' default for Qwen3
 	default:
 		s.HeadDim = s.Hidden / s.Heads
 		f.check(s.Hidden%s.Heads == 0, "hidden_size %d is not a multiple of num_attention_heads %d and head_dim is not given", s.Hidden, s.Heads)

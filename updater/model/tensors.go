@@ -64,7 +64,7 @@ func (s Spec) Tensors() []Tensor {
 
 // Check holds a folder's tensors against the architecture: every parameter
 // there, in its shape and of a floating-point type, and nothing else. The
-// error names all that is wrong, on one line.
+// error names all kinds of fault at once, on one line, the first ten of each.
 //
 // A tied model may carry lm_head.weight too, in the embedding's shape. It
 // must not be read, as transformers and vLLM do not; who writes such a folder
@@ -104,11 +104,20 @@ func (s Spec) Check(set *safetensors.Set) error {
 		{"wrong shapes", shapes}, {"types that cannot be trained", types},
 	} {
 		if len(f.names) > 0 {
-			faults = append(faults, f.what+": "+strings.Join(f.names, ", "))
+			faults = append(faults, f.what+": "+list(f.names))
 		}
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("weights do not fit %s: %s", s.Architecture, strings.Join(faults, "; "))
 	}
 	return nil
+}
+
+// list joins names for one line, the first few in full.
+func list(names []string) string {
+	const most = 10
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }
