@@ -78,7 +78,11 @@ func (s *Sampler) Sample(ctx context.Context, rows []Row, p Params, seed SeedFun
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("sampling parameters: %w", err)
 	}
-	b := &batch{Sampler: s, version: version, limit: int(s.MaxUnscored * float64(len(rows)*p.N)), total: len(rows) * p.N}
+	total := len(rows) * p.N
+	b := &batch{
+		Sampler: s, version: version, total: total,
+		limit: int(s.MaxUnscored*float64(total) + 1e-9), // 0.29 × 100 is 28.999999999999996
+	}
 	// The first failure is the cause that ends everything else.
 	work, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -93,6 +97,9 @@ func (s *Sampler) Sample(ctx context.Context, rows []Row, p Params, seed SeedFun
 			break
 		}
 		generate.Go(func() error {
+			if work.Err() != nil {
+				return nil // it waited for a slot that a failure freed
+			}
 			rollouts, err := s.generate(work, row, p, seed(row))
 			if err != nil {
 				fail(fmt.Errorf("sample row %d (problem %s): %w", row.Ordinal, row.Problem.ID, err))
