@@ -28,6 +28,9 @@
 // packs and their order, loss, gradients and metrics are the same to the last
 // bit. (seq-mean-token-sum-norm is verl's name; it has no mean over sequences.)
 //
+// The bound of ±20 on the log-ratio is that of later versions of verl; the
+// authors' has none, which differs for ratios above 4.8e8 or below 2.1e-9 only.
+//
 // # Ties
 //
 // The derivative at the kinks is that of torch's autograd on the same

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/justrl/justrl/updater"
 )
@@ -21,19 +22,17 @@ type Objective struct {
 
 // part is one response's share of the metrics.
 type part struct {
-	added           bool
-	loss, kl        float64 // Σ_t l and Σ_t (old − logp)
-	clipped, lower  int     // tokens
-	badToken        int     // first token with an input that is not finite, if bad
-	bad             bool
-	logp, old, advt float64 // that token's
+	added          bool
+	loss, kl       float64 // Σ_t l and Σ_t (old − logp)
+	clipped, lower int     // tokens
+	bad            error   // names the first token with an input that is not finite
 }
 
 // NewObjective begins a mini-batch of responses with the given lengths in
 // tokens. cfg must be valid; an unknown aggregation panics.
 func NewObjective(cfg updater.Config, responseLengths []int) *Objective {
 	n := len(responseLengths)
-	o := &Objective{cfg: cfg, lengths: append([]int(nil), responseLengths...), weights: make([]float64, n), parts: make([]part, n)}
+	o := &Objective{cfg: cfg, lengths: slices.Clone(responseLengths), weights: make([]float64, n), parts: make([]part, n)}
 	longest := 0
 	for _, t := range o.lengths {
 		o.tokens += t
@@ -42,21 +41,22 @@ func NewObjective(cfg updater.Config, responseLengths []int) *Objective {
 	if cfg.NormTokens > 0 {
 		longest = cfg.NormTokens
 	}
+	weight := func(int) float64 { return math.NaN() } // until MicroBatch
+	switch cfg.Aggregation {
+	case updater.TokenMean:
+		weight = func(int) float64 { return 1 / float64(o.tokens) }
+	case updater.TokenMeanVerl:
+	case updater.SeqMeanTokenSum:
+		weight = func(int) float64 { return 1 / float64(n) }
+	case updater.SeqMeanTokenMean:
+		weight = func(t int) float64 { return 1 / (float64(n) * float64(t)) }
+	case updater.SeqMeanTokenSumNorm:
+		weight = func(int) float64 { return 1 / float64(longest) }
+	default:
+		panic(fmt.Sprintf("grpo: unknown aggregation %q", cfg.Aggregation))
+	}
 	for i, t := range o.lengths {
-		switch cfg.Aggregation {
-		case updater.TokenMean:
-			o.weights[i] = 1 / float64(o.tokens)
-		case updater.TokenMeanVerl:
-			o.weights[i] = math.NaN()
-		case updater.SeqMeanTokenSum:
-			o.weights[i] = 1 / float64(n)
-		case updater.SeqMeanTokenMean:
-			o.weights[i] = 1 / (float64(n) * float64(t))
-		case updater.SeqMeanTokenSumNorm:
-			o.weights[i] = 1 / float64(longest)
-		default:
-			panic(fmt.Sprintf("grpo: unknown aggregation %q", cfg.Aggregation))
-		}
+		o.weights[i] = weight(t)
 	}
 	return o
 }
@@ -100,8 +100,8 @@ func (o *Objective) Add(i int, logp, old []float64, advantage float64) []float64
 	dlogp := make([]float64, len(logp))
 	for t := range logp {
 		k := o.token(logp[t], old[t], advantage)
-		if !p.bad && (!finite(logp[t]) || !finite(old[t]) || !finite(advantage)) {
-			p.bad, p.badToken, p.logp, p.old, p.advt = true, t, logp[t], old[t], advantage
+		if p.bad == nil && (!finite(logp[t]) || !finite(old[t]) || !finite(advantage)) {
+			p.bad = fmt.Errorf("grpo: response %d, token %d: log-prob %g, old log-prob %g, advantage %g: not finite", i, t, logp[t], old[t], advantage)
 		}
 		p.loss += k.loss
 		p.kl += k.kl
@@ -116,58 +116,6 @@ func (o *Objective) Add(i int, logp, old []float64, advantage float64) []float64
 	o.parts[i] = p
 	return dlogp
 }
-
-// tokenLoss is one token's l, dl/dlogp and metrics.
-type tokenLoss struct {
-	loss, grad, kl float64
-	clipped, lower bool
-}
-
-// maxLogRatio bounds logp − old, as verl does, so that no ratio overflows.
-const maxLogRatio = 20
-
-// token computes the formulas of the package's documentation.
-func (o *Objective) token(logp, old, advantage float64) tokenLoss {
-	if !finite(logp) || !finite(old) || !finite(advantage) {
-		nan := math.NaN()
-		return tokenLoss{loss: nan, grad: nan, kl: nan}
-	}
-	d, dd := clamp(logp-old, -maxLogRatio, maxLogRatio)
-	ratio := math.Exp(d)
-	dratio := ratio * dd
-	held, dheld := clamp(ratio, 1-o.cfg.ClipLow, 1+o.cfg.ClipHigh)
-	l1, g1 := -advantage*ratio, -advantage*dratio
-	l2, g2 := -advantage*held, -advantage*dratio*dheld
-	k := tokenLoss{loss: l1, grad: g1, kl: -d, clipped: l2 > l1}
-	switch {
-	case l2 > l1:
-		k.loss, k.grad = l2, g2
-	case l2 == l1:
-		k.grad = g1/2 + g2/2
-	}
-	if advantage < 0 {
-		switch l3 := -advantage * o.cfg.ClipC; {
-		case k.loss > l3:
-			k.loss, k.grad, k.lower = l3, 0, true
-		case k.loss == l3:
-			k.grad /= 2
-		}
-	}
-	return k
-}
-
-// clamp returns x held to [lo, hi] and the derivative of that.
-func clamp(x, lo, hi float64) (y, dy float64) {
-	switch {
-	case x < lo:
-		return lo, 0
-	case x > hi:
-		return hi, 0
-	}
-	return x, 1
-}
-
-func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // Metrics returns the figures of the responses added so far; entropy,
 // gradient norm and learning rate are not this package's and stay 0. Shares
@@ -197,9 +145,9 @@ func (o *Objective) Metrics() updater.UpdateMetrics {
 // it names the first response, in index order, that was not, and its token.
 func (o *Objective) Err() error {
 	missing := 0
-	for i, p := range o.parts {
-		if p.bad {
-			return fmt.Errorf("grpo: response %d, token %d: log-prob %g, old log-prob %g, advantage %g: not finite", i, p.badToken, p.logp, p.old, p.advt)
+	for _, p := range o.parts {
+		if p.bad != nil {
+			return p.bad
 		}
 		if !p.added {
 			missing++

@@ -1,0 +1,60 @@
+package grpo
+
+import (
+	"encoding/json"
+	"math"
+	"testing"
+
+	"github.com/justrl/justrl/updater"
+)
+
+func TestCompareServer(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
+	for name, c := range map[string]struct {
+		server, trainer [][]float32
+		want            updater.Mismatch
+	}{
+		"nothing":         {nil, nil, updater.Mismatch{}},
+		"no log-probs":    {[][]float32{nil, nil}, [][]float32{{-1}, {-2}}, updater.Mismatch{}},
+		"agreement":       {[][]float32{{-1, -2}}, [][]float32{{-1, -2}}, updater.Mismatch{Tokens: 2, RatioP50: 1, RatioP99: 1, RatioMax: 1}},
+		"the server high": {[][]float32{{-1}}, [][]float32{{-1.5}}, updater.Mismatch{Tokens: 1, KL: 0.5, RatioP50: math.Exp(0.5), RatioP99: math.Exp(0.5), RatioMax: math.Exp(0.5)}},
+		// Differences 0, 0.25, −0.5 over two responses, one left out; sorted ratios 1, e^¼, e^½.
+		"several": {[][]float32{{-1, -1}, nil, {-1}}, [][]float32{{-1, -1.25}, {-9}, {-0.5}}, updater.Mismatch{Tokens: 3, KL: -0.25 / 3,
+			RatioP50: math.Exp(0.25), RatioP99: math.Exp(0.25) + 0.98*(math.Exp(0.5)-math.Exp(0.25)), RatioMax: math.Exp(0.5)}},
+		"no number":   {[][]float32{{nan}}, [][]float32{{-1}}, updater.Mismatch{Tokens: 1, KL: 700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
+		"impossible":  {[][]float32{{-1}}, [][]float32{{inf}}, updater.Mismatch{Tokens: 1, KL: 700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
+		"a stand-in":  {[][]float32{{-9999}}, [][]float32{{-1}}, updater.Mismatch{Tokens: 1, KL: -700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
+		"both not it": {[][]float32{{inf}}, [][]float32{{inf}}, updater.Mismatch{Tokens: 1, KL: 700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := CompareServer(c.server, c.trainer)
+			for _, p := range [][2]float64{{got.KL, c.want.KL}, {got.RatioP50, c.want.RatioP50}, {got.RatioP99, c.want.RatioP99}, {got.RatioMax, c.want.RatioMax}} {
+				if !(math.Abs(p[0]-p[1]) <= 1e-15*math.Abs(p[1])) {
+					t.Errorf("%+v, want %+v", got, c.want)
+				}
+			}
+			if got.Tokens != c.want.Tokens {
+				t.Errorf("%d tokens, want %d", got.Tokens, c.want.Tokens)
+			}
+			if _, err := json.Marshal(got); err != nil {
+				t.Errorf("cannot be recorded: %v", err)
+			}
+		})
+	}
+}
+
+func TestCompareServerMisuse(t *testing.T) {
+	for name, f := range map[string]func(){
+		"responses": func() { CompareServer([][]float32{{-1}}, nil) },
+		"tokens":    func() { CompareServer([][]float32{{-1}}, [][]float32{{-1, -1}}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			f()
+		})
+	}
+}
