@@ -1,0 +1,206 @@
+package bridge
+
+import "fmt"
+
+// resolution is what float32 log-probs can tell apart, in nats: a few units in
+// the last place of a log-prob near -10.
+const resolution = 2e-6
+
+// canary judges, from log-probs alone, whether a server serves the weights of
+// a snapshot. It holds what was seen of one deployment so far.
+//
+// A server can acknowledge a reload and keep the old weights, or answer from a
+// prefix cache of old ones; and one step at a learning rate of 1e-6 moves
+// log-probs less than a bf16 server differs from the trainer anyway. So the
+// proof has parts, and the trainer's own movement says what each can tell:
+//
+//  1. own: the server's log-probs before and after the load are bit-equal if
+//     and only if the weights are. Where they are bit-equal although the
+//     weights differ, and the trainer's moved by more than rounding, the
+//     server is lying. Where the trainer's did not, nothing can be told.
+//  2. direction: the server's movement projected on the trainer's,
+//     Σ Δs·Δt / Σ Δt², is 1 for a right server and 0 for a lying one, with a
+//     standard deviation below noise·√2 / (‖Δt‖): judged once ‖Δt‖ is 4 times the noise.
+//  3. agreement: median and maximum of |server - trainer| stay within a
+//     multiple of what they were at the start.
+//
+// What cannot be told yet keeps its old baseline, so that small changes add up
+// until they can.
+type canary struct {
+	server string
+	limits Limits
+	noise  Noise
+
+	live    Snapshot
+	last    logprobs // the server's, after the last load
+	trainer logprobs // the trainer's, of the live snapshot
+
+	// Baselines: the last time that the server's log-probs were seen to
+	// change, and the last time that the direction could be told.
+	ownServer, ownTrainer logprobs
+	dirServer, dirTrainer logprobs
+}
+
+// begin measures the noise. server and trainer were each scored twice.
+func (c *canary) begin(s Snapshot, server, trainer [2]logprobs) (ServerReport, error) {
+	d := server[1].minus(trainer[1])
+	c.noise.Median, c.noise.RMS, c.noise.Max = d.median(), d.rms(), d.max()
+	c.noise.Repeat = server[1].minus(server[0]).max()
+	c.noise.TrainerRepeat = trainer[1].minus(trainer[0]).max()
+	r := ServerReport{
+		Server: c.server, Inconclusive: []Part{}, Tokens: len(d), EqualTokens: server[1].equalTokens(server[0]),
+		DiffMedian: c.noise.Median, DiffMax: c.noise.Max,
+	}
+	if c.noise.Median > c.limits.StartMedian || c.noise.Max > c.limits.StartMax {
+		return r, c.fails(s, PartAgreement, "after the first load its log-probs differ from the trainer's by %.3g nats in the median (limit %g) and %.3g at most (limit %g) over %d tokens: it serves other weights or another model, or computes too coarsely",
+			c.noise.Median, c.limits.StartMedian, c.noise.Max, c.limits.StartMax, len(d))
+	}
+	c.live, c.last, c.trainer = s, server[1], trainer[1]
+	c.ownServer, c.ownTrainer = c.last, c.trainer
+	c.dirServer, c.dirTrainer = c.last, c.trainer
+	return r, nil
+}
+
+// evidence is what was seen around one load.
+type evidence struct {
+	before, after, again logprobs // the server's; again is a second scoring after the load
+	trainer              logprobs // of the new snapshot
+	checksums            *Checksums
+}
+
+// judge decides about the load of s. Only when it returns nil have the
+// baselines moved on.
+func (c *canary) judge(s Snapshot, e evidence) (ServerReport, error) {
+	r := ServerReport{
+		Server: c.server, Inconclusive: []Part{}, Tokens: len(e.after),
+		EqualTokens: e.after.equalTokens(e.before), ServerMoved: e.after.minus(e.before).rms(),
+		IdleShift: e.before.minus(c.last).max(), TrainerMoved: e.trainer.minus(c.dirTrainer).rms(),
+		Checksums: e.checksums,
+	}
+	d := e.after.minus(e.trainer)
+	r.DiffMedian, r.DiffMax = d.median(), d.max()
+	next := *c
+	next.live, next.last, next.trainer = s, e.after, e.trainer
+	for _, part := range []func(Snapshot, evidence, *ServerReport, *canary) error{c.idle, c.own, c.direction, c.agreement} {
+		if err := part(s, e, &r, &next); err != nil {
+			return r, err
+		}
+	}
+	*c = next
+	return r, nil
+}
+
+// idle: nobody else may have changed the server's weights since the last load.
+// Less than the noise is left to the parts that follow.
+func (c *canary) idle(s Snapshot, e evidence, r *ServerReport, _ *canary) error {
+	moved := e.before.minus(c.last)
+	if moved.rms() <= 4*c.floor() {
+		return nil
+	}
+	return c.fails(s, PartIdle, "between the load of version %d and now its log-probs moved by %.3g nats (rms over %d tokens) without a load: it was restarted, or somebody else loads weights into it; what was sampled since then is not version %d's",
+		c.live.Version, moved.rms(), r.Tokens, c.live.Version)
+}
+
+func (c *canary) own(s Snapshot, e evidence, r *ServerReport, next *canary) error {
+	if s.SHA256 == c.live.SHA256 {
+		return c.ownSame(s, e, r)
+	}
+	// Against the last time that it was seen to change: a server that cannot
+	// show a small change must show the sum of several.
+	if c.changed(e.after.minus(c.ownServer)) {
+		next.ownServer, next.ownTrainer = e.after, e.trainer
+		return nil
+	}
+	if e.checksums != nil && e.checksums.Changed > 0 {
+		return nil
+	}
+	moved := e.trainer.minus(c.ownTrainer).rms()
+	if moved <= max(c.noise.Median, 4*c.noise.TrainerRepeat, 4*c.noise.Repeat, resolution) {
+		r.Inconclusive = append(r.Inconclusive, PartOwn)
+		return nil
+	}
+	return c.fails(s, PartOwn, "it acknowledged the reload but still answers with version %d's weights: %d of its %d probe log-probs are bit-equal although the snapshot differs and the trainer's moved by %.3g nats (rms)%s",
+		c.live.Version, e.after.equalTokens(c.ownServer), r.Tokens, moved, checksumsSay(e.checksums))
+}
+
+// ownSame: a load of the same bytes must change nothing.
+func (c *canary) ownSame(s Snapshot, e evidence, r *ServerReport) error {
+	moved := e.after.minus(e.before)
+	switch {
+	case e.checksums != nil && e.checksums.Changed > 0:
+		return c.fails(s, PartOwn, "the snapshot is the one that was live, yet %d of its tensors changed their checksum", e.checksums.Changed)
+	case !c.changed(moved):
+		return nil
+	case c.changed(e.again.minus(e.after)) && moved.rms() <= 4*c.floor():
+		r.Inconclusive = append(r.Inconclusive, PartOwn) // its results do not depend on the weights alone
+		return nil
+	}
+	return c.fails(s, PartOwn, "the snapshot is the one that was live, yet its probe log-probs moved by up to %.3g nats (%d of %d are bit-equal): it loaded something else",
+		moved.max(), r.EqualTokens, r.Tokens)
+}
+
+func (c *canary) direction(s Snapshot, e evidence, r *ServerReport, next *canary) error {
+	trainer := e.trainer.minus(c.dirTrainer)
+	if trainer.rms() <= 4*c.floor() {
+		if s.SHA256 != c.live.SHA256 {
+			r.Inconclusive = append(r.Inconclusive, PartDirection)
+		}
+		return nil
+	}
+	slope := e.after.minus(c.dirServer).along(trainer)
+	r.Direction = &slope
+	if slope < c.limits.MinDirection {
+		return c.fails(s, PartDirection, "its log-probs did not move as the trainer's did: the projection on the trainer's movement (%.3g nats rms over %d tokens) is %.2f, want about 1 and at least %g",
+			trainer.rms(), r.Tokens, slope, c.limits.MinDirection)
+	}
+	next.dirServer, next.dirTrainer = e.after, e.trainer
+	return nil
+}
+
+func (c *canary) agreement(s Snapshot, _ evidence, r *ServerReport, _ *canary) error {
+	median := c.limits.MedianFactor*c.noise.Median + 1e-5
+	most := c.limits.MaxFactor*c.noise.Max + 1e-3
+	if r.DiffMedian <= median && r.DiffMax <= most {
+		return nil
+	}
+	return c.fails(s, PartAgreement, "its log-probs differ from the trainer's by %.3g nats in the median (limit %.3g) and %.3g at most (limit %.3g) over %d tokens; at the start it was %.3g and %.3g",
+		r.DiffMedian, median, r.DiffMax, most, r.Tokens, c.noise.Median, c.noise.Max)
+}
+
+// beginCache measures the noise of the prefix cache: both sides are the
+// server's own, so that it should be below the trainer's.
+func (c *canary) beginCache(s Snapshot, diff float64) error {
+	c.noise.Cache = diff
+	return c.within(s, diff, 3*c.noise.Max+1e-3)
+}
+
+// cache judges answers that may have come from the prefix cache.
+func (c *canary) cache(s Snapshot, diff float64) error {
+	return c.within(s, diff, max(10*c.noise.Cache, 2*c.noise.Max)+1e-4)
+}
+
+func (c *canary) within(s Snapshot, diff, limit float64) error {
+	if diff <= limit {
+		return nil
+	}
+	return c.fails(s, PartCache, "it answers from a prefix cache of older weights: through the cache its log-probs differ from those computed afresh by up to %.3g nats, limit %.3g", diff, limit)
+}
+
+// changed tells a real change from what two scorings of the same weights differ by.
+func (c *canary) changed(d diffs) bool { return d.max() > 4*c.noise.Repeat }
+
+// floor is the noise of one log-prob.
+func (c *canary) floor() float64 {
+	return max(c.noise.RMS, c.noise.Repeat, c.noise.TrainerRepeat, resolution)
+}
+
+func (c *canary) fails(s Snapshot, p Part, format string, args ...any) error {
+	return &CanaryError{Server: c.server, Version: s.Version, Part: p, Seen: fmt.Sprintf(format, args...)}
+}
+
+func checksumsSay(c *Checksums) string {
+	if c == nil || c.Equal == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; the checksums of its %d tensors that have one are unchanged too", c.Equal)
+}

@@ -1,0 +1,281 @@
+// Package vllm loads snapshots into a vLLM server (0.18 or later, in
+// development mode) over HTTP, from a folder that the server reads itself.
+//
+// Deliberately absent: the weight-transfer routes (NCCL, CUDA IPC), sleep
+// levels and LoRA.
+package vllm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/internal/atomicdir"
+	"github.com/justrl/justrl/internal/endpoint"
+)
+
+var (
+	_ bridge.Publisher   = (*Publisher)(nil)
+	_ bridge.CacheProber = (*Publisher)(nil)
+	_ bridge.Checksummer = (*Publisher)(nil)
+)
+
+// Options are a Publisher's settings. All are needed but Recovery.
+type Options struct {
+	// Model is the served name, for probes of the prefix cache.
+	Model string
+	// Run makes the tags that the server shows for its weights unique: RUN-VERSION.
+	Run string
+	// Want lists the tensors of the model that the server was started with.
+	Want []bridge.Tensor
+	// Inspector reads a snapshot's tensors.
+	Inspector bridge.Inspector
+	// Recovery bounds the attempt to leave the server usable after a failed or
+	// cancelled load; 0 is one minute.
+	Recovery time.Duration
+}
+
+// Publisher is bridge.Publisher for one vLLM server. One method at a time.
+type Publisher struct {
+	e    *endpoint.Endpoint
+	o    Options
+	tag  string          // what the server must show; "" before the first load or where it shows none
+	good bridge.Snapshot // the last that was loaded; its Dir is "" before
+}
+
+// New makes a Publisher; it sends nothing. The caller keeps the endpoint.
+func New(e *endpoint.Endpoint, o Options) (*Publisher, error) {
+	if e == nil || o.Model == "" || o.Run == "" || len(o.Want) == 0 || o.Inspector == nil {
+		return nil, errors.New("bridge/vllm: needs an endpoint, Model, Run, Want and Inspector")
+	}
+	if o.Recovery == 0 {
+		o.Recovery = time.Minute
+	}
+	return &Publisher{e: e, o: o}, nil
+}
+
+// Load implements bridge.Publisher.
+//
+// The snapshot is checked before the server is asked: vLLM takes a folder that
+// lacks tensors without an error. Then: pause (waits for requests that run,
+// and empties the prefix cache), reload_weights, the version's tag,
+// reset_prefix_cache, resume.
+//
+// A failed reload leaves vLLM's model half-empty, and the next generation
+// would end the server; a good reload before that heals it. So a failure is
+// answered at once with the same snapshot, then with the one before, and only
+// with whole weights is the server resumed. If neither can be loaded it stays
+// paused, so that requests wait instead of killing it, and the error says so.
+// A cancelled ctx is treated the same way, in a context of its own that ends
+// after Options.Recovery.
+func (p *Publisher) Load(ctx context.Context, s bridge.Snapshot) error {
+	if err := p.check(s); err != nil {
+		return fmt.Errorf("load weights version %d: %w", s.Version, err)
+	}
+	if err := p.load(ctx, s); err != nil {
+		return fmt.Errorf("load weights version %d into %s: %w", s.Version, p.e, err)
+	}
+	return nil
+}
+
+// check refuses a snapshot that is not whole or not of the served model.
+func (p *Publisher) check(s bridge.Snapshot) error {
+	m, err := atomicdir.Read(s.Dir)
+	if err != nil {
+		return err
+	}
+	if m.Version != s.Version {
+		return fmt.Errorf("%s holds version %d", s.Dir, m.Version)
+	}
+	have, err := p.o.Inspector.Tensors(s.Dir)
+	if err != nil {
+		return err
+	}
+	if err := bridge.CheckTensors(p.o.Want, have); err != nil {
+		return fmt.Errorf("%s: %w", s.Dir, err)
+	}
+	return nil
+}
+
+func (p *Publisher) load(ctx context.Context, s bridge.Snapshot) error {
+	if err := p.stillOurs(ctx); err != nil {
+		return err
+	}
+	if err := p.pause(ctx); err != nil {
+		return p.afterPause(ctx, err)
+	}
+	if err := p.reloadTwice(ctx, s); err != nil {
+		return p.recover(ctx, s, err)
+	}
+	p.good, p.tag = s, ""
+	tag, err := p.setTag(ctx, s)
+	if err == nil {
+		err = p.resetCache(ctx)
+	}
+	// The weights are whole, whatever else failed: nobody shall wait for them any longer.
+	if resumed := p.resume(ctx); err == nil {
+		err = resumed
+	}
+	if err != nil {
+		return err
+	}
+	p.tag = tag
+	return p.stillOurs(ctx)
+}
+
+// stillOurs makes sure that the server shows the tag it was given last.
+func (p *Publisher) stillOurs(ctx context.Context) error {
+	if p.tag == "" {
+		return nil
+	}
+	shown, err := p.shownTag(ctx)
+	if err != nil || shown == p.tag {
+		return err
+	}
+	return &bridge.CanaryError{
+		Server: p.e.URL(), Version: p.good.Version, Part: bridge.PartIdle,
+		Seen: fmt.Sprintf("it shows weights %q where %q was loaded: it was restarted, or somebody else loads weights into it; what was sampled since then is not version %d's", shown, p.tag, p.good.Version),
+	}
+}
+
+// pause stops the server's scheduler when no request runs any more. Nothing of
+// ours runs between two steps; of others', wait lets each finish with the
+// weights that it began with (abort would lose it, keep would mix weights).
+func (p *Publisher) pause(ctx context.Context) error {
+	err := p.do(ctx, http.MethodPost, "/pause?mode=wait&clear_cache=true", nil, nil)
+	if statusOf(err) == http.StatusNotFound || statusOf(err) == http.StatusMethodNotAllowed {
+		return p.noDevMode("/pause")
+	}
+	return err
+}
+
+func (p *Publisher) noDevMode(route string) error {
+	return &bridge.UnsupportedError{
+		Server: p.e.URL(), What: "has no " + route,
+		Hint: "start vLLM 0.18 or later with VLLM_SERVER_DEV_MODE=1, on a loopback or private address (these routes are not protected by the API key)",
+	}
+}
+
+// afterPause undoes a pause that may have been made although its answer did not come.
+func (p *Publisher) afterPause(ctx context.Context, err error) error {
+	if unreachable(err) || errors.Is(err, bridge.ErrUnsupported) {
+		return err
+	}
+	ctx, cancel := p.detached(ctx)
+	defer cancel()
+	if e := p.resume(ctx); e != nil {
+		return fmt.Errorf("%w; it may be left paused (%w)", err, e)
+	}
+	return err
+}
+
+func (p *Publisher) reloadTwice(ctx context.Context, s bridge.Snapshot) error {
+	err := p.reload(ctx, s)
+	if statusOf(err) < 500 {
+		return err
+	}
+	if again := p.reload(ctx, s); again != nil {
+		return again
+	}
+	return nil
+}
+
+func (p *Publisher) reload(ctx context.Context, s bridge.Snapshot) error {
+	type kwargs struct {
+		WeightsPath string `json:"weights_path"`
+	}
+	err := p.do(ctx, http.MethodPost, "/collective_rpc", struct {
+		Method string `json:"method"`
+		Kwargs kwargs `json:"kwargs"`
+	}{"reload_weights", kwargs{s.Dir}}, nil)
+	switch {
+	case statusOf(err) == http.StatusNotFound || statusOf(err) == http.StatusMethodNotAllowed:
+		return p.noDevMode("/collective_rpc")
+	case err != nil && strings.Contains(err.Error(), "unexpected keyword argument 'weights_path'"):
+		return &bridge.UnsupportedError{Server: p.e.URL(), What: "cannot reload from a folder", Hint: "use vLLM 0.18 or later"}
+	case err != nil && strings.Contains(err.Error(), "Repo id must"): // transformers took the path for a model's name
+		return fmt.Errorf("%w: the server does not see the folder %s; put publish.dir on a path that it reads too", err, s.Dir)
+	}
+	return err
+}
+
+// recover leaves the server usable after a reload that failed or was given up.
+func (p *Publisher) recover(ctx context.Context, s bridge.Snapshot, err error) error {
+	if unreachable(err) {
+		return err
+	}
+	cancelled := ctx.Err() != nil
+	ctx, cancel := p.detached(ctx)
+	defer cancel()
+	try := []bridge.Snapshot{p.good}
+	if cancelled { // nothing is wrong with s
+		try = append(try, s)
+	}
+	if errors.Is(err, bridge.ErrUnsupported) { // nothing was touched
+		if e := p.resume(ctx); e != nil {
+			return fmt.Errorf("%w; it is left paused (%w)", err, e)
+		}
+		return err
+	}
+	p.tag = ""
+	for _, t := range try {
+		if t.Dir == "" || p.reload(ctx, t) != nil {
+			continue
+		}
+		if e := p.resume(ctx); e != nil {
+			return fmt.Errorf("%w; it is left paused (%w)", err, e)
+		}
+		return fmt.Errorf("%w; it has been put on version %d and resumed", err, t.Version)
+	}
+	p.good = bridge.Snapshot{}
+	return fmt.Errorf("%w; it is left paused, as its weights may be broken: restart it", err)
+}
+
+func (p *Publisher) resetCache(ctx context.Context) error {
+	var reply struct {
+		Success bool `json:"success"`
+	}
+	if err := p.do(ctx, http.MethodPost, "/reset_prefix_cache", nil, &reply); err != nil {
+		return err
+	}
+	if !reply.Success {
+		return errors.New("the prefix cache was not emptied, as requests are running")
+	}
+	return nil
+}
+
+// resume lets requests go on; it outlives ctx.
+func (p *Publisher) resume(ctx context.Context) error {
+	ctx, cancel := p.detached(ctx)
+	defer cancel()
+	return p.do(ctx, http.MethodPost, "/resume", nil, nil)
+}
+
+// do sends a request; all of ours can be sent again without harm.
+func (p *Publisher) do(ctx context.Context, method, path string, in, out any) error {
+	return endpoint.Retry{Tries: 4, Patience: 30 * time.Second}.Do(ctx, func(ctx context.Context) error {
+		return p.e.Do(ctx, method, path, in, out)
+	})
+}
+
+func (p *Publisher) detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), p.o.Recovery)
+}
+
+// statusOf is the HTTP status of a refusal; 0 for anything else.
+func statusOf(err error) int {
+	var s *endpoint.StatusError
+	if errors.As(err, &s) {
+		return s.Status
+	}
+	return 0
+}
+
+func unreachable(err error) bool {
+	var u *endpoint.UnreachableError
+	return errors.As(err, &u)
+}
