@@ -73,6 +73,8 @@ type Publish struct {
 type Checkpoint struct {
 	Every int `yaml:"every" about:"steps; 0 = only at the end and when interrupted"`
 	Keep  int `yaml:"keep" about:"newest checkpoints kept; 0 = all"`
+	// Rollouts are kept as JSON Lines that `justrl update --rollouts` reads.
+	Rollouts int `yaml:"rollouts" about:"newest steps whose rollouts are kept; 0 = all"`
 }
 
 // Validation is greedy or sampled accuracy on held-out problems, before the
@@ -142,6 +144,7 @@ func (c Config) Validate() error {
 	bad(c.Publish.Timeout > 0, "publish.timeout", "must be more than 0s, is %s", time.Duration(c.Publish.Timeout))
 	bad(c.Checkpoint.Every >= 0, "checkpoint.every", "must be 0 or more, is %d", c.Checkpoint.Every)
 	bad(c.Checkpoint.Keep >= 0, "checkpoint.keep", "must be 0 or more, is %d", c.Checkpoint.Keep)
+	bad(c.Checkpoint.Rollouts >= 0, "checkpoint.rollouts", "must be 0 or more, is %d", c.Checkpoint.Rollouts)
 	v := c.Validation
 	bad(v.Every >= 0, "validation.every", "must be 0 or more, is %d", v.Every)
 	bad(v.N >= 1, "validation.n", "must be at least 1, is %d", v.N)

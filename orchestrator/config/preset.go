@@ -72,7 +72,7 @@ func paper() Config {
 		Mismatch:  Mismatch{MaxRatioP50: 1.05, MaxKL: 4e-4},
 		Publish:   Publish{Keep: 2, Probes: 4, Timeout: Duration(10 * time.Minute)},
 		Checkpoint: Checkpoint{
-			Every: 50, Keep: 0,
+			Every: 50, Keep: 0, Rollouts: 10,
 		},
 		Validation: Validation{Every: 50, N: 32, Temperature: 0.7, TopP: 0.9, MaxTokens: 31744},
 		Trainer:    Trainer{Device: "cpu"},
@@ -88,6 +88,6 @@ func tinyCPU(c *Config) {
 	c.Update.MiniBatch, c.Update.MaxPackTokens = 8, 4096
 	c.Optimizer.LR, c.Optimizer.WarmupSteps = 3e-4, 3
 	c.Publish.Timeout = Duration(time.Minute)
-	c.Checkpoint.Every, c.Checkpoint.Keep = 10, 2
+	c.Checkpoint.Every, c.Checkpoint.Keep, c.Checkpoint.Rollouts = 10, 2, 0
 	c.Validation.Every, c.Validation.N, c.Validation.Temperature, c.Validation.TopP, c.Validation.MaxTokens = 10, 1, 0, 1, 96
 }

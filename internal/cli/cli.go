@@ -1,0 +1,134 @@
+// Package cli is the command line: one file a command, each of which turns
+// flags into configuration and wires the packages that do the work. It is the
+// only place that knows implementations; everything below sees interfaces.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Exit codes of the program.
+const (
+	ExitOK          = 0
+	ExitFailed      = 1
+	ExitUsage       = 2
+	ExitServer      = 3 // a server is unreachable or cannot do what the run needs
+	ExitInterrupted = 130
+)
+
+// Version is the release; builds from a checkout say "devel".
+const Version = "0.1.0-devel"
+
+// Run executes one command line and returns the exit code. Results go to
+// stdout, progress, logs and the one line of an error to stderr. Cancelling
+// ctx interrupts the command, which ends cleanly.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	app := newApp(stdin, stdout, stderr)
+	err := app.RunContext(ctx, wordsLast(args))
+	if err == nil {
+		return ExitOK
+	}
+	code := exitCode(ctx, err)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		_, _ = fmt.Fprintf(stderr, "justrl: %s\n", line) // nowhere is left to report a failing stderr
+	}
+	return code
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
+	return &cli.App{
+		Name:            "justrl",
+		Usage:           "train language models by plain GRPO against the inference servers you have",
+		Version:         Version,
+		HideHelpCommand: true,
+		// A list flag is given once for each entry: values such as a=[1, 2] hold commas.
+		DisableSliceFlagSeparator: true,
+		Reader:                    stdin, Writer: stdout, ErrWriter: stderr,
+		ExitErrHandler:  func(*cli.Context, error) {}, // exit codes are Run's business
+		OnUsageError:    usageError,
+		CommandNotFound: nil,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usagef("there is no command %q; see justrl --help", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+		Commands: []*cli.Command{
+			runCommand(), gradeCommand(), logprobsCommand(), updateCommand(), doctorCommand(), configCommand(),
+		},
+	}
+}
+
+// usageFault is a mistake in the command line or the configuration.
+type usageFault struct{ error }
+
+func (u usageFault) Unwrap() error { return u.error }
+
+func usagef(format string, args ...any) error { return usageFault{fmt.Errorf(format, args...)} }
+
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageFault{err}
+}
+
+func usageError(c *cli.Context, err error, _ bool) error {
+	return usagef("%s: %w; see justrl %s --help", c.Command.Name, err, c.Command.Name)
+}
+
+// wordsLast moves the words between a command and its first flag to the end,
+// where the flag package wants them: justrl config PRESET --set a=b.
+func wordsLast(args []string) []string {
+	if len(args) < 3 {
+		return args
+	}
+	flags := slices.IndexFunc(args[2:], func(a string) bool { return strings.HasPrefix(a, "-") })
+	if flags < 1 {
+		return args
+	}
+	return slices.Concat(args[:2], args[2+flags:], args[2:2+flags])
+}
+
+// need refuses a command line that lacks any of the flags.
+func need(c *cli.Context, flags ...string) error {
+	var missing []string
+	for _, f := range flags {
+		if !c.IsSet(f) {
+			missing = append(missing, "--"+f)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return usagef("%s needs %s; see justrl %s --help", c.Command.Name, strings.Join(missing, " and "), c.Command.Name)
+}
+
+// noArguments refuses words that no flag took.
+func noArguments(c *cli.Context) error {
+	if c.Args().Present() {
+		return usagef("%s takes no argument %q; see justrl %s --help", c.Command.Name, c.Args().First(), c.Command.Name)
+	}
+	return nil
+}
+
+func exitCode(ctx context.Context, err error) int {
+	var fault usageFault
+	switch {
+	case errors.As(err, &fault):
+		return ExitUsage
+	case isServerError(err):
+		return ExitServer
+	case isInterrupted(ctx, err):
+		return ExitInterrupted
+	default:
+		return ExitFailed
+	}
+}

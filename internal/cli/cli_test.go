@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// run is a command line in this process.
+func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = Run(t.Context(), append([]string{"justrl"}, args...), strings.NewReader(""), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Whole help texts, so that every change to what users read is seen.
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{
+		{"--help"}, {"run", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"doctor", "--help"}, {"config", "--help"},
+	} {
+		name := "help"
+		if len(args) > 1 {
+			name = "help-" + args[0]
+		}
+		t.Run(name, func(t *testing.T) {
+			code, got, stderr := run(t, args...)
+			if code != ExitOK || stderr != "" {
+				t.Fatalf("exit code %d, stderr %q", code, stderr)
+			}
+			golden := filepath.Join("testdata", name+".txt")
+			if *update {
+				if err := os.MkdirAll("testdata", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(string(want), got); d != "" {
+				t.Errorf("(-want +got); run with -update if it was meant:\n%s", d)
+			}
+		})
+	}
+}
+
+// Every mistake is one line that names what is wrong, and code 2.
+func TestUsageErrors(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"unknown command", []string{"trian"}, []string{`"trian"`, "--help"}},
+		{"unknown flag", []string{"run", "--sever", "x"}, []string{"sever"}},
+		{"word that no flag takes", []string{"grade", "--in", "a", "--out", "b", "c"}, []string{`"c"`}},
+		{"missing required flag", []string{"grade", "--in", "a"}, []string{"out"}},
+		{"unknown verifier", []string{"grade", "--in", "a", "--out", "b", "--verifier", "llm"}, []string{`"llm"`, "strict-box"}},
+		{"not a number", []string{"run", "--steps", "many"}, []string{"steps", "many"}},
+		{"unknown preset", []string{"config", "big"}, []string{`"big"`, "tiny-cpu"}},
+		{"unknown key", []string{"config", "--set", "sampling.m=1"}, []string{"sampling.m=1", `unknown key "m"`}},
+		{"invalid value", []string{"config", "--set", "update.clip_c=0.5"}, []string{"update.clip_c", "0.5"}},
+		{"two presets", []string{"config", "tiny-cpu", "x"}, []string{`"x"`}},
+		{"resume and preset", []string{"run", "--resume", "--out", "x", "--preset", "tiny-cpu"}, []string{"--preset"}},
+		{"resume without out", []string{"run", "--resume"}, []string{"--out"}},
+		{"log format", []string{"run", "--log", "xml"}, []string{`"xml"`}},
+		{"bad address", []string{"doctor", "--server", "ftp://x"}, []string{"ftp://x"}},
+		{"logprobs without a model", []string{"logprobs", "--in", "a", "--out", "b"}, []string{"--model"}},
+		{"two servers", []string{"run", "--server", "http://a", "--server", "http://b", "--model", "m", "--data", "d", "--out", "o", "--preset", "tiny-cpu"}, []string{"one --server"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			code, _, stderr := run(t, tc.args...)
+			if code != ExitUsage {
+				t.Errorf("exit code %d, want %d", code, ExitUsage)
+			}
+			if n := strings.Count(stderr, "\n"); n != 1 {
+				t.Errorf("%d lines on stderr, want one:\n%s", n, stderr)
+			}
+			for _, w := range tc.want {
+				if !strings.Contains(stderr, w) {
+					t.Errorf("%q does not say %q", stderr, w)
+				}
+			}
+		})
+	}
+}
+
+// A run lists all that it lacks at once.
+func TestRunListsEveryFault(t *testing.T) {
+	code, _, stderr := run(t, "run", "--preset", "tiny-cpu", "--set", "sampling.n=1", "--set", "optimizer.eps=0")
+	if code != ExitUsage {
+		t.Errorf("exit code %d", code)
+	}
+	for _, w := range []string{"--model", "--data", "--out", "--server", "sampling.n", "optimizer.eps"} {
+		if !strings.Contains(stderr, w) {
+			t.Errorf("not reported: %s\n%s", w, stderr)
+		}
+	}
+}
+
+func TestUnreachableServerIsExitCode3(t *testing.T) {
+	code, stdout, stderr := run(t, "doctor", "--server", "http://127.0.0.1:1")
+	if code != ExitServer || !strings.Contains(stderr, "127.0.0.1:1") || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	if !strings.Contains(stdout, "trainable  no") {
+		t.Errorf("doctor's report:\n%s", stdout)
+	}
+}
+
+func TestGrade(t *testing.T) {
+	in := file(t, "pairs.jsonl", `{"id":1,"response":"so \\boxed{42}","ground_truth":"42","extra":true}
+{"id":"b","response":"so \\boxed{42.0}","ground_truth":"42"}
+
+{"response":"no box < here","ground_truth":"42"}
+`)
+	out := filepath.Join(t.TempDir(), "graded.jsonl")
+	code, stdout, stderr := run(t, "grade", "--in", in, "--out", out)
+	if code != ExitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	if !strings.HasPrefix(stdout, "1 of 3 correct (33.33 %)") {
+		t.Errorf("stdout %q", stdout)
+	}
+	got, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"id":1,"response":"so \\boxed{42}","ground_truth":"42","correct":true,"answer":"42","by":"strict-box","score":1}
+{"id":"b","response":"so \\boxed{42.0}","ground_truth":"42","correct":false,"answer":"42.0","by":"strict-box","score":-1}
+{"id":null,"response":"no box < here","ground_truth":"42","correct":false,"answer":"","by":"strict-box","score":-1}
+`
+	if d := cmp.Diff(want, string(got)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// What cannot be read leaves the output as it was.
+func TestGradeRefusesAndWritesNothing(t *testing.T) {
+	for _, tc := range []struct{ name, in, want string }{
+		{"not JSON", "{\"response\":\"a\",\"ground_truth\":\"b\"}\nhello\n", "pairs.jsonl:2"},
+		{"a field is missing", `{"id":1,"response":"a"}`, "ground_truth"},
+		{"a field is no text", `{"id":1,"response":"a","ground_truth":5}`, "pairs.jsonl:1"},
+		{"empty", "\n\n", "no lines"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			in := file(t, "pairs.jsonl", tc.in)
+			out := file(t, "out.jsonl", "before")
+			code, _, stderr := run(t, "grade", "--in", in, "--out", out)
+			if code != ExitFailed || !strings.Contains(stderr, tc.want) || strings.Count(stderr, "\n") != 1 {
+				t.Errorf("exit code %d, stderr %q; want %d and %q in one line", code, stderr, ExitFailed, tc.want)
+			}
+			if b, err := os.ReadFile(out); err != nil || string(b) != "before" {
+				t.Errorf("the output was touched: %q, %v", b, err)
+			}
+			if left, err := filepath.Glob(filepath.Join(filepath.Dir(out), ".*")); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+	code, _, stderr := run(t, "grade", "--in", "/nowhere/pairs.jsonl", "--out", filepath.Join(t.TempDir(), "o"))
+	if code != ExitFailed || !strings.Contains(stderr, "/nowhere/pairs.jsonl") {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+}
+
+func TestConfigPrintsWhatItReads(t *testing.T) {
+	code, text, stderr := run(t, "config", "tiny-cpu", "--set", "sampling.n=4")
+	if code != ExitOK {
+		t.Fatal(stderr)
+	}
+	path := file(t, "c.yaml", text)
+	code, again, stderr := run(t, "config", "--config", path)
+	if code != ExitOK {
+		t.Fatal(stderr)
+	}
+	if d := cmp.Diff(text, again); d != "" {
+		t.Errorf("printed, read and printed again:\n%s", d)
+	}
+}
+
+func TestCancelledIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if code := exitCode(ctx, context.Canceled); code != ExitInterrupted {
+		t.Errorf("exit code %d, want %d", code, ExitInterrupted)
+	}
+	if code := exitCode(t.Context(), context.Canceled); code != ExitFailed {
+		t.Errorf("a cancellation that nobody asked for: exit code %d, want %d", code, ExitFailed)
+	}
+}

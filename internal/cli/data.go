@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/justrl/justrl/orchestrator"
+	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/sampler/dataset"
+	"github.com/justrl/justrl/sampler/tokenizer"
+)
+
+// data is the training problems of a run.
+type data struct {
+	source dataset.Source
+	prompt func(sampler.Problem) ([]int32, error)
+}
+
+func (d *data) Close() error { return d.source.Close() }
+
+func openData(ctx context.Context, cfg config.Config, tok *tokenizer.Tokenizer) (*data, error) {
+	source, err := dataset.Open(ctx, cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	return &data{source, trainingPrompt(tok)}, nil
+}
+
+// stream continues at a cursor that an earlier process wrote; nil is the start.
+func (d *data) stream(cfg config.Config, cursor []byte) (*dataset.Stream, error) {
+	var from dataset.Cursor
+	if cursor != nil {
+		if err := json.Unmarshal(cursor, &from); err != nil {
+			return nil, fmt.Errorf("data cursor of the checkpoint: %w", err)
+		}
+	}
+	return dataset.NewStream(d.source, dataset.Options{
+		Seed: cfg.Seed, Shuffle: cfg.Sampling.Shuffle, MaxPromptTokens: cfg.Sampling.MaxPromptTokens, Prompt: d.prompt,
+	}, from)
+}
+
+func trainingPrompt(tok *tokenizer.Tokenizer) func(sampler.Problem) ([]int32, error) {
+	return func(p sampler.Problem) ([]int32, error) { return tok.Prompt(dataset.TrainingPrompt(p.Question)) }
+}
+
+// heldOut renders the validation sets in the form of the training prompts.
+func heldOut(ctx context.Context, cfg config.Config, tok *tokenizer.Tokenizer) ([]orchestrator.HeldOut, error) {
+	var sets []orchestrator.HeldOut
+	for _, path := range cfg.Validation.Data {
+		rows, err := allRows(ctx, path, trainingPrompt(tok))
+		if err != nil {
+			return nil, err
+		}
+		sets = append(sets, orchestrator.HeldOut{Name: setName(path), Rows: rows})
+	}
+	return sets, nil
+}
+
+func allRows(ctx context.Context, path string, prompt func(sampler.Problem) ([]int32, error)) (rows []sampler.Row, err error) {
+	source, err := dataset.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	for i := range source.Len() {
+		p, err := source.Problem(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		ids, err := prompt(p)
+		if err != nil {
+			return nil, fmt.Errorf("%s: problem %s: %w", path, p.ID, err)
+		}
+		rows = append(rows, sampler.Row{Ordinal: i, Problem: p, PromptTokenIDs: ids})
+	}
+	return rows, nil
+}
+
+// setName is a held-out set's name in metrics: its file's, without folder and ending.
+func setName(path string) string {
+	return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+}

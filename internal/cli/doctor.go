@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"text/tabwriter"
+
+	ollama "github.com/ollama/ollama/api"
+	"github.com/urfave/cli/v2"
+
+	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler/vllm"
+	"github.com/justrl/justrl/updater/model"
+)
+
+// diagnosis is what doctor says of one server.
+type diagnosis struct {
+	URL       string    `json:"url"`
+	Kind      string    `json:"kind"` // vllm, ollama, unknown
+	Reachable bool      `json:"reachable"`
+	Trainable bool      `json:"trainable"` // `justrl run` can use it as it is
+	Problem   string    `json:"problem,omitempty"`
+	Info      vllm.Info `json:"info"`
+}
+
+func doctorCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "doctor",
+		Usage: "say what a server is and whether justrl run can train against it",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a server; may be repeated"},
+			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
+			&cli.StringFlag{Name: "api-key", EnvVars: []string{"JUSTRL_API_KEY"}, Usage: "bearer `KEY` for the servers"},
+			modelFlag("compare with the model in `DIR`"),
+			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print JSON"},
+		},
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			if err := errors.Join(noArguments(c), need(c, "server")); err != nil {
+				return err
+			}
+			vocab := 0
+			if dir := c.String("model"); dir != "" {
+				spec, err := model.Load(dir)
+				if err != nil {
+					return err
+				}
+				vocab = spec.Vocab
+			}
+			var all []diagnosis
+			var faults []error
+			for _, address := range c.StringSlice("server") {
+				d, err := diagnose(c.Context, address, c.String("api-key"), c.String("served-model"), vocab)
+				all, faults = append(all, d), append(faults, err)
+			}
+			if err := printDiagnoses(c.App.Writer, all, c.Bool("json")); err != nil {
+				return err
+			}
+			return errors.Join(faults...)
+		},
+	}
+}
+
+func diagnose(ctx context.Context, address, key, served string, vocab int) (diagnosis, error) {
+	d := diagnosis{URL: address, Kind: "unknown"}
+	fail := func(err error) (diagnosis, error) {
+		d.Problem = err.Error()
+		return d, err
+	}
+	e, err := endpoint.New(address, endpoint.Options{APIKey: key})
+	if err != nil {
+		return fail(usage(err))
+	}
+	defer e.Close()
+	d.URL = e.URL()
+	if version, ok := ollamaVersion(ctx, e); ok {
+		d.Kind, d.Reachable, d.Info.Version = "ollama", true, version
+		return fail(&vllm.CannotError{URL: d.URL, What: "is an Ollama server, which neither takes nor gives token ids", Hint: "training needs vLLM; " + vllm.StartHint})
+	}
+	info, err := vllm.Probe(ctx, e, served, endpoint.Retry{Tries: 1})
+	var unreachable *endpoint.UnreachableError
+	d.Info, d.Reachable = info, !errors.As(err, &unreachable)
+	if err != nil {
+		return fail(err)
+	}
+	if info.Version != "" {
+		d.Kind = "vllm"
+	}
+	if vocab == 0 {
+		vocab = info.Vocab
+	}
+	if err := info.ForTraining(d.URL, vocab); err != nil {
+		return fail(err)
+	}
+	d.Trainable = true
+	return d, nil
+}
+
+// ollamaVersion asks as Ollama's own client does; ok is false for any other server.
+func ollamaVersion(ctx context.Context, e *endpoint.Endpoint) (version string, ok bool) {
+	root, err := url.Parse(e.URL())
+	if err != nil {
+		return "", false
+	}
+	version, err = ollama.NewClient(root, &http.Client{Transport: through{e}}).Version(ctx)
+	return version, err == nil && version != ""
+}
+
+// through sends what another client made over an endpoint's connections.
+type through struct{ e *endpoint.Endpoint }
+
+func (t through) RoundTrip(r *http.Request) (*http.Response, error) { return t.e.Send(r) }
+
+func printDiagnoses(w io.Writer, all []diagnosis, asJSON bool) error {
+	if asJSON {
+		enc := jsonLines(w)
+		for _, d := range all {
+			if err := enc.Encode(d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, d := range all {
+		t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+		rows := [][2]string{{"server", d.URL}, {"kind", d.Kind}}
+		if d.Reachable {
+			i := d.Info
+			rows = append(rows, [][2]string{
+				{"version", i.Version}, {"model", i.Model}, {"loaded from", i.Root},
+				{"context", number(i.MaxModelLen, "tokens")}, {"vocabulary", number(i.Vocab, "ids")},
+				{"log-probs", string(i.LogprobsMode)}, {"weights version", i.WeightVersion}, {"dev mode", yesNo(i.DevMode)},
+			}...)
+		}
+		rows = append(rows, [2]string{"trainable", yesNo(d.Trainable)})
+		for _, r := range rows {
+			if r[1] == "" {
+				r[1] = "unknown"
+			}
+			if _, err := fmt.Fprintf(t, "%s\t%s\n", r[0], r[1]); err != nil {
+				return err
+			}
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func number(n int, unit string) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n) + " " + unit
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// maxLine bounds a line of a JSON Lines file: a rollout of 32k tokens with
+// log-probs is about 1 MB.
+const maxLine = 256 << 20
+
+// eachLine decodes every line of a JSON Lines file and calls do with its
+// number, from 1. Empty lines are passed over; fields that T lacks are
+// ignored; a file without a line is an error.
+func eachLine[T any](path string, do func(n int, v T) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	lines := bufio.NewScanner(f)
+	lines.Buffer(make([]byte, 0, 1<<16), maxLine)
+	n, found := 0, false
+	for lines.Scan() {
+		n++
+		line := bytes.TrimSpace(lines.Bytes())
+		if len(line) == 0 {
+			continue
+		}
+		found = true
+		var v T
+		if err := json.Unmarshal(line, &v); err != nil {
+			return fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		if err := do(n, v); err != nil {
+			return fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("%s:%d: %w", path, n+1, err)
+	}
+	if !found {
+		return fmt.Errorf("%s: has no lines", path)
+	}
+	return nil
+}
+
+// writeFile fills a file through a temporary sibling: path either keeps what
+// it had or holds all of the new.
+func writeFile(path string, fill func(w io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+		}
+	}()
+	w := bufio.NewWriter(f)
+	if err := errors.Join(fill(w), w.Flush(), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// jsonLines is an encoder of one object a line, with < and > as they are.
+func jsonLines(w io.Writer) *json.Encoder {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc
+}

@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/justrl/justrl/updater"
+)
+
+// sequence is a line of a sequences file.
+type sequence struct {
+	ID       json.RawMessage `json:"id"`
+	TokenIDs []int32         `json:"token_ids"`
+}
+
+type scored struct {
+	ID       json.RawMessage `json:"id"`
+	Logprobs []float32       `json:"logprobs"`
+	Entropy  []float32       `json:"entropy"`
+}
+
+// scoreBatch is how many sequences are handed to the updater at once: enough
+// to fill packs, few enough to hold their results.
+const scoreBatch = 256
+
+func logprobsCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "logprobs",
+		Usage: "write the model's log-prob and entropy at every token of given sequences",
+		Flags: []cli.Flag{
+			modelFlag("`DIR` of the model in the Hugging Face layout (required)"),
+			&cli.StringFlag{Name: "in", Usage: "JSON Lines `FILE` of {id, token_ids}"},
+			&cli.StringFlag{Name: "out", Usage: "`FILE` to write: {id, logprobs, entropy}, both one shorter than the tokens"},
+			&cli.Float64Flag{Name: "temperature", Value: 1, Usage: "divide the logits by `T`"},
+			dtypeFlag(), deviceFlag(), threadsFlag(),
+		},
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) (err error) {
+			if err := errors.Join(noArguments(c), need(c, "model", "in", "out")); err != nil {
+				return err
+			}
+			if !(c.Float64("temperature") > 0) {
+				return usagef("--temperature must be more than 0, is %g", c.Float64("temperature"))
+			}
+			t, err := openTrainer(c.Context, trainerOptions{
+				model: c.String("model"), dtype: c.String("dtype"), device: c.String("device"), threads: c.Int("threads"),
+				update: updater.DefaultConfig(), optimizer: updater.DefaultOptimizerConfig(),
+			})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, t.Close()) }()
+			return writeFile(c.String("out"), func(w io.Writer) error { return writeLogprobs(c, t, w) })
+		},
+	}
+}
+
+func writeLogprobs(c *cli.Context, t trainer, w io.Writer) error {
+	enc := jsonLines(w)
+	var ids []json.RawMessage
+	var seqs [][]int32
+	flush := func() error {
+		scores, err := t.Score(c.Context, seqs, c.Float64("temperature"))
+		if err != nil {
+			return err
+		}
+		for i, s := range scores {
+			if err := enc.Encode(scored{ID: ids[i], Logprobs: s.Logprobs, Entropy: s.Entropy}); err != nil {
+				return err
+			}
+		}
+		ids, seqs = ids[:0], seqs[:0]
+		return nil
+	}
+	vocab := int32(t.Spec().Vocab)
+	err := eachLine(c.String("in"), func(_ int, s sequence) error {
+		if len(s.TokenIDs) < 2 {
+			return fmt.Errorf("token_ids has %d tokens; a log-prob needs at least 2", len(s.TokenIDs))
+		}
+		if err := insideVocabulary("token_ids", s.TokenIDs, vocab); err != nil {
+			return err
+		}
+		ids, seqs = append(ids, s.ID), append(seqs, s.TokenIDs)
+		if len(seqs) < scoreBatch {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil || len(seqs) == 0 {
+		return err
+	}
+	return flush()
+}
+
+func insideVocabulary(field string, ids []int32, vocab int32) error {
+	for i, id := range ids {
+		if id < 0 || id >= vocab {
+			return fmt.Errorf("%s[%d] is %d, outside the model's vocabulary of %d", field, i, id, vocab)
+		}
+	}
+	return nil
+}

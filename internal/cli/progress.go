@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/sampler"
+)
+
+// progress shows a run on stderr: one line a step, and on a terminal a bar for
+// what the step is doing. With --log json each line is an object.
+type progress struct {
+	out   io.Writer
+	log   *slog.Logger // nil for text
+	bars  *mpb.Progress
+	bar   *mpb.Bar
+	steps int
+	batch int64 // rollouts of a training step
+
+	mu      sync.Mutex
+	phase   string
+	began   time.Time
+	first   int // step that this process began with
+	started bool
+	closed  bool
+}
+
+func newProgress(out io.Writer, format string, cfg config.Config) *progress {
+	p := &progress{out: out, steps: cfg.Steps, batch: int64(cfg.Sampling.Batch * cfg.Sampling.N)}
+	switch f, isFile := out.(*os.File); {
+	case format == "json":
+		p.log = slog.New(slog.NewJSONHandler(out, nil))
+	case isFile && term.IsTerminal(int(f.Fd())):
+		p.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
+		p.out = p.bars // lines go above the bar
+		p.bar = p.bars.AddBar(p.batch,
+			mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.label() })),
+			mpb.AppendDecorators(decor.CountersNoUnit("%d/%d rollouts")))
+	}
+	return p
+}
+
+func (p *progress) label() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.phase
+}
+
+// Phase implements orchestrator.Observer.
+func (p *progress) Phase(step int, phase string) {
+	p.mu.Lock()
+	if !p.started && step >= 0 && phase == "sample" {
+		p.started, p.first, p.began = true, step, time.Now()
+	}
+	p.phase = fmt.Sprintf("step %d/%d  %-10s ", max(step, 0)+1, p.steps, phase)
+	p.mu.Unlock()
+	if p.bar != nil && phase == "sample" {
+		p.bar.SetCurrent(0)
+	}
+}
+
+// Rollout is the sampler's OnRollout.
+func (p *progress) Rollout(row sampler.Row, r sampler.Rollout, err error) {
+	if p.bar != nil {
+		p.bar.Increment()
+	}
+	if err == nil {
+		return
+	}
+	if p.log != nil {
+		p.log.Warn("verifier failed", "problem", row.Problem.ID, "sample", r.Sample, "err", err)
+		return
+	}
+	p.line("verifier failed on problem %s, sample %d: %v", row.Problem.ID, r.Sample, err)
+}
+
+// StepDone implements orchestrator.Observer.
+func (p *progress) StepDone(s journal.Step, steps int) {
+	p.mu.Lock()
+	done := s.Step - p.first + 1
+	left := time.Duration(float64(time.Since(p.began)) / float64(max(done, 1)) * float64(steps-s.Step-1)).Round(time.Second)
+	p.mu.Unlock()
+	if p.log != nil {
+		p.log.Info("step", "step", s.Step, "steps", steps, "reward", s.ScoreMean, "correct", s.Correct, "response_length", s.ResponseMean,
+			"entropy", s.Entropy, "pg_loss", s.PGLoss, "grad_norm", s.GradNorm, "tokens_per_s", s.Rate, "eta_s", left.Seconds())
+		return
+	}
+	p.line("step %d/%d  reward %+.3f  correct %5.1f %%  length %.0f  entropy %.3f  clipped %.2f %%  %.0f tok/s  %.1f s  eta %s",
+		s.Step+1, steps, s.ScoreMean, 100*s.Correct, s.ResponseMean, s.Entropy, 100*s.PGClipFrac, s.Rate, s.Total, left)
+}
+
+// Validated implements orchestrator.Observer.
+func (p *progress) Validated(step int, set string, accuracy float64) {
+	if p.log != nil {
+		p.log.Info("validation", "step", step, "set", set, "accuracy", accuracy)
+		return
+	}
+	when := "before training"
+	if step >= 0 {
+		when = fmt.Sprintf("after step %d", step+1)
+	}
+	p.line("%s %s: %.1f %% right", set, when, 100*accuracy)
+}
+
+// Close takes the bar away. It is safe to call twice.
+func (p *progress) Close() error {
+	if p.bar != nil && !p.closed {
+		p.closed = true
+		p.bar.Abort(true)
+		p.bars.Wait()
+	}
+	return nil
+}
+
+func (p *progress) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.out, format+"\n", args...) // a lost progress line must not end a run
+}
+
+func printSummary(w io.Writer, s journal.Summary, out string) error {
+	_, err := fmt.Fprintf(w, "%d steps in %s: reward %+.3f → %+.3f\n", s.Steps, time.Duration(s.WallS*float64(time.Second)).Round(time.Second), s.RewardFirst, s.RewardLast)
+	for _, name := range slices.Sorted(maps.Keys(s.Validation)) {
+		if v := s.Validation[name]; err == nil {
+			_, err = fmt.Fprintf(w, "%s: %.1f %% → %.1f %% right\n", name, 100*v.First, 100*v.Last)
+		}
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(w, "weights %s (sha256 %.12s…)\nrun %s\n", s.Model, s.WeightsSHA256, out)
+	}
+	return err
+}

@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/justrl/justrl/orchestrator/config"
+)
+
+func runCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "run",
+		Usage: "train a policy: sample from a server, reward, update, hot-reload the new weights, step after step",
+		Description: "The server must serve the model given with --model in vLLM's development mode (VLLM_SERVER_DEV_MODE=1)\n" +
+			"and be able to read the run directory, or publish.dir, under the same path. Ctrl-C stops at a step boundary\n" +
+			"and saves it; run --resume --out DIR goes on.",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of the vLLM server to sample from"},
+			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
+			&cli.StringFlag{Name: "api-key", EnvVars: []string{"JUSTRL_API_KEY"}, Usage: "bearer `KEY` for the server"},
+			modelFlag("`DIR` of the policy in the Hugging Face layout"),
+			&cli.StringFlag{Name: "data", EnvVars: []string{"JUSTRL_DATA"}, Usage: "`FILE` of training problems, .parquet or .jsonl"},
+			&cli.StringSliceFlag{Name: "validation", EnvVars: []string{"JUSTRL_VALIDATION"}, Usage: "`FILE` of held-out problems; may be repeated"},
+			&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "run `DIR`; new, or with --resume an old one"},
+			&cli.IntFlag{Name: "steps", EnvVars: []string{"JUSTRL_STEPS"}, DefaultText: "the preset's", Usage: "train `N` steps"},
+			&cli.Int64Flag{Name: "seed", EnvVars: []string{"JUSTRL_SEED"}, DefaultText: "the preset's", Usage: "`SEED` of data order and sampling"},
+			&cli.BoolFlag{Name: "resume", DisableDefaultText: true, Usage: "go on with the run in --out from its newest checkpoint"},
+			presetFlag(), fileFlag(), setFlag(), deviceFlag(), threadsFlag(), dtypeFlag(),
+			&cli.StringFlag{Name: "log", EnvVars: []string{"JUSTRL_LOG"}, Value: "text", Usage: "progress as `FORMAT` on stderr: text or json"},
+		},
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			if l := c.String("log"); l != "text" && l != "json" {
+				return usagef("--log must be text or json, is %q", l)
+			}
+			cfg, err := runConfig(c)
+			if err != nil {
+				return usage(err)
+			}
+			return train(c, cfg)
+		},
+	}
+}
+
+// runConfig resolves flags over file over preset; with --resume the run's own
+// config.yaml takes the place of both.
+func runConfig(c *cli.Context) (config.Config, error) {
+	file := c.String("config")
+	recorded := filepath.Join(c.String("out"), "config.yaml")
+	if c.Bool("resume") {
+		if c.String("out") == "" {
+			return config.Config{}, errors.New("--resume needs --out DIR, the run to go on with")
+		}
+		if file != "" || c.String("preset") != "" {
+			return config.Config{}, errors.New("--resume goes on with the run's own configuration; leave out --preset and --config")
+		}
+		file = recorded
+	}
+	cfg, err := resolve(c.String("preset"), file, c.StringSlice("set"))
+	if err != nil {
+		return cfg, err
+	}
+	applyFlags(c, &cfg)
+	for _, need := range []struct{ flag, value string }{{"model", cfg.Model}, {"data", cfg.Data}, {"out", cfg.Out}} {
+		if need.value == "" {
+			err = errors.Join(err, fmt.Errorf("run needs --%s", need.flag))
+		}
+	}
+	switch len(cfg.Server) {
+	case 0:
+		err = errors.Join(err, errors.New("run needs --server URL of a vLLM deployment"))
+	case 1:
+	default:
+		err = errors.Join(err, fmt.Errorf("run takes one --server for now, got %d", len(cfg.Server)))
+	}
+	if err := errors.Join(err, cfg.Validate()); err != nil {
+		return cfg, err
+	}
+	if c.Bool("resume") {
+		return cfg, sameRun(recorded, cfg)
+	}
+	return cfg, nil
+}
+
+func applyFlags(c *cli.Context, cfg *config.Config) {
+	text := func(flag string, into *string) {
+		if c.IsSet(flag) {
+			*into = c.String(flag)
+		}
+	}
+	list := func(flag string, into *[]string) {
+		if c.IsSet(flag) {
+			*into = c.StringSlice(flag)
+		}
+	}
+	list("server", &cfg.Server)
+	list("validation", &cfg.Validation.Data)
+	text("model", &cfg.Model)
+	text("data", &cfg.Data)
+	text("out", &cfg.Out)
+	text("device", &cfg.Trainer.Device)
+	text("dtype", &cfg.Trainer.DType)
+	if c.IsSet("steps") {
+		cfg.Steps = c.Int("steps")
+	}
+	if c.IsSet("seed") {
+		cfg.Seed = c.Int64("seed")
+	}
+	if c.IsSet("threads") {
+		cfg.Trainer.Threads = c.Int("threads")
+	}
+}
+
+// sameRun refuses to resume with settings that would make it another run. What
+// may change is where and how long it runs.
+func sameRun(recorded string, cfg config.Config) error {
+	before, err := resolve("", recorded, nil)
+	if err != nil {
+		return err
+	}
+	before.Server, before.Out, before.Steps, before.Trainer = cfg.Server, cfg.Out, cfg.Steps, cfg.Trainer
+	before.Publish, before.Checkpoint = cfg.Publish, cfg.Checkpoint
+	before.Sampling.Concurrency, before.Sampling.RequestTimeout = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout
+	before.Validation.Every = cfg.Validation.Every
+	was, err := before.YAML()
+	if err != nil {
+		return err
+	}
+	is, err := cfg.YAML()
+	if err != nil {
+		return err
+	}
+	if line := firstDifference(string(was), string(is)); line != "" {
+		return fmt.Errorf("--resume: %s says %q: a resumed run cannot change that; start a new one", recorded, line)
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/sampler/vllm"
+	"github.com/justrl/justrl/updater/model"
+)
+
+// server is the deployment that a run samples from and loads weights into.
+type server struct {
+	endpoint  *endpoint.Endpoint
+	info      vllm.Info
+	generator *vllm.Generator
+	scorer    *vllm.Scorer
+	spec      model.Spec
+}
+
+// openServer connects and makes sure, before anything is written, that the
+// server can do what the run needs.
+func openServer(ctx context.Context, c *cli.Context, cfg config.Config) (*server, error) {
+	spec, err := model.Load(cfg.Model)
+	if err != nil {
+		return nil, err
+	}
+	e, err := endpoint.New(cfg.Server[0], endpoint.Options{APIKey: c.String("api-key")})
+	if err != nil {
+		return nil, usage(err)
+	}
+	s := &server{endpoint: e, spec: spec}
+	if err := s.open(ctx, cfg, c.String("served-model")); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) open(ctx context.Context, cfg config.Config, served string) (err error) {
+	// A server that is not there at the start is a mistake, not an outage.
+	if s.info, err = vllm.Probe(ctx, s.endpoint, served, endpoint.Retry{Tries: 1}); err != nil {
+		return err
+	}
+	if err := s.info.ForTraining(s.endpoint.URL(), s.spec.Vocab); err != nil {
+		return err
+	}
+	if need := cfg.Sampling.MaxPromptTokens + cfg.Sampling.MaxTokens; s.info.MaxModelLen != 0 && s.info.MaxModelLen < need {
+		return &vllm.CannotError{
+			URL:  s.endpoint.URL(),
+			What: fmt.Sprintf("has a context of %d tokens, the run's prompts and answers need %d", s.info.MaxModelLen, need),
+			Hint: fmt.Sprintf("start it with --max-model-len %d, or lower sampling.max_tokens", need),
+		}
+	}
+	o := vllm.Options{
+		Model: s.info.Model, Vocab: s.spec.Vocab,
+		Retry: endpoint.Retry{Attempt: time.Duration(cfg.Sampling.RequestTimeout)},
+	}
+	if s.generator, err = vllm.New(s.endpoint, o); err != nil {
+		return err
+	}
+	s.scorer, err = vllm.NewScorer(s.endpoint, o)
+	return err
+}
+
+func (s *server) Close() error {
+	s.endpoint.Close()
+	return nil
+}

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/justrl/justrl/internal/atomicdir"
+	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/updater"
+)
+
+func updateCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "update",
+		Usage: "run one training step on recorded rollouts, without a server",
+		Flags: []cli.Flag{
+			modelFlag("`DIR` of the policy in the Hugging Face layout (required)"),
+			&cli.StringFlag{Name: "rollouts", Usage: "JSON Lines `FILE` of rollouts; lines with one group number are one group"},
+			&cli.StringFlag{Name: "out", Usage: "`DIR` for the new weights; must not exist"},
+			&cli.IntFlag{Name: "step", Value: -1, DefaultText: "the first after the warm-up", Usage: "training step `N` for the learning-rate schedule, from 0"},
+			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print one JSON object for each optimizer update"},
+			presetFlag(), fileFlag(), setFlag(), dtypeFlag(), deviceFlag(), threadsFlag(),
+		},
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			if err := errors.Join(noArguments(c), need(c, "model", "rollouts", "out")); err != nil {
+				return err
+			}
+			cfg, err := resolve(c.String("preset"), c.String("config"), c.StringSlice("set"))
+			if err != nil {
+				return usage(err)
+			}
+			if err := errors.Join(cfg.Update.Validate(), cfg.Optimizer.Validate()); err != nil {
+				return usage(err)
+			}
+			return runUpdate(c, cfg)
+		},
+	}
+}
+
+func runUpdate(c *cli.Context, cfg config.Config) (err error) {
+	t, err := openTrainer(c.Context, trainerOptions{
+		model: c.String("model"), dtype: c.String("dtype"), device: c.String("device"), threads: c.Int("threads"),
+		update: cfg.Update, optimizer: cfg.Optimizer,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	groups, err := readGroups(c.String("rollouts"), int32(t.Spec().Vocab))
+	if err != nil {
+		return err
+	}
+	step := c.Int("step")
+	if step < 0 {
+		step = cfg.Optimizer.WarmupSteps
+	}
+	out := c.String("out")
+	_, err = atomicdir.Create(out, atomicdir.Marker{Step: step}, func(tmp string) error {
+		result, err := t.Step(c.Context, step, groups)
+		if err != nil {
+			return err
+		}
+		if err := printUpdates(c.App.Writer, result, c.Bool("json")); err != nil {
+			return err
+		}
+		return t.Export(context.WithoutCancel(c.Context), tmp)
+	})
+	return err
+}
+
+// rolloutLine is a rollout whose reward must be there: a missing one is not 0.
+type rolloutLine struct {
+	journal.Rollout
+	Reward *float64 `json:"reward"`
+}
+
+// readGroups reads rollouts in the order of the file; a group is the lines with one number.
+func readGroups(path string, vocab int32) ([]updater.Group, error) {
+	var groups []updater.Group
+	at := map[int64]int{}
+	err := eachLine(path, func(_ int, line rolloutLine) error {
+		r := line.Rollout
+		if line.Reward == nil {
+			return fmt.Errorf("has no reward")
+		}
+		if len(r.PromptTokenIDs) == 0 || len(r.TokenIDs) == 0 {
+			return fmt.Errorf("prompt_token_ids and token_ids must not be empty")
+		}
+		if r.Logprobs != nil && len(r.Logprobs) != len(r.TokenIDs) {
+			return fmt.Errorf("logprobs has %d entries for %d token_ids", len(r.Logprobs), len(r.TokenIDs))
+		}
+		if err := errors.Join(insideVocabulary("prompt_token_ids", r.PromptTokenIDs, vocab), insideVocabulary("token_ids", r.TokenIDs, vocab)); err != nil {
+			return err
+		}
+		i, ok := at[r.Group]
+		if !ok {
+			i = len(groups)
+			at[r.Group] = i
+			groups = append(groups, updater.Group{Ordinal: r.Group})
+		}
+		groups[i].Rollouts = append(groups[i].Rollouts, updater.Rollout{
+			PromptTokenIDs: r.PromptTokenIDs, TokenIDs: r.TokenIDs, Logprobs: r.Logprobs, Reward: *line.Reward,
+		})
+		return nil
+	})
+	return groups, err
+}
+
+func printUpdates(w io.Writer, result updater.StepResult, asJSON bool) error {
+	enc := jsonLines(w)
+	for i, u := range result.Updates {
+		if asJSON {
+			if err := enc.Encode(u); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "update %d/%d  loss %+.6f  clipped %.4f  lower %.4f  kl %+.2e  entropy %.4f  grad norm %.4f  lr %.3g  %d tokens in %d packs\n",
+			i+1, len(result.Updates), u.PGLoss, u.PGClipFrac, u.PGClipFracLower, u.PPOKL, u.Entropy, u.GradNorm, u.LR, u.Tokens, u.Packs); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+// Package journal keeps a run directory: what ran, what happened step by step,
+// and from where it can go on.
+//
+//	config.yaml              the resolved configuration, every default written out
+//	run.json                 id, build, host, seed, servers ([Info])
+//	steps.jsonl              one line a finished step ([Step])
+//	rollouts/step-000012.jsonl   the scored rollouts of a step ([Rollout]), what `justrl update --rollouts` reads
+//	versions.json            the highest weights version ever handed out
+//	checkpoints/step-000100/ weights in the Hugging Face layout, trainer/ with the
+//	                         optimizer's state, progress.json ([Progress]), COMPLETE
+//	summary.json             written when the run is finished ([Summary])
+//
+// A directory belongs to one process at a time (an flock on run.lock). Files
+// are replaced by rename; steps.jsonl is appended and synced line by line, and
+// a torn last line, which only a crash can leave, is cut off when it is opened.
+package journal

@@ -1,0 +1,103 @@
+package journal
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/updater"
+)
+
+// Info says what ran; it is written once and never changed by a resume.
+type Info struct {
+	ID      string    `json:"id"` // random, part of every weights version that a server shows
+	Version string    `json:"version"`
+	Go      string    `json:"go"`
+	Host    string    `json:"host"`
+	CPUs    int       `json:"cpus"`
+	Started time.Time `json:"started"`
+	Seed    int64     `json:"seed"`
+	Model   string    `json:"model"`
+	Servers []string  `json:"servers"`
+}
+
+// Step is the record of one finished training step. Keys follow verl's names
+// where verl has one. Everything that a clock decides is under timing_s/ or
+// perf/, so that two runs can be compared without them.
+type Step struct {
+	Step           int   `json:"step"`
+	WeightsVersion int64 `json:"weights_version"` // that the step's rollouts were sampled with
+
+	ScoreMean float64 `json:"critic/score/mean"` // reward, over rollouts
+	ScoreMax  float64 `json:"critic/score/max"`
+	ScoreMin  float64 `json:"critic/score/min"`
+	Correct   float64 `json:"reward/correct"`      // share of rollouts that the verifier accepted
+	EqualRows float64 `json:"reward/equal_groups"` // share of groups whose rewards are all the same: they teach nothing
+
+	ResponseMean float64 `json:"response_length/mean"` // tokens
+	ResponseMax  int     `json:"response_length/max"`
+	ResponseMin  int     `json:"response_length/min"`
+	ResponseClip float64 `json:"response_length/clip_ratio"` // share cut off at max_tokens
+	PromptMean   float64 `json:"prompt_length/mean"`
+
+	// The means over the step's updates, token-weighted like the updates themselves.
+	updater.UpdateMetrics
+	updater.Mismatch
+	Canary bridge.Report `json:"canary"`
+
+	Validation map[string]float64 `json:"validation,omitempty"` // accuracy by set, measured after the step
+
+	Epoch   int   `json:"data/epoch"`
+	Dropped int64 `json:"data/dropped"` // rows left out since the start because the prompt was too long
+
+	Updates []updater.UpdateMetrics `json:"updates"`
+
+	Sample   float64 `json:"timing_s/gen"` // verification included
+	Update   float64 `json:"timing_s/update_actor"`
+	Publish  float64 `json:"timing_s/publish"`
+	Validate float64 `json:"timing_s/validate"`
+	Total    float64 `json:"timing_s/step"`
+	Tokens   int     `json:"perf/total_num_tokens"` // prompt and response tokens trained on
+	Rate     float64 `json:"perf/throughput"`       // those tokens a second of the whole step
+}
+
+// Progress is what a resumed run needs besides the weights and the optimizer's state.
+type Progress struct {
+	NextStep   int                     `json:"next_step"`
+	Cursor     json.RawMessage         `json:"cursor"` // the data stream's own position
+	Validation map[string]FirstAndLast `json:"validation"`
+	WallS      float64                 `json:"wall_s"` // of all attempts so far
+	Tokens     int64                   `json:"tokens"` // response tokens sampled so far
+}
+
+// FirstAndLast is a figure before and after training.
+type FirstAndLast struct {
+	First float64 `json:"first"`
+	Last  float64 `json:"last"`
+}
+
+// Summary is what a finished run comes to.
+type Summary struct {
+	Steps         int                     `json:"steps"`
+	Validation    map[string]FirstAndLast `json:"validation"`
+	RewardFirst   float64                 `json:"reward_first"` // mean reward of the first step
+	RewardLast    float64                 `json:"reward_last"`
+	WallS         float64                 `json:"wall_s"`
+	Tokens        int64                   `json:"tokens"`         // response tokens sampled
+	WeightsSHA256 string                  `json:"weights_sha256"` // over the final tensors in name order
+	Model         string                  `json:"model"`          // folder of the final weights
+}
+
+// Rollout is one line of rollouts/step-….jsonl and of what `justrl update` reads.
+type Rollout struct {
+	Group          int64     `json:"group"` // the row's ordinal
+	ProblemID      string    `json:"problem_id"`
+	Sample         int       `json:"sample"`
+	PromptTokenIDs []int32   `json:"prompt_token_ids"`
+	TokenIDs       []int32   `json:"token_ids"`
+	Logprobs       []float32 `json:"logprobs"`
+	Text           string    `json:"text"`
+	FinishReason   string    `json:"finish_reason"`
+	Reward         float64   `json:"reward"`
+	WeightsVersion int64     `json:"weights_version"`
+}

@@ -1,0 +1,326 @@
+package orchestrator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/updater"
+)
+
+// world is everything around a run: rows that count up, a sampler whose
+// rewards depend on the weights, an updater whose weights are one number, and
+// a server. Its log is what happened, in order.
+type world struct {
+	t      *testing.T
+	log    []string
+	next   int64
+	weight int64 // the updater's
+	served int64 // the version that the server has
+	saved  map[string]int64
+
+	onSample func(step int) error
+	onUpdate func(step int) error
+	onLoad   func(s bridge.Snapshot) error
+}
+
+func (w *world) say(format string, args ...any) { w.log = append(w.log, fmt.Sprintf(format, args...)) }
+
+// Rows.
+func (w *world) Next(context.Context) (sampler.Row, error) {
+	w.next++
+	return sampler.Row{Ordinal: w.next - 1, PromptTokenIDs: []int32{7}}, nil
+}
+func (w *world) MarshalCursor() ([]byte, error) { return json.Marshal(w.next) }
+func (w *world) Epoch() int                     { return 0 }
+func (w *world) Dropped() int64                 { return 0 }
+
+// Sampler.
+func (w *world) Sample(ctx context.Context, rows []sampler.Row, p sampler.Params, seed sampler.SeedFunc, version int64) ([]sampler.Group, error) {
+	if version != w.served {
+		w.t.Errorf("sampled as version %d, the server has %d", version, w.served)
+	}
+	if w.onSample != nil {
+		if err := w.onSample(int(rows[0].Ordinal) / len(rows)); err != nil {
+			return nil, err
+		}
+	}
+	w.say("sample %d-%d n=%d T=%g", rows[0].Ordinal, rows[len(rows)-1].Ordinal, p.N, p.Temperature)
+	groups := make([]sampler.Group, len(rows))
+	for i, row := range rows {
+		groups[i].Row = row
+		for j := range p.N {
+			reward := float64(1)
+			if (seed(row)+int64(j)+w.weight)%3 != 0 {
+				reward = -1
+			}
+			groups[i].Rollouts = append(groups[i].Rollouts, sampler.Rollout{
+				Sample: j, TokenIDs: []int32{1, 2}, Score: sampler.Score{Reward: reward, Correct: reward > 0}, WeightsVersion: version,
+			})
+		}
+	}
+	return groups, ctx.Err()
+}
+
+// worldUpdater is the updater's part, whose Step has the orchestrator's name for another thing.
+type worldUpdater struct{ *world }
+
+func (w worldUpdater) Step(_ context.Context, step int, groups []updater.Group) (updater.StepResult, error) {
+	if w.onUpdate != nil {
+		if err := w.onUpdate(step); err != nil {
+			return updater.StepResult{}, err
+		}
+	}
+	for _, g := range groups {
+		for _, r := range g.Rollouts {
+			w.weight = w.weight*31 + int64(r.Reward) + g.Ordinal
+		}
+	}
+	w.say("update %d", step)
+	return updater.StepResult{Updates: []updater.UpdateMetrics{{PGLoss: float64(w.weight % 1000), Tokens: 1}}}, nil
+}
+func (w worldUpdater) Score(context.Context, [][]int32, float64) ([]updater.Scores, error) {
+	return nil, errors.ErrUnsupported
+}
+func (w worldUpdater) Export(_ context.Context, dir string) error {
+	return os.WriteFile(filepath.Join(dir, "weights"), fmt.Append(nil, w.weight), 0o666)
+}
+func (w worldUpdater) SaveState(_ context.Context, dir string) error {
+	w.say("save")
+	return os.WriteFile(filepath.Join(dir, "state"), fmt.Append(nil, w.weight), 0o666)
+}
+func (w worldUpdater) LoadState(_ context.Context, dir string) error {
+	b, err := os.ReadFile(filepath.Join(dir, "state"))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Sscan(string(b), &w.weight)
+	return err
+}
+func (w worldUpdater) Close() error { return nil }
+
+// Publisher and bridge.
+func (w *world) Publish(_ context.Context, version int64, step int) (bridge.Snapshot, error) {
+	return bridge.Snapshot{Version: version, Step: step, SHA256: fmt.Sprint(w.weight)}, nil
+}
+func (w *world) Start(ctx context.Context, s bridge.Snapshot) (bridge.Report, error) {
+	return w.Advance(ctx, s)
+}
+func (w *world) Advance(_ context.Context, s bridge.Snapshot) (bridge.Report, error) {
+	if w.onLoad != nil {
+		if err := w.onLoad(s); err != nil {
+			return bridge.Report{}, err
+		}
+	}
+	if s.Version <= w.served {
+		w.t.Errorf("version %d loaded after %d", s.Version, w.served)
+	}
+	w.served = s.Version
+	w.say("load %d", s.Version)
+	return bridge.Report{}, nil
+}
+
+// Observer.
+func (w *world) Phase(int, string)                       {}
+func (w *world) StepDone(s journal.Step, _ int)          { w.say("recorded %d", s.Step) }
+func (w *world) Validated(step int, _ string, _ float64) { w.say("validated %d", step) }
+
+func testConfig(t *testing.T) config.Config {
+	t.Helper()
+	c, err := config.Preset("tiny-cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Steps, c.Sampling.Batch, c.Sampling.N, c.Checkpoint.Every, c.Validation.Every = 4, 2, 3, 2, 2
+	return c
+}
+
+// newRun wires a run over w; dir is created, or resumed if it holds a run.
+func newRun(t *testing.T, w *world, c config.Config, dir string) (*Run, func()) {
+	t.Helper()
+	w.t = t
+	j, err := journal.Create(dir, journal.Info{}, nil)
+	if errors.Is(err, journal.ErrExists) {
+		j, _, err = journal.Open(dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Run{
+		Config: c, Rows: w, Sampler: w, Updater: worldUpdater{w}, Publisher: w, Bridge: w, Journal: j, Observer: w,
+		HeldOut: []HeldOut{{Name: "set", Rows: []sampler.Row{{Ordinal: 900, PromptTokenIDs: []int32{1}}}}},
+		Now:     func() time.Time { return time.Unix(0, 0) },
+	}
+	cursor, err := r.Resume(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cursor != nil {
+		if err := json.Unmarshal(cursor, &w.next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r, func() {
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTrainDoesOneThingAfterAnother(t *testing.T) {
+	w := &world{}
+	r, done := newRun(t, w, testConfig(t), filepath.Join(t.TempDir(), "run"))
+	defer done()
+	s, err := r.Train(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"load 1", "sample 900-900 n=1 T=0", "validated -1",
+		"sample 0-1 n=3 T=1", "update 0", "load 2", "recorded 0",
+		"sample 2-3 n=3 T=1", "update 1", "load 3", "sample 900-900 n=1 T=0", "validated 1", "recorded 1", "save",
+		"sample 4-5 n=3 T=1", "update 2", "load 4", "recorded 2",
+		"sample 6-7 n=3 T=1", "update 3", "load 5", "sample 900-900 n=1 T=0", "validated 3", "recorded 3", "save",
+	}
+	if d := cmp.Diff(want, w.log); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if s.Steps != 4 || s.WeightsSHA256 != fmt.Sprint(w.weight) || s.Tokens != 4*2*3*2 {
+		t.Errorf("summary %+v of weights %d", s, w.weight)
+	}
+}
+
+// However a run is stopped, the resumed one ends with the weights and the
+// records of an undisturbed one, and no row is drawn twice or left out.
+func TestStoppedRunsEndTheSame(t *testing.T) {
+	undisturbed := &world{}
+	dir := filepath.Join(t.TempDir(), "run")
+	r, done := newRun(t, undisturbed, testConfig(t), dir)
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done()
+	want := stepsOf(t, dir)
+
+	broken := errors.New("broken")
+	for _, tc := range []struct {
+		name string
+		stop func(w *world, cancel func())
+		want error
+		next int // steps done when it stops
+	}{
+		{"interrupt while sampling step 1", func(w *world, cancel func()) {
+			w.onSample = at(1, func() error { cancel(); return context.Canceled })
+		}, ErrInterrupted, 1},
+		{"interrupt while updating step 2", func(w *world, cancel func()) {
+			w.onUpdate = at(2, func() error { cancel(); return nil })
+		}, ErrInterrupted, 3},
+		{"sampling fails in step 3", func(w *world, _ func()) {
+			w.onSample = at(3, func() error { return broken })
+		}, broken, 3},
+		{"update fails in step 3: back to the checkpoint", func(w *world, _ func()) {
+			w.onUpdate = at(3, func() error { w.weight = -1; return broken })
+		}, broken, 2},
+		{"server fails after update 1: the step counts", func(w *world, _ func()) {
+			w.onLoad = func(s bridge.Snapshot) error {
+				if s.Step == 1 {
+					return broken
+				}
+				return nil
+			}
+		}, broken, 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "run")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			w := &world{}
+			r, done := newRun(t, w, testConfig(t), dir)
+			tc.stop(w, cancel)
+			if _, err := r.Train(ctx); !errors.Is(err, tc.want) {
+				t.Fatalf("Train: %v, want %v", err, tc.want)
+			}
+			done()
+			again := &world{served: w.served}
+			r, done = newRun(t, again, testConfig(t), dir)
+			if r.progress.NextStep != tc.next {
+				t.Errorf("resumes at step %d, want %d", r.progress.NextStep, tc.next)
+			}
+			if _, err := r.Train(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			done()
+			if again.weight != undisturbed.weight {
+				t.Errorf("final weights %d, undisturbed %d", again.weight, undisturbed.weight)
+			}
+			ignore := cmpopts.IgnoreFields(journal.Step{}, "WeightsVersion", "Validation")
+			if d := cmp.Diff(want, stepsOf(t, dir), ignore); d != "" {
+				t.Errorf("records differ from the undisturbed run's:\n%s", d)
+			}
+		})
+	}
+}
+
+// The gate stands between a mismatch and the servers.
+func TestMismatchIsNeverPublished(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		m    updater.Mismatch
+		want bool // refused
+	}{
+		{"within", updater.Mismatch{Tokens: 5, RatioP50: 1.04, KL: -3e-4}, false},
+		{"median ratio", updater.Mismatch{Tokens: 5, RatioP50: 1.06}, true},
+		{"KL", updater.Mismatch{Tokens: 5, RatioP50: 1, KL: 5e-4}, true},
+		{"KL of the other sign", updater.Mismatch{Tokens: 5, RatioP50: 1, KL: -5e-4}, true},
+		{"not a number", updater.Mismatch{Tokens: 5, RatioP50: nan(), KL: nan()}, true},
+		{"no server log-probs", updater.Mismatch{RatioP50: 9}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := &Run{Config: testConfig(t)}
+			if err := r.gate(0, tc.m); errors.Is(err, ErrMismatch) != tc.want {
+				t.Errorf("gate: %v", err)
+			}
+		})
+	}
+}
+
+func nan() float64 { z := 0.0; return z / z }
+
+func at(step int, do func() error) func(int) error {
+	return func(s int) error {
+		if s == step {
+			return do()
+		}
+		return nil
+	}
+}
+
+func stepsOf(t *testing.T, dir string) []journal.Step {
+	t.Helper()
+	j, _, err := journal.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close() //nolint:errcheck // read only
+	steps, err := j.Steps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.IsSortedFunc(steps, func(a, b journal.Step) int { return a.Step - b.Step }) {
+		t.Fatal("steps out of order")
+	}
+	return steps
+}
