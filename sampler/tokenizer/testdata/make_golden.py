@@ -168,6 +168,10 @@ def texts():
     add("zalgo-plain", ["e" + "\u0323" * 40 + "\u0301", "\u0301" * 64, "ο" + "\u0345" * 31 + "\u0301", "가" + "\u11a8" * 35, "ᄀ" * 40 + "\u1161\u11a8", "\u1100" + "\u1161" * 40, "\u0344" * 20 + "x", "か" + "\u3099" * 33])
     add("hangul", ["가각", "\u1100\u1161\u11a8", "\u1100\u1161", "가\u11a8", "\u1161\u1100", "한글 \u1112\u1161\u11ab"])
     add("composition", ["Å\u212bA\u030a", "\u1e9b\u0323", "q\u0307\u0323", "\u0958\u0929", "\u2126\u00b5", "ﬁ①㎏", "n\u0303o\u0308", "\u0b47\u0b3e", "\u0f73\u0f75", "\U0001d15e\U0001d1bb", "\u2adc\u0338", "\u0374\u037e\u0387", "豈更車", "\U0002f800"])
+    pairs = [unicodedata.decomposition(chr(c)) for c in CODE_POINTS]
+    pairs = [tuple(int(x, 16) for x in d.split()) for d in pairs if d and "<" not in d and " " in d]
+    pairs += [(a | plane, b) for a, b in pairs if a < 0x10000 for plane in (0x10000, 0x20000)]  # aliases in the low 16 bits
+    add("composition-pairs", [" ".join(chr(a) + chr(b) for a, b in pairs[i:i + 80]) for i in range(0, len(pairs), 80)])
     add("emoji", ["👨‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪🇫🇷", "👍🏽", "1️⃣2️⃣", "☺️ ☺︎", "🧑🏿‍🚀!", "🫠🫨", "a🎲b", " 🎲", "🎲\n\n"])
     add("rtl", ["مرحبا بالعالم ١٢٣", "שלום 5 עולם", "\u202eabc\u202c", "\u061c\u200f1", "ا\u064e\u0651ب", "ﷺ"])
     add("cjk", ["求1和2的和。答案是多少?", "「引用」『本』", "カ゛が", "全角ＡＢＣ123", "々〆〇", "\U00020000\U0002a6df"])
