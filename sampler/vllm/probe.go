@@ -218,7 +218,7 @@ func (p *prober) vocabulary(ctx context.Context, _ string) error {
 // are raw in every mode. Batch noise is about 0.02 nats in bf16; the modes
 // differ by nats unless the model is nearly uniform.
 func (p *prober) logprobsMode(ctx context.Context, _ string) error {
-	const temperature, tokens, same = 4, 16, 0.2
+	const temperature, tokens, same = 2, 16, 0.2 // vLLM takes no temperature above 2
 	prompt := []int32{0, 1}
 	req := probeRequest(p.info.Model, prompt, tokens)
 	req.Temperature, req.Seed, req.IgnoreEOS, req.Logprobs = temperature, 1, true, new(int)
