@@ -87,7 +87,7 @@ func spec(tok *tokenizer.Tokenizer) model.Spec {
 	return model.Spec{
 		Architecture: "Qwen2ForCausalLM", Layers: 3, Hidden: 128, Intermediate: 352, Heads: 4, KVHeads: 2, HeadDim: 32,
 		Vocab: (tok.Vocab() + 63) / 64 * 64, MaxPositions: 2048, RMSEps: 1e-6, Rope: model.Rope{Theta: 10000},
-		TiedHead: true, QKVBias: true, DType: "float32", EOS: tok.EOS(),
+		TiedHead: false, QKVBias: true, DType: "float32", EOS: tok.EOS(),
 	}
 }
 
