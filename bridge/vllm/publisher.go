@@ -160,19 +160,6 @@ func (p *Publisher) noDevMode(route string) error {
 	}
 }
 
-// afterPause undoes a pause that may have been made although its answer did not come.
-func (p *Publisher) afterPause(ctx context.Context, err error) error {
-	if unreachable(err) || errors.Is(err, bridge.ErrUnsupported) {
-		return err
-	}
-	ctx, cancel := p.detached(ctx)
-	defer cancel()
-	if e := p.resume(ctx); e != nil {
-		return fmt.Errorf("%w; it may be left paused (%w)", err, e)
-	}
-	return err
-}
-
 func (p *Publisher) reloadTwice(ctx context.Context, s bridge.Snapshot) error {
 	err := p.reload(ctx, s)
 	if statusOf(err) < 500 {
@@ -188,7 +175,7 @@ func (p *Publisher) reload(ctx context.Context, s bridge.Snapshot) error {
 	type kwargs struct {
 		WeightsPath string `json:"weights_path"`
 	}
-	err := p.do(ctx, http.MethodPost, "/collective_rpc", struct {
+	err := p.e.Do(ctx, http.MethodPost, "/collective_rpc", struct {
 		Method string `json:"method"`
 		Kwargs kwargs `json:"kwargs"`
 	}{"reload_weights", kwargs{s.Dir}}, nil)
@@ -201,38 +188,6 @@ func (p *Publisher) reload(ctx context.Context, s bridge.Snapshot) error {
 		return fmt.Errorf("%w: the server does not see the folder %s; put publish.dir on a path that it reads too", err, s.Dir)
 	}
 	return err
-}
-
-// recover leaves the server usable after a reload that failed or was given up.
-func (p *Publisher) recover(ctx context.Context, s bridge.Snapshot, err error) error {
-	if unreachable(err) {
-		return err
-	}
-	cancelled := ctx.Err() != nil
-	ctx, cancel := p.detached(ctx)
-	defer cancel()
-	try := []bridge.Snapshot{p.good}
-	if cancelled { // nothing is wrong with s
-		try = append(try, s)
-	}
-	if errors.Is(err, bridge.ErrUnsupported) { // nothing was touched
-		if e := p.resume(ctx); e != nil {
-			return fmt.Errorf("%w; it is left paused (%w)", err, e)
-		}
-		return err
-	}
-	p.tag = ""
-	for _, t := range try {
-		if t.Dir == "" || p.reload(ctx, t) != nil {
-			continue
-		}
-		if e := p.resume(ctx); e != nil {
-			return fmt.Errorf("%w; it is left paused (%w)", err, e)
-		}
-		return fmt.Errorf("%w; it has been put on version %d and resumed", err, t.Version)
-	}
-	p.good = bridge.Snapshot{}
-	return fmt.Errorf("%w; it is left paused, as its weights may be broken: restart it", err)
 }
 
 func (p *Publisher) resetCache(ctx context.Context) error {
@@ -260,10 +215,6 @@ func (p *Publisher) do(ctx context.Context, method, path string, in, out any) er
 	return endpoint.Retry{Tries: 4, Patience: 30 * time.Second}.Do(ctx, func(ctx context.Context) error {
 		return p.e.Do(ctx, method, path, in, out)
 	})
-}
-
-func (p *Publisher) detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), p.o.Recovery)
 }
 
 // statusOf is the HTTP status of a refusal; 0 for anything else.

@@ -47,14 +47,13 @@ func (g *gate) until(ctx context.Context, cond func() bool) error {
 // enter waits while paused. The ticket is handed to pass.
 func (g *gate) enter(ctx context.Context) (ticket int, err error) {
 	err = g.until(ctx, func() bool {
-		if g.paused {
-			return false
-		}
-		g.inside++
-		ticket = g.aborts
-		return true
+		return !g.paused
 	})
-	return ticket, err
+	if err != nil {
+		return 0, err
+	}
+	g.change(func() { g.inside++; ticket = g.aborts })
+	return ticket, nil
 }
 
 func (g *gate) leave() { g.change(func() { g.inside-- }) }

@@ -17,6 +17,7 @@ package openaitest
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -179,6 +180,11 @@ func (s *Server) Requests(path string) []Request {
 
 // Running is the number of generations under way.
 func (s *Server) Running() int { return s.gate.running() }
+
+// AwaitRunning waits until the number of generations under way satisfies ok, or ctx ends.
+func (s *Server) AwaitRunning(ctx context.Context, ok func(n int) bool) error {
+	return s.gate.until(ctx, func() bool { return ok(s.gate.inside) })
+}
 
 // Weights is the hash of the weights that the server really uses.
 func (s *Server) Weights() string {

@@ -17,11 +17,12 @@ import (
 
 var fixtures = []string{"qwen2_tied", "qwen2_untied", "llama3_scaled", "qwen3_qknorm"}
 
-// openTrainer opens a trainer on two threads; when the test ends it is closed and no tensor
+// openTrainer opens a trainer on one thread (operations this small only lose by
+// more); when the test ends it is closed and no tensor
 // may be alive.
 func openTrainer(t *testing.T, dir string, edit ...func(*Options)) *Trainer {
 	t.Helper()
-	o := Options{Dir: dir, Threads: 2, Update: updater.DefaultConfig(), Optimizer: updater.DefaultOptimizerConfig()}
+	o := Options{Dir: dir, Threads: 1, Update: updater.DefaultConfig(), Optimizer: updater.DefaultOptimizerConfig()}
 	o.Optimizer.WarmupSteps = 0
 	for _, e := range edit {
 		e(&o)

@@ -1,0 +1,295 @@
+package bridgetest
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+// block is the tokens of a block of the fake's prefix cache.
+const block = 16
+
+// Faults are the ways in which a Server misbehaves. The zero value is a right server.
+type Faults struct {
+	KeepWeights  bool          // acknowledges reloads and keeps the old weights
+	KeepCache    bool          // acknowledges that the prefix cache was emptied and keeps it
+	Lag          bool          // loads the folder that it was told the time before
+	Reverse      bool          // moves away from where the new weights are
+	FailReloads  int           // so many reloads answer 500 and leave the model broken
+	NoDevMode    bool          // has no development routes: 404
+	Old          bool          // has neither weight versions nor checksums: 404
+	Blind        bool          // gives every tensor the checksum of nothing
+	Noise        float64       // adds so much noise to every log-prob, another each time
+	Bias         float64       // adds this to every log-prob
+	FailResumes  int           // so many resumes answer 500
+	CacheBusy    bool          // says that the prefix cache could not be emptied
+	HangReloadAt chan struct{} // when set, a reload says here that it has begun, and never answers
+}
+
+// Server is a fake vLLM with the few routes that the bridge uses.
+type Server struct {
+	URL string
+
+	mu       sync.Mutex
+	faults   Faults
+	model    Model
+	told     string // the folder of the last reload
+	broken   bool
+	paused   bool
+	tag      string
+	cache    map[string]Model
+	requests []string
+	onReload func()
+	rng      *rand.Rand
+}
+
+// NewServer starts a fake that serves m. It ends with the test, which fails if
+// a broken model was ever sampled from: that kills a real server.
+func NewServer(t testing.TB, m Model) *Server {
+	s := &Server{model: m, tag: "default", cache: map[string]Model{}, rng: rand.New(rand.NewPCG(1, 2))}
+	mux := http.NewServeMux()
+	dev := func(route string, h http.HandlerFunc) {
+		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
+			if s.Faults().NoDevMode {
+				http.Error(w, `{"detail":"Not Found"}`, http.StatusNotFound)
+				return
+			}
+			h(w, r)
+		})
+	}
+	newer := func(route string, h http.HandlerFunc) {
+		dev(route, func(w http.ResponseWriter, r *http.Request) {
+			if s.Faults().Old {
+				http.Error(w, `{"detail":"Not Found"}`, http.StatusNotFound)
+				return
+			}
+			h(w, r)
+		})
+	}
+	dev("POST /pause", s.locked(s.pause))
+	dev("POST /resume", s.locked(s.resume))
+	dev("POST /collective_rpc", s.reload)
+	dev("POST /reset_prefix_cache", s.locked(s.resetCache))
+	newer("POST /update_weight_version", s.locked(s.setTag))
+	newer("GET /weight_info", s.locked(func(*http.Request) (any, string) { return map[string]string{"weight_version": s.tag}, "" }))
+	newer("POST /weight_checker", s.locked(s.checksums))
+	mux.HandleFunc("POST /v1/completions", s.locked(s.complete))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.requests = append(s.requests, r.Method+" "+r.URL.RequestURI())
+		s.mu.Unlock()
+		mux.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	s.URL = srv.URL
+	return s
+}
+
+// Set changes how the server misbehaves from now on.
+func (s *Server) Set(f Faults) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = f
+}
+
+// Faults is what Set was given last.
+func (s *Server) Faults() Faults {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults
+}
+
+// OnReload has do called once, at the end of the next reload.
+func (s *Server) OnReload(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onReload = do
+}
+
+// Restart is what happens when a supervisor restarts the server: the weights it was started with are back.
+func (s *Server) Restart(m Model) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.model, s.tag, s.paused, s.broken = m, "default", false, false
+	clear(s.cache)
+}
+
+// Model is what the server serves.
+func (s *Server) Model() Model {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.model
+}
+
+// Paused tells whether requests would wait.
+func (s *Server) Paused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paused
+}
+
+// Requests are the methods and targets of all requests since the last call.
+func (s *Server) Requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := slices.Clone(s.requests)
+	s.requests = nil
+	return out
+}
+
+// locked answers with what h returns, or 500 with the reason that it returns.
+func (s *Server) locked(h func(*http.Request) (reply any, failure string)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		reply, failure := h(r)
+		s.mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		if failure != "" {
+			w.WriteHeader(http.StatusInternalServerError)
+			reply = map[string]any{"error": map[string]any{"message": failure, "type": "InternalServerError", "code": 500}}
+		}
+		_ = json.NewEncoder(w).Encode(reply) // the client may be gone
+	}
+}
+
+func (s *Server) pause(*http.Request) (any, string) {
+	s.paused = true
+	if !s.faults.KeepCache {
+		clear(s.cache)
+	}
+	return map[string]string{"status": "paused"}, ""
+}
+
+func (s *Server) resume(*http.Request) (any, string) {
+	if s.faults.FailResumes > 0 {
+		s.faults.FailResumes--
+		return nil, "cannot resume"
+	}
+	s.paused = false
+	return map[string]string{"status": "resumed"}, ""
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	if begun := s.Faults().HangReloadAt; begun != nil {
+		begun <- struct{}{}
+		<-r.Context().Done()
+		return
+	}
+	s.locked(s.reloadNow)(w, r)
+	s.mu.Lock()
+	do := s.onReload
+	s.onReload = nil
+	s.mu.Unlock()
+	if do != nil {
+		do()
+	}
+}
+
+func (s *Server) reloadNow(r *http.Request) (any, string) {
+	var req struct {
+		Method string
+		Kwargs struct {
+			WeightsPath string `json:"weights_path"`
+		}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || req.Method != "reload_weights" {
+		return nil, fmt.Sprintf("bad call %+v: %v", req, err)
+	}
+	dir := req.Kwargs.WeightsPath
+	if s.faults.FailReloads > 0 {
+		s.faults.FailReloads--
+		s.broken = true
+		return nil, "Error while deserializing header"
+	}
+	if s.faults.Lag {
+		dir, s.told = s.told, dir
+	}
+	m, err := Load(dir)
+	if err != nil {
+		s.broken = true
+		return nil, err.Error()
+	}
+	s.told, s.broken = req.Kwargs.WeightsPath, false
+	switch {
+	case s.faults.KeepWeights:
+	case s.faults.Reverse:
+		for k := range m.Theta {
+			s.model.Theta[k] -= m.Theta[k] - s.model.Theta[k]
+		}
+	default:
+		s.model = m
+	}
+	return map[string]any{"results": []any{nil}}, ""
+}
+
+func (s *Server) resetCache(*http.Request) (any, string) {
+	if !s.faults.KeepCache && !s.faults.CacheBusy {
+		clear(s.cache)
+	}
+	return map[string]bool{"success": !s.faults.CacheBusy}, ""
+}
+
+func (s *Server) setTag(r *http.Request) (any, string) {
+	var req struct {
+		NewVersion string `json:"new_version"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		return nil, err.Error()
+	}
+	s.tag = req.NewVersion
+	return map[string]any{"success": true, "new_version": s.tag}, ""
+}
+
+func (s *Server) checksums(*http.Request) (any, string) {
+	const nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	sums := map[string]string{"embed": s.model.sum(), "packed": nothing}
+	if s.faults.Blind {
+		sums["embed"] = nothing
+	}
+	return map[string]any{"checksums": sums}, ""
+}
+
+func (s *Server) complete(r *http.Request) (any, string) {
+	var req struct {
+		Prompt         []int32 `json:"prompt"`
+		PromptLogprobs *int    `json:"prompt_logprobs"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		return nil, err.Error()
+	}
+	switch {
+	case s.paused:
+		return nil, "the fake is paused: a real server would not answer"
+	case s.broken:
+		return nil, "EngineCore encountered an issue: the model is broken"
+	}
+	if req.PromptLogprobs != nil {
+		all := []any{nil}
+		for t, lp := range s.model.Logprobs(req.Prompt) {
+			all = append(all, map[string]any{strconv.Itoa(int(req.Prompt[t+1])): map[string]any{"logprob": s.spoil(lp)}})
+		}
+		return map[string]any{"choices": []any{map[string]any{"prompt_logprobs": all, "token_ids": []int{0}}}}, ""
+	}
+	m := s.model
+	if blocks := len(req.Prompt) / block; blocks > 0 {
+		key := fmt.Sprint(req.Prompt[:blocks*block])
+		if cached, hit := s.cache[key]; hit {
+			m = cached
+		}
+		s.cache[key] = m
+	}
+	token, lp := m.Next(req.Prompt)
+	return map[string]any{"choices": []any{map[string]any{
+		"token_ids": []int32{token}, "logprobs": map[string]any{"token_logprobs": []float32{s.spoil(lp)}},
+	}}}, ""
+}
+
+func (s *Server) spoil(lp float32) float32 {
+	return lp + float32(s.faults.Bias+s.faults.Noise*s.rng.NormFloat64())
+}
