@@ -3,6 +3,7 @@ package bridgetest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -19,7 +20,6 @@ const block = 16
 type Faults struct {
 	KeepWeights  bool          // acknowledges reloads and keeps the old weights
 	KeepCache    bool          // acknowledges that the prefix cache was emptied and keeps it
-	Lag          bool          // loads the folder that it was told the time before
 	Reverse      bool          // moves away from where the new weights are
 	FailReloads  int           // so many reloads answer 500 and leave the model broken
 	NoDevMode    bool          // has no development routes: 404
@@ -39,7 +39,6 @@ type Server struct {
 	mu       sync.Mutex
 	faults   Faults
 	model    Model
-	told     string // the folder of the last reload
 	broken   bool
 	paused   bool
 	tag      string
@@ -177,6 +176,7 @@ func (s *Server) resume(*http.Request) (any, string) {
 
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	if begun := s.Faults().HangReloadAt; begun != nil {
+		_, _ = io.Copy(io.Discard, r.Body) // until then the server does not see the client leave
 		begun <- struct{}{}
 		<-r.Context().Done()
 		return
@@ -201,21 +201,17 @@ func (s *Server) reloadNow(r *http.Request) (any, string) {
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || req.Method != "reload_weights" {
 		return nil, fmt.Sprintf("bad call %+v: %v", req, err)
 	}
-	dir := req.Kwargs.WeightsPath
 	if s.faults.FailReloads > 0 {
 		s.faults.FailReloads--
 		s.broken = true
 		return nil, "Error while deserializing header"
 	}
-	if s.faults.Lag {
-		dir, s.told = s.told, dir
-	}
-	m, err := Load(dir)
+	m, err := Load(req.Kwargs.WeightsPath)
 	if err != nil {
 		s.broken = true
 		return nil, err.Error()
 	}
-	s.told, s.broken = req.Kwargs.WeightsPath, false
+	s.broken = false
 	switch {
 	case s.faults.KeepWeights:
 	case s.faults.Reverse:
