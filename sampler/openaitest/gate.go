@@ -23,6 +23,11 @@ func (g *gate) change(f func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f()
+	g.wake()
+}
+
+// wake lets everybody who waits look again; the lock is held.
+func (g *gate) wake() {
 	close(g.changed)
 	g.changed = make(chan struct{})
 }
@@ -47,13 +52,15 @@ func (g *gate) until(ctx context.Context, cond func() bool) error {
 // enter waits while paused. The ticket is handed to pass.
 func (g *gate) enter(ctx context.Context) (ticket int, err error) {
 	err = g.until(ctx, func() bool {
-		return !g.paused
+		if g.paused {
+			return false
+		}
+		g.inside++
+		ticket = g.aborts
+		g.wake()
+		return true
 	})
-	if err != nil {
-		return 0, err
-	}
-	g.change(func() { g.inside++; ticket = g.aborts })
-	return ticket, nil
+	return ticket, err
 }
 
 func (g *gate) leave() { g.change(func() { g.inside-- }) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/goccy/go-json"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/sampler"
@@ -39,7 +40,7 @@ func TestRequestBytes(t *testing.T) {
 			r.Params.Temperature, r.Params.TopP, r.Params.StopTokenIDs, r.Params.Logprobs = 0.7, 0.9, []int32{2, 100}, false
 		}},
 		{"greedy", "greedy.json", func(r *sampler.Request) { r.Params.Temperature, r.Params.N, r.Count = 0, 1, 1 }},
-		{"one missing sample", "missing.json", func(r *sampler.Request) { r.First, r.Count, r.Seed = 5, 1, 1<<52 - 1 }},
+		{"one missing sample", "missing.json", func(r *sampler.Request) { r.First, r.Count, r.Seed = 5, 1, 1<<52-1 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fake := openaitest.New(t, openaitest.Options{})
@@ -115,7 +116,7 @@ func TestBadRepliesAreRefused(t *testing.T) {
 	}{
 		{"a choice is missing", openaitest.FaultDrop, "3 choices, asked for 4"},
 		{"an index twice", openaitest.FaultTwice, "there twice"},
-		{"a log-prob is NaN", openaitest.FaultNaN, "NaN"},
+		{"a log-prob is NaN", openaitest.FaultNaN, "invalid character 'N'"},
 		{"a log-prob is null", openaitest.FaultNull, "null"},
 		{"a log-prob too few", openaitest.FaultShort, "token_logprobs for"},
 		{"a token outside the vocabulary", openaitest.FaultVocab, "token 0 is 512, outside the vocabulary of 512"},
@@ -244,22 +245,21 @@ func TestPauseInModeAbort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
 	var got []sampler.Rollout
-	go func() {
-		var err error
+	var pool errgroup.Group
+	pool.Go(func() (err error) {
 		got, err = g.Generate(t.Context(), r)
-		done <- err
-	}()
-	for fake.Running() == 0 {
-		time.Sleep(time.Millisecond) // the fake cannot call back
+		return err
+	})
+	if err := fake.AwaitRunning(t.Context(), func(n int) bool { return n > 0 }); err != nil {
+		t.Fatal(err)
 	}
 	for _, path := range []string{"/pause?mode=abort", "/resume"} {
 		if err := e.Do(t.Context(), http.MethodPost, path, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := <-done; err != nil {
+	if err := pool.Wait(); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -316,11 +316,8 @@ func TestAttemptsEndOnTheServer(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	for fake.Running() != 0 {
-		if ctx.Err() != nil {
-			t.Fatal("the server still works on a request that nobody waits for")
-		}
-		time.Sleep(time.Millisecond) // the fake cannot call back
+	if fake.AwaitRunning(ctx, func(n int) bool { return n == 0 }) != nil {
+		t.Error("the server still works on a request that nobody waits for")
 	}
 }
 
