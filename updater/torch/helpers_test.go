@@ -18,8 +18,7 @@ import (
 var fixtures = []string{"qwen2_tied", "qwen2_untied", "llama3_scaled", "qwen3_qknorm"}
 
 // openTrainer opens a trainer on one thread (operations this small only lose by
-// more); when the test ends it is closed and no tensor
-// may be alive.
+// more); when the test ends it is closed and no tensor may be alive.
 func openTrainer(t *testing.T, dir string, edit ...func(*Options)) *Trainer {
 	t.Helper()
 	o := Options{Dir: dir, Threads: 1, Update: updater.DefaultConfig(), Optimizer: updater.DefaultOptimizerConfig()}
