@@ -73,6 +73,8 @@ type Server struct {
 	gate gate
 	stop chan struct{} // closed when the server closes: hung requests end
 
+	closed sync.Once
+
 	mu       sync.Mutex
 	o        Options
 	requests []Request
@@ -112,14 +114,18 @@ func New(t testing.TB, o Options) *Server {
 	}
 	s.http = httptest.NewServer(s.handler())
 	s.URL = s.http.URL
-	t.Cleanup(s.close)
+	t.Cleanup(s.Close)
 	return s
 }
 
-func (s *Server) close() {
-	close(s.stop)
-	s.http.CloseClientConnections()
-	s.http.Close()
+// Close ends the server, as a crash does: requests under way get no answer,
+// and its address refuses connections. t does it if nobody else has.
+func (s *Server) Close() {
+	s.closed.Do(func() {
+		close(s.stop)
+		s.http.CloseClientConnections()
+		s.http.Close()
+	})
 }
 
 func withDefaults(o Options) Options {

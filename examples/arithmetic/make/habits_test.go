@@ -1,3 +1,5 @@
+//go:build torch
+
 package main
 
 import (
@@ -17,8 +19,7 @@ func right(t *testing.T, s sum, text string) bool {
 	return score.Correct
 }
 
-// Working out is always right under the training reward; blurting is right
-// exactly where no column carries.
+// Working out is always right under the training reward; blurting seldom.
 func TestHabits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	n, lucky, expected := 0, 0, 0.0
@@ -31,9 +32,6 @@ func TestHabits(t *testing.T) {
 			n++
 			if right(t, s, s.blurted(rng)) {
 				lucky++
-				if a%10+b%10 >= 10 || a/10+b/10 >= 10 {
-					t.Fatalf("%v carries, and yet was blurted right", s)
-				}
 			}
 			expected += s.diligence()
 		}
