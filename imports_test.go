@@ -1,0 +1,164 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/justrl/justrl/"
+
+// rule forbids imports: of every package under From, each one of To, but for
+// those that are, or lie under, an exception. "x" is the package x alone,
+// "x/..." is x and everything below it.
+type rule struct {
+	from   string
+	to     []string
+	except []string // packages of `from` that may
+	tests  bool     // tests are held to it too
+	why    string
+}
+
+// The architecture (docs/architecture.md) as a table.
+var rules = []rule{
+	{from: "sampler/...", to: []string{"updater/...", "bridge/...", "orchestrator/...", "benchmarks/..."}, tests: true,
+		why: "siblings do not know each other; orchestrator or internal/cli translates"},
+	{from: "updater/...", to: []string{"sampler/...", "bridge/...", "orchestrator/...", "benchmarks/..."}, tests: true,
+		why: "siblings do not know each other; orchestrator or internal/cli translates"},
+	{from: "bridge/...", to: []string{"sampler/...", "updater/...", "orchestrator/...", "benchmarks/..."}, tests: true,
+		why: "siblings do not know each other; orchestrator or internal/cli translates"},
+	{from: "benchmarks/...", to: []string{"updater/...", "bridge/...", "orchestrator/..."}, except: []string{"benchmarks/perf/..."},
+		why: "evaluation needs no training"},
+	{from: "orchestrator/...", to: []string{"sampler/*", "updater/*", "bridge/*", "benchmarks/..."}, tests: true,
+		why: "a run sees interfaces; internal/cli hands implementations in"},
+	{from: "sampler", to: []string{"sampler/*"}, why: "a parent does not know what implements its interfaces"},
+	{from: "updater", to: []string{"updater/*"}, why: "a parent does not know what implements its interfaces"},
+	{from: "bridge", to: []string{"bridge/*"}, why: "a parent does not know what implements its interfaces"},
+	{from: "...", to: []string{"internal/cli"}, except: []string{".", "internal/e2e"}, tests: true,
+		why: "the command line is on top of everything"},
+	{from: "internal/endpoint", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/..."}, tests: true,
+		why: "an address knows nothing of what is asked there"},
+	{from: "internal/atomicdir", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint"}, tests: true,
+		why: "it is below everything"},
+	{from: "updater/...", to: []string{"internal/endpoint"}, tests: true, why: "the updater asks no server"},
+	{from: "...", to: []string{"sampler/openaitest", "sampler/samplertest", "bridge/bridgetest", "testing"},
+		except: []string{"sampler/openaitest/...", "sampler/samplertest", "bridge/bridgetest"}, why: "fakes and suites are for tests"},
+	{from: "...", to: []string{"updater/torch"}, except: []string{"internal/cli", "examples/..."},
+		why: "only the command line knows that the updater runs on libtorch"},
+}
+
+// foreign holds packages of others to the folders that may know them.
+var foreign = map[string][]string{
+	"github.com/sugarme/gotch":          {"updater/torch"},
+	"github.com/urfave/cli":             {"internal/cli"},
+	"github.com/ollama/ollama":          {"internal/cli", "sampler/ollama", "bridge/ollama"},
+	"github.com/sashabaranov/go-openai": {"sampler/openai"},
+	"github.com/parquet-go/parquet-go":  {"sampler/dataset", "orchestrator/journal"},
+	"github.com/nikolalohinski/gonja":   {"sampler/tokenizer"},
+	"github.com/goccy/go-yaml":          {"orchestrator/config"},
+	"github.com/vbauerster/mpb":         {"internal/cli"},
+	"github.com/cenkalti/backoff":       {"internal/endpoint"},
+	"golang.org/x/text/unicode/norm":    {"sampler/tokenizer"},
+}
+
+func TestImports(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := d.Name(); d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bin" || name == "build") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		files++
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		from := filepath.ToSlash(filepath.Dir(path))
+		for _, spec := range f.Imports {
+			to, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if why := forbidden(from, to, strings.HasSuffix(path, "_test.go")); why != "" {
+				t.Errorf("%s imports %s: %s", path, to, why)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 100 {
+		t.Errorf("only %d files were looked at", files)
+	}
+}
+
+// forbidden says why a file of package from may not import to; "" if it may.
+func forbidden(from, to string, isTest bool) string {
+	for prefix, folders := range foreign {
+		if strings.HasPrefix(to, prefix) && !isTest && !slices.Contains(folders, from) {
+			return "only " + strings.Join(folders, ", ") + " may"
+		}
+	}
+	to = strings.TrimPrefix(to, module)
+	for _, r := range rules {
+		if isTest && !r.tests || !matches(r.from, from) || slices.ContainsFunc(r.except, func(p string) bool { return matches(p, from) }) {
+			continue
+		}
+		if slices.ContainsFunc(r.to, func(p string) bool { return matches(p, to) }) && to != from {
+			return r.why
+		}
+	}
+	return ""
+}
+
+// matches: "x" is x alone, "x/*" all below x, "x/..." both.
+func matches(pattern, pkg string) bool {
+	if pattern == "..." {
+		return true
+	}
+	if root, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return pkg == root || strings.HasPrefix(pkg, root+"/")
+	}
+	if root, ok := strings.CutSuffix(pattern, "/*"); ok {
+		return strings.HasPrefix(pkg, root+"/")
+	}
+	return pkg == pattern
+}
+
+// The rules themselves: what they must catch, and what they must let pass.
+func TestForbidden(t *testing.T) {
+	for _, tc := range []struct {
+		name, from, to string
+		test, want     bool
+	}{
+		{"siblings", "sampler/vllm", module + "bridge", false, true},
+		{"siblings in a test", "bridge/vllm", module + "sampler/openaitest", true, true},
+		{"a parent and its implementation", "bridge", module + "bridge/vllm", false, true},
+		{"an implementation and its parent", "bridge/vllm", module + "bridge", false, false},
+		{"a run and an interface", "orchestrator", module + "sampler", false, false},
+		{"a run and an implementation", "orchestrator", module + "sampler/vllm", false, true},
+		{"gotch in a command", "internal/cli", "github.com/sugarme/gotch/ts", false, true},
+		{"gotch where it belongs", "updater/torch", "github.com/sugarme/gotch/libtch", false, false},
+		{"a fake in the program", "internal/cli", module + "sampler/openaitest", false, true},
+		{"a fake in a test", "internal/cli", module + "sampler/openaitest", true, false},
+		{"the command line from below", "orchestrator", module + "internal/cli", false, true},
+		{"the command line from main", ".", module + "internal/cli", false, false},
+		{"libtorch from the command line", "internal/cli", module + "updater/torch", false, false},
+		{"libtorch from a run", "orchestrator", module + "updater/torch", false, true},
+	} {
+		if got := forbidden(tc.from, tc.to, tc.test); (got != "") != tc.want {
+			t.Errorf("%s: %s importing %s: %q, forbidden should be %t", tc.name, tc.from, tc.to, got, tc.want)
+		}
+	}
+}
