@@ -18,6 +18,20 @@ need() {
 	command -v "$1" >/dev/null 2>&1 || die "$1 is missing: $2"
 }
 
+# need_go: a Go that can build this module.
+need_go() {
+	need go 'install Go 1.26 or later (https://go.dev/dl)'
+	local version
+	version=$(cd / && go env GOVERSION)
+	case $version in
+	go1.[0-9] | go1.[0-9].* | go1.1[0-9]* | go1.2[0-5]*)
+		# Since 1.21 it fetches a newer one by itself, unless it is told not to.
+		(cd "$(dirname "${BASH_SOURCE[0]}")/.." && go version >/dev/null 2>&1 && go list -m >/dev/null 2>&1) ||
+			die "go is $version: install Go 1.26 or later (https://go.dev/dl)"
+		;;
+	esac
+}
+
 # need_pip: python3 that can fetch wheels.
 need_pip() {
 	need python3 'install it (Debian: apt-get install python3 python3-pip python3-venv)'

@@ -1,0 +1,54 @@
+# Every target that needs libtorch builds through scripts/with-torch: one set of
+# flags, so that gotch (minutes of C++) is compiled once a machine.
+
+# Paths for `make install`.
+PREFIX ?= /usr/local
+
+torch := scripts/with-torch
+# Packages with files behind the build tag torch; the others are tested without it.
+torch_packages := ./updater/torch ./internal/... ./examples/...
+
+.DELETE_ON_ERROR:
+.PHONY: all build plain test test-plain test-torch test-vllm lint fuzz policy install clean help
+
+all: build
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the full program, bin/justrl (libtorch is found or fetched: 530 MB, and gotch compiled: minutes, once)
+	$(torch) go build -tags torch -o bin/justrl .
+
+plain: ## the static program without training, bin/justrl-plain: needs nothing but Go
+	scripts/need-go
+	CGO_ENABLED=0 go build -trimpath -o bin/justrl-plain .
+
+test: test-plain test-torch ## all tests that need no server (about 15 minutes the first time, 4 after)
+
+test-plain: plain ## what is pure Go, under the race detector
+	go vet ./...
+	scripts/gotest -race ./...
+
+test-torch: build ## the updater on libtorch, and the whole program against the fake server
+	$(torch) go vet -tags torch $(torch_packages)
+	$(torch) scripts/gotest -tags torch -timeout 20m $(torch_packages)
+
+test-vllm: build ## the whole loop against a real vLLM on this CPU (720 MB fetched once; about 15 minutes)
+	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
+	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run VLLM -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/e2e
+
+lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
+	scripts/lint
+
+fuzz: ## every fuzz target for FUZZTIME (default 20s)
+	scripts/fuzz $${FUZZTIME:-20s}
+
+policy: ## make the shipped policy again: problems, tokenizer, warm-up (about 10 minutes)
+	$(torch) go run -tags torch ./examples/arithmetic/make --out examples/arithmetic --seed 1
+
+install: build ## into PREFIX (default /usr/local): the program and the parts of libtorch that it needs
+	install -D bin/justrl $(DESTDIR)$(PREFIX)/bin/justrl
+	$(torch) scripts/install-libtorch $(DESTDIR)$(PREFIX)/lib/justrl
+
+clean: ## remove what was built here (the cache stays)
+	rm -rf bin build
