@@ -116,8 +116,10 @@ func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
 		began = r.Now()
 		saved := r.checkpoint(firm)
 		switch {
+		case saved != nil && err != nil:
+			return journal.Summary{}, fmt.Errorf("%w; nor could the step before be saved: %w", interrupted(ctx, err), saved)
 		case saved != nil:
-			return journal.Summary{}, errors.Join(interrupted(ctx, err), saved)
+			return journal.Summary{}, saved
 		case ctx.Err() != nil && r.progress.NextStep < r.Config.Steps:
 			return journal.Summary{}, ErrInterrupted
 		case err != nil:

@@ -3,11 +3,14 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/orchestrator/journal"
 )
 
 func runCommand() *cli.Command {
@@ -59,6 +62,9 @@ func runConfig(c *cli.Context) (config.Config, error) {
 		}
 		if file != "" || c.String("preset") != "" {
 			return config.Config{}, errors.New("--resume goes on with the run's own configuration; leave out --preset and --config")
+		}
+		if _, err := os.Stat(recorded); errors.Is(err, fs.ErrNotExist) {
+			return config.Config{}, fmt.Errorf("--out %s: %w", c.String("out"), journal.ErrNoRun)
 		}
 		file = recorded
 	}

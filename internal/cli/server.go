@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler/vllm"
 	"github.com/justrl/justrl/updater/model"
+	"github.com/justrl/justrl/updater/safetensors"
 )
 
 // server is the deployment that a run samples from and loads weights into.
@@ -25,7 +27,7 @@ type server struct {
 // openServer connects and makes sure, before anything is written, that the
 // server can do what the run needs.
 func openServer(ctx context.Context, c *cli.Context, cfg config.Config) (*server, error) {
-	spec, err := model.Load(cfg.Model)
+	spec, err := checkModel(cfg.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +41,22 @@ func openServer(ctx context.Context, c *cli.Context, cfg config.Config) (*server
 		return nil, err
 	}
 	return s, nil
+}
+
+// checkModel reads a model's config and the headers of its weights, not the weights.
+func checkModel(dir string) (spec model.Spec, err error) {
+	if spec, err = model.Load(dir); err != nil {
+		return spec, err
+	}
+	set, err := safetensors.Open(dir)
+	if err != nil {
+		return spec, err
+	}
+	defer func() { err = errors.Join(err, set.Close()) }()
+	if err := spec.Check(set); err != nil {
+		return spec, fmt.Errorf("%s: %w", dir, err)
+	}
+	return spec, nil
 }
 
 func (s *server) open(ctx context.Context, cfg config.Config, served string) (err error) {

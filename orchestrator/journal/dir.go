@@ -29,8 +29,10 @@ type Dir struct {
 	steps *os.File
 }
 
-// Create starts a new run in path, which must not hold one already; missing
-// folders are made. config is written as config.yaml.
+// Create starts a new run in path; missing folders are made, and config is
+// written as config.yaml. A run that is there already must not have recorded a
+// step: one that failed before (a server that could not be used, say) is
+// started anew, with versions that go on from its last.
 func Create(path string, info Info, config []byte) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, fmt.Errorf("run directory: %w", err)
@@ -39,8 +41,11 @@ func Create(path string, info Info, config []byte) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(d.file("run.json")); err == nil {
-		return nil, errors.Join(fmt.Errorf("run directory %s: %w", path, ErrExists), d.Close())
+	if begun, err := d.begun(); begun || err != nil {
+		if err == nil {
+			err = fmt.Errorf("run directory %s: %w", path, ErrExists)
+		}
+		return nil, errors.Join(err, d.Close())
 	}
 	if err := errors.Join(d.writeJSON("run.json", info), d.write("config.yaml", config)); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -66,6 +71,21 @@ func Open(path string) (*Dir, Info, error) {
 	}
 	d, err = d.openSteps()
 	return d, info, err
+}
+
+// begun tells whether a run has got as far as recording a step or a checkpoint.
+func (d *Dir) begun() (bool, error) {
+	if _, err := os.Stat(d.file("run.json")); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	switch st, err := os.Stat(d.file("steps.jsonl")); {
+	case err == nil && st.Size() > 0:
+		return true, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return false, fmt.Errorf("run directory: %w", err)
+	}
+	saved, err := d.checkpoints()
+	return len(saved) > 0, err
 }
 
 // Path is the directory.

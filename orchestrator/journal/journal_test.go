@@ -30,6 +30,9 @@ func TestADirectoryHoldsOneRunAtATime(t *testing.T) {
 	if _, _, err := Open(path); !errors.Is(err, ErrInUse) {
 		t.Errorf("open twice: %v, want ErrInUse", err)
 	}
+	if err := d.AppendStep(Step{}); err != nil {
+		t.Fatal(err)
+	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +47,35 @@ func TestADirectoryHoldsOneRunAtATime(t *testing.T) {
 		t.Errorf("run.json came back as %+v", info)
 	}
 	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A run that failed before its first step is in nobody's way, but its versions stay used.
+func TestARunThatRecordedNothingIsStartedAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run")
+	d := create(t, path)
+	if _, err := d.ReserveVersion(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Create(path, Info{ID: "def"}, []byte("steps: 4\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := d.ReserveVersion(); v != 2 || err != nil {
+		t.Errorf("the first version of the second attempt is %d, %v; want 2", v, err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d, info, err := Open(path)
+	if err != nil || info.ID != "def" {
+		t.Fatalf("run.json came back as %+v, %v", info, err)
+	}
+	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
 }

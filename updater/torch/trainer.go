@@ -75,7 +75,7 @@ func (t *Trainer) load(device int) (err error) {
 	}
 	defer func() { err = errors.Join(err, set.Close()) }()
 	if err := spec.Check(set); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", t.opt.Dir, err)
 	}
 	t.layout = set.Layout()
 	t.net = network{spec: spec, device: device, kind: kindFloat32}
