@@ -23,7 +23,6 @@ import (
 
 	"github.com/justrl/justrl/sampler/dataset"
 	"github.com/justrl/justrl/sampler/tokenizer"
-	"github.com/justrl/justrl/sampler/tokenizer/bpetrain"
 	"github.com/justrl/justrl/updater"
 	"github.com/justrl/justrl/updater/model"
 	"github.com/justrl/justrl/updater/torch"
@@ -91,13 +90,25 @@ func spec(tok *tokenizer.Tokenizer) model.Spec {
 	}
 }
 
+// chatML is the form of conversation that Qwen2 was trained in, without its system message.
+const chatML = `{%- for message in messages %}
+{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+{{- '<|im_start|>assistant\n' }}
+{%- endif %}
+`
+
 // makeTokenizer trains a BPE on what the policy will read and write.
 func makeTokenizer(dir string, train []sum, rng *rand.Rand) (*tokenizer.Tokenizer, error) {
 	var corpus []string
 	for _, s := range train[:2000] {
 		corpus = append(corpus, dataset.TrainingPrompt(s.question()), s.workedOut(), s.blurted(rng), "user\nassistant\nsystem\n")
 	}
-	if err := bpetrain.Train(dir, corpus, bpetrain.Options{Vocab: 380}); err != nil {
+	err := tokenizer.Train(dir, corpus, tokenizer.TrainOptions{
+		Vocab: 380, Special: []string{"<|endoftext|>", "<|im_start|>", "<|im_end|>"}, EOS: "<|im_end|>", Pad: "<|endoftext|>", Template: chatML,
+	})
+	if err != nil {
 		return nil, err
 	}
 	return tokenizer.Load(dir)
