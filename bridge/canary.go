@@ -31,9 +31,8 @@ type canary struct {
 	limits Limits
 	noise  Noise
 
-	live    Snapshot
-	last    logprobs // the server's, after the last load
-	trainer logprobs // the trainer's, of the live snapshot
+	live Snapshot
+	last logprobs // the server's, after the last load
 
 	// Baselines: the last time that the server's log-probs were seen to
 	// change, and the last time that the direction could be told.
@@ -44,20 +43,22 @@ type canary struct {
 // begin measures the noise. server and trainer were each scored twice.
 func (c *canary) begin(s Snapshot, server, trainer [2]logprobs) (ServerReport, error) {
 	d := server[1].minus(trainer[1])
-	c.noise.Median, c.noise.RMS, c.noise.Max = d.median(), d.rms(), d.max()
-	c.noise.Repeat = server[1].minus(server[0]).max()
-	c.noise.TrainerRepeat = trainer[1].minus(trainer[0]).max()
+	servers, trainers := server[1].minus(server[0]), trainer[1].minus(trainer[0])
+	c.noise = Noise{
+		Median: d.median(), RMS: d.rms(), Max: d.max(),
+		Repeat: servers.max(), RepeatRMS: servers.rms(), TrainerRepeat: trainers.max(), TrainerRepeatRMS: trainers.rms(),
+	}
 	r := ServerReport{
-		Server: c.server, Inconclusive: []Part{}, Tokens: len(d), EqualTokens: server[1].equalTokens(server[0]),
+		Tokens: len(d), EqualTokens: server[1].equalTokens(server[0]),
 		DiffMedian: c.noise.Median, DiffMax: c.noise.Max,
 	}
 	if c.noise.Median > c.limits.StartMedian || c.noise.Max > c.limits.StartMax {
 		return r, c.fails(s, PartAgreement, "after the first load its log-probs differ from the trainer's by %.3g nats in the median (limit %g) and %.3g at most (limit %g) over %d tokens: it serves other weights or another model, or computes too coarsely",
 			c.noise.Median, c.limits.StartMedian, c.noise.Max, c.limits.StartMax, len(d))
 	}
-	c.live, c.last, c.trainer = s, server[1], trainer[1]
-	c.ownServer, c.ownTrainer = c.last, c.trainer
-	c.dirServer, c.dirTrainer = c.last, c.trainer
+	c.live, c.last = s, server[1]
+	c.ownServer, c.ownTrainer = server[1], trainer[1]
+	c.dirServer, c.dirTrainer = server[1], trainer[1]
 	return r, nil
 }
 
@@ -66,22 +67,22 @@ type evidence struct {
 	before, after, again logprobs // the server's; again is a second scoring after the load
 	trainer              logprobs // of the new snapshot
 	checksums            *Checksums
+	cache                *float64 // through the prefix cache against afresh; nil if the server cannot be asked
 }
 
 // judge decides about the load of s. Only when it returns nil have the
 // baselines moved on.
 func (c *canary) judge(s Snapshot, e evidence) (ServerReport, error) {
 	r := ServerReport{
-		Server: c.server, Inconclusive: []Part{}, Tokens: len(e.after),
-		EqualTokens: e.after.equalTokens(e.before), ServerMoved: e.after.minus(e.before).rms(),
+		Tokens: len(e.after), EqualTokens: e.after.equalTokens(e.before), ServerMoved: e.after.minus(e.before).rms(),
 		IdleShift: e.before.minus(c.last).max(), TrainerMoved: e.trainer.minus(c.dirTrainer).rms(),
-		Checksums: e.checksums,
+		Checksums: e.checksums, CacheDiffMax: e.cache,
 	}
 	d := e.after.minus(e.trainer)
 	r.DiffMedian, r.DiffMax = d.median(), d.max()
 	next := *c
-	next.live, next.last, next.trainer = s, e.after, e.trainer
-	for _, part := range []func(Snapshot, evidence, *ServerReport, *canary) error{c.idle, c.own, c.direction, c.agreement} {
+	next.live, next.last = s, e.after
+	for _, part := range []func(Snapshot, evidence, *ServerReport, *canary) error{c.idle, c.own, c.direction, c.agreement, c.cache} {
 		if err := part(s, e, &r, &next); err != nil {
 			return r, err
 		}
@@ -171,12 +172,19 @@ func (c *canary) agreement(s Snapshot, _ evidence, r *ServerReport, _ *canary) e
 // server's own, so that it should be below the trainer's.
 func (c *canary) beginCache(s Snapshot, diff float64) error {
 	c.noise.Cache = diff
-	return c.within(s, diff, 3*c.noise.Max+1e-3)
+	return c.within(s, diff, c.startCache())
 }
 
-// cache judges answers that may have come from the prefix cache.
-func (c *canary) cache(s Snapshot, diff float64) error {
-	return c.within(s, diff, max(10*c.noise.Cache, 2*c.noise.Max)+1e-4)
+// startCache is the limit at the start, where there is nothing to compare with.
+func (c *canary) startCache() float64 { return 3*c.noise.Max + 1e-3 }
+
+// cache judges answers that may have come from the prefix cache. What begin
+// would have refused is never let pass, however close to that the start was.
+func (c *canary) cache(s Snapshot, e evidence, _ *ServerReport, _ *canary) error {
+	if e.cache == nil {
+		return nil
+	}
+	return c.within(s, *e.cache, min(max(10*c.noise.Cache, 2*c.noise.Max)+1e-4, c.startCache()))
 }
 
 func (c *canary) within(s Snapshot, diff, limit float64) error {
@@ -189,9 +197,9 @@ func (c *canary) within(s Snapshot, diff, limit float64) error {
 // changed tells a real change from what two scorings of the same weights differ by.
 func (c *canary) changed(d diffs) bool { return d.max() > 4*c.noise.Repeat }
 
-// floor is the noise of one log-prob.
+// floor is the noise of one log-prob, rms: what an rms is held against.
 func (c *canary) floor() float64 {
-	return max(c.noise.RMS, c.noise.Repeat, c.noise.TrainerRepeat, resolution)
+	return max(c.noise.RMS, c.noise.RepeatRMS, c.noise.TrainerRepeatRMS, resolution)
 }
 
 func (c *canary) fails(s Snapshot, p Part, format string, args ...any) error {

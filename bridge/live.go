@@ -30,7 +30,7 @@ type Options struct {
 	// tokens on CPU), so that a stale cache shows.
 	Probes [][]int32
 	Limits Limits
-	// Now is time.Now; tests may replace it.
+	// Now is time.Now; tests may replace it. It is called from several goroutines.
 	Now func() time.Time
 }
 
@@ -63,7 +63,10 @@ func New(o Options) (*Bridge, error) {
 	}
 	o.Limits = o.Limits.withDefaults()
 	b := &Bridge{o: o}
-	for _, d := range o.Deployments {
+	for i, d := range o.Deployments {
+		if d.Publisher == nil || d.Server == nil {
+			return nil, fmt.Errorf("bridge: deployment %d (%s) needs a Publisher and a Server", i, d.Name)
+		}
 		b.canaries = append(b.canaries, canary{server: d.Name, limits: o.Limits})
 	}
 	return b, nil
@@ -74,8 +77,9 @@ func (b *Bridge) Live() Snapshot { return b.live }
 
 // Start loads the first snapshot, whatever the servers served before, and
 // measures the noise that later loads are judged by. The trainer must hold
-// s's weights.
+// s's weights. On an error nothing may be sampled before another Start.
 func (b *Bridge) Start(ctx context.Context, s Snapshot) (Report, error) {
+	b.started = false
 	trainer, err := b.twice(ctx, b.o.Trainer)
 	if err != nil {
 		return Report{}, fmt.Errorf("score the probes with the trainer: %w", err)
@@ -90,7 +94,8 @@ func (b *Bridge) Start(ctx context.Context, s Snapshot) (Report, error) {
 // Advance takes s live: it loads it into every deployment and returns nil only
 // when each has been seen to serve it. The trainer must hold s's weights. On
 // an error the version does not advance, and the servers may serve either
-// snapshot, or neither: nothing may be sampled before a Start.
+// snapshot, or neither: nothing may be sampled before a Start. The report says
+// for each deployment how far it came; it is empty if none was asked.
 func (b *Bridge) Advance(ctx context.Context, s Snapshot) (Report, error) {
 	if !b.started {
 		return Report{}, errors.New("bridge: Advance before Start")
@@ -120,6 +125,7 @@ func (b *Bridge) each(ctx context.Context, s Snapshot, do func(context.Context, 
 	for i := range b.o.Deployments {
 		g.Go(func() error {
 			r.Servers[i], errs[i] = do(ctx, i)
+			r.Servers[i].complete(b.o.Deployments[i].Name, errs[i])
 			return nil
 		})
 	}
@@ -133,12 +139,12 @@ func (b *Bridge) start(ctx context.Context, i int, s Snapshot, trainer [2]logpro
 	d, c := b.o.Deployments[i], &b.canaries[i]
 	began := b.o.Now()
 	if err := d.Publisher.Load(ctx, s); err != nil {
-		return ServerReport{Server: d.Name}, err
+		return ServerReport{}, err
 	}
 	loaded := b.o.Now()
 	server, err := b.twice(ctx, d.Server)
 	if err != nil {
-		return ServerReport{Server: d.Name}, fmt.Errorf("score the probes with server %s: %w", d.Name, err)
+		return ServerReport{}, fmt.Errorf("score the probes with server %s: %w", d.Name, err)
 	}
 	r, err := c.begin(s, server, trainer)
 	if err == nil {
@@ -163,33 +169,29 @@ func (b *Bridge) advance(ctx context.Context, i int, s Snapshot, trainer logprob
 		err = b.fillCache(ctx, d)
 	}
 	if err != nil {
-		return ServerReport{Server: d.Name}, err
+		return ServerReport{}, err
 	}
 	loading := b.o.Now()
 	if err := d.Publisher.Load(ctx, s); err != nil {
-		return ServerReport{Server: d.Name}, err
+		return ServerReport{}, err
 	}
 	loaded := b.o.Now()
-	cache, err := b.cacheDiff(ctx, d) // first, while the cache is as the load left it
+	e.cache, err = b.cacheDiff(ctx, d) // first, while the cache is as the load left it
 	if err != nil {
-		return ServerReport{Server: d.Name}, err
+		return ServerReport{}, err
 	}
 	after, err := b.observe(ctx, d, &e.after)
 	if err != nil {
-		return ServerReport{Server: d.Name}, err
+		return ServerReport{}, err
 	}
 	e.again = e.after
 	if s.SHA256 == c.live.SHA256 && c.changed(e.after.minus(e.before)) {
 		if e.again, err = b.score(ctx, d.Server, b.o.Probes); err != nil {
-			return ServerReport{Server: d.Name}, fmt.Errorf("score the probes with server %s: %w", d.Name, err)
+			return ServerReport{}, fmt.Errorf("score the probes with server %s: %w", d.Name, err)
 		}
 	}
 	e.checksums = compare(before, after)
 	r, err := c.judge(s, e)
-	r.CacheDiffMax = cache
-	if err == nil && cache != nil {
-		err = c.cache(s, *cache)
-	}
 	r.LoadS = loaded.Sub(loading).Seconds()
 	r.CanaryS = b.o.Now().Sub(began).Seconds() - r.LoadS
 	return r, err

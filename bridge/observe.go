@@ -86,6 +86,9 @@ func (b *Bridge) cacheDiff(ctx context.Context, d Deployment) (*float64, error) 
 		if err != nil {
 			return nil, fmt.Errorf("probe the prefix cache of server %s: %w", d.Name, err)
 		}
+		if !finite(lp) {
+			return nil, fmt.Errorf("probe the prefix cache of server %s: the log-prob of token %d is %v", d.Name, len(prompt), lp)
+		}
 		cached = append(cached, lp)
 		longer = append(longer, append(prompt[:len(prompt):len(prompt)], token))
 	}

@@ -14,6 +14,9 @@ type Report struct {
 // ServerReport is one deployment's part of a Report.
 type ServerReport struct {
 	Server string `json:"server"`
+	// Error says why the load did not pass; what comes below is then only what
+	// was seen until it failed.
+	Error string `json:"error,omitempty"`
 	// Inconclusive names the parts that could not tell: what changed is too
 	// small to be seen. They are judged again, over the sum of the changes,
 	// after the next load.
@@ -41,6 +44,17 @@ type ServerReport struct {
 	CanaryS float64 `json:"canary_s"` // seconds for everything around it
 }
 
+// complete fills in what every outcome has.
+func (r *ServerReport) complete(server string, err error) {
+	r.Server = server
+	if r.Inconclusive == nil {
+		r.Inconclusive = []Part{} // an empty list in JSON
+	}
+	if err != nil {
+		r.Error = err.Error()
+	}
+}
+
 // Checksums compares a server's checksums of its own tensors before and after a load.
 type Checksums struct {
 	Equal   int `json:"equal"`
@@ -56,9 +70,11 @@ type Noise struct {
 	Max    float64 `json:"diff_max"`
 	// Repeat and TrainerRepeat are the greatest difference between two scorings
 	// on the same side; 0 on a server whose results depend on the weights alone.
-	Repeat        float64 `json:"server_repeat_max"`
-	TrainerRepeat float64 `json:"trainer_repeat_max"`
-	Cache         float64 `json:"cache_diff_max"` // |through the prefix cache - afresh|
+	Repeat           float64 `json:"server_repeat_max"`
+	RepeatRMS        float64 `json:"server_repeat_rms"`
+	TrainerRepeat    float64 `json:"trainer_repeat_max"`
+	TrainerRepeatRMS float64 `json:"trainer_repeat_rms"`
+	Cache            float64 `json:"cache_diff_max"` // |through the prefix cache - afresh|
 }
 
 // Limits say how much of the noise is still noise. The zero value is the default.

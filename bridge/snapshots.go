@@ -41,8 +41,8 @@ type Snapshots struct {
 // Publish exports the weights as a complete folder. They are written to a
 // temporary sibling, and nothing is ever seen at the final path unless all of
 // it is on disk and the tensors are those of Want. Afterwards the oldest
-// snapshots are removed. A version that is there already is an error that
-// wraps fs.ErrExist.
+// snapshots are removed; newer ones, of another run perhaps, are left alone. A
+// version that is there already is an error that wraps fs.ErrExist.
 func (s *Snapshots) Publish(ctx context.Context, version int64, step int) (Snapshot, error) {
 	fail := func(err error) (Snapshot, error) {
 		return Snapshot{}, fmt.Errorf("publish weights version %d: %w", version, err)
@@ -73,7 +73,7 @@ func (s *Snapshots) Publish(ctx context.Context, version int64, step int) (Snaps
 	if err != nil {
 		return fail(err)
 	}
-	if err := s.prune(root); err != nil {
+	if err := s.prune(root, version); err != nil {
 		return fail(fmt.Errorf("remove old snapshots: %w", err))
 	}
 	return Open(dir)
@@ -95,9 +95,9 @@ func Open(dir string) (Snapshot, error) {
 	return Snapshot{Dir: dir, Version: m.Version, Step: m.Step, SHA256: m.Extra[weightsKey]}, nil
 }
 
-// prune removes all but the newest Keep complete snapshots, and what crashes
-// have left of older versions.
-func (s *Snapshots) prune(root string) error {
+// prune removes all but the newest Keep complete snapshots up to newest, and
+// what crashes have left of older versions.
+func (s *Snapshots) prune(root string, newest int64) error {
 	if s.Keep == 0 {
 		return nil
 	}
@@ -107,7 +107,7 @@ func (s *Snapshots) prune(root string) error {
 	}
 	var versions []int64
 	for _, e := range entries {
-		if v, ok := version(e.Name()); ok && e.IsDir() {
+		if v, ok := version(e.Name()); ok && v <= newest && e.IsDir() {
 			versions = append(versions, v)
 		}
 	}
@@ -133,8 +133,8 @@ func (s *Snapshots) prune(root string) error {
 
 func name(version int64) string { return fmt.Sprintf("version-%06d", version) }
 
-func version(name string) (int64, bool) {
-	digits, ok := strings.CutPrefix(name, "version-")
-	v, err := strconv.ParseInt(digits, 10, 64)
-	return v, ok && err == nil && len(digits) >= 6
+// version is the inverse of name; other spellings of a number are not ours.
+func version(folder string) (int64, bool) {
+	v, err := strconv.ParseInt(strings.TrimPrefix(folder, "version-"), 10, 64)
+	return v, err == nil && name(v) == folder
 }

@@ -20,7 +20,7 @@ func flatten(probes [][]int32, scores [][]float32) (logprobs, error) {
 			return nil, fmt.Errorf("probe %d: %d log-probs for %d tokens", i, len(s), len(probes[i]))
 		}
 		for t, x := range s {
-			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+			if !finite(x) {
 				return nil, fmt.Errorf("probe %d: the log-prob of token %d is %v", i, t+1, x)
 			}
 		}
@@ -28,6 +28,8 @@ func flatten(probes [][]int32, scores [][]float32) (logprobs, error) {
 	}
 	return out, nil
 }
+
+func finite(x float32) bool { return !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0) }
 
 // minus is the difference token by token.
 func (a logprobs) minus(b logprobs) diffs {

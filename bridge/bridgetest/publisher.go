@@ -93,7 +93,7 @@ func Publisher(t *testing.T, open func(*testing.T) Harness) {
 			t.Error("other weights have equal checksums")
 		}
 	})
-	t.Run("refuses what is not whole and asks the server nothing", func(t *testing.T) {
+	t.Run("refuses what is not whole and changes nothing", func(t *testing.T) {
 		h := open(t)
 		want := h.load(t, h.Publish(t, 1, "a"))
 		s := h.Publish(t, 2, "b")

@@ -29,7 +29,8 @@ type Faults struct {
 	Bias         float64       // adds this to every log-prob
 	FailResumes  int           // so many resumes answer 500
 	CacheBusy    bool          // says that the prefix cache could not be emptied
-	HangReloadAt chan struct{} // when set, a reload says here that it has begun, and never answers
+	HangReloadAt chan struct{} // when set, a reload says here that it has begun, and never answers; the model is broken
+	CutReloads   int           // so many reloads lose their connection and leave the model broken
 }
 
 // Server is a fake vLLM with the few routes that the bridge uses.
@@ -40,6 +41,7 @@ type Server struct {
 	faults   Faults
 	model    Model
 	broken   bool
+	killed   bool // a broken model was sampled from
 	paused   bool
 	tag      string
 	cache    map[string]Model
@@ -85,7 +87,14 @@ func NewServer(t testing.TB, m Model) *Server {
 		s.mu.Unlock()
 		mux.ServeHTTP(w, r)
 	}))
-	t.Cleanup(srv.Close)
+	t.Cleanup(func() {
+		srv.Close()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.killed {
+			t.Error("a broken model was sampled from: that kills a real server")
+		}
+	})
 	s.URL = srv.URL
 	return s
 }
@@ -177,9 +186,16 @@ func (s *Server) resume(*http.Request) (any, string) {
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	if begun := s.Faults().HangReloadAt; begun != nil {
 		_, _ = io.Copy(io.Discard, r.Body) // until then the server does not see the client leave
-		begun <- struct{}{}
-		<-r.Context().Done()
+		s.breakModel()
+		select {
+		case begun <- struct{}{}:
+			<-r.Context().Done()
+		case <-r.Context().Done():
+		}
 		return
+	}
+	if s.cutReload() {
+		panic(http.ErrAbortHandler)
 	}
 	s.locked(s.reloadNow)(w, r)
 	s.mu.Lock()
@@ -189,6 +205,23 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	if do != nil {
 		do()
 	}
+}
+
+func (s *Server) breakModel() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = true
+}
+
+func (s *Server) cutReload() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.faults.CutReloads == 0 {
+		return false
+	}
+	s.faults.CutReloads--
+	s.broken = true
+	return true
 }
 
 func (s *Server) reloadNow(r *http.Request) (any, string) {
@@ -263,6 +296,7 @@ func (s *Server) complete(r *http.Request) (any, string) {
 	case s.paused:
 		return nil, "the fake is paused: a real server would not answer"
 	case s.broken:
+		s.killed = true
 		return nil, "EngineCore encountered an issue: the model is broken"
 	}
 	if req.PromptLogprobs != nil {

@@ -178,6 +178,10 @@ func TestChangesBetweenLoadsAreCaught(t *testing.T) {
 			tr.Restart(theta0)
 			_, err := tr.step(t, 0.01)
 			tr.caught(t, err, bridge.PartIdle, "it was restarted, or somebody else loads weights into it", 3-b2i(!old))
+			tr.start(t)
+			if _, err := tr.step(t, 0.01); err != nil {
+				t.Errorf("a step after another start: %v", err)
+			}
 		})
 	}
 }

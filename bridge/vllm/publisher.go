@@ -76,6 +76,9 @@ func (p *Publisher) Load(ctx context.Context, s bridge.Snapshot) error {
 	if err := p.check(s); err != nil {
 		return fmt.Errorf("load weights version %d: %w", s.Version, err)
 	}
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("load weights version %d: %w", s.Version, err)
+	}
 	if err := p.load(ctx, s); err != nil {
 		return fmt.Errorf("load weights version %d into %s: %w", s.Version, p.e, err)
 	}
@@ -127,7 +130,8 @@ func (p *Publisher) load(ctx context.Context, s bridge.Snapshot) error {
 	return p.stillOurs(ctx)
 }
 
-// stillOurs makes sure that the server shows the tag it was given last.
+// stillOurs makes sure that the server shows the tag it was given last. It
+// tells once: the next load, of a bridge that starts again, may put it right.
 func (p *Publisher) stillOurs(ctx context.Context) error {
 	if p.tag == "" {
 		return nil
@@ -136,9 +140,11 @@ func (p *Publisher) stillOurs(ctx context.Context) error {
 	if err != nil || shown == p.tag {
 		return err
 	}
+	want := p.tag
+	p.tag = ""
 	return &bridge.CanaryError{
 		Server: p.e.URL(), Version: p.good.Version, Part: bridge.PartIdle,
-		Seen: fmt.Sprintf("it shows weights %q where %q was loaded: it was restarted, or somebody else loads weights into it; what was sampled since then is not version %d's", shown, p.tag, p.good.Version),
+		Seen: fmt.Sprintf("it shows weights %q where %q was loaded: it was restarted, or somebody else loads weights into it; what was sampled since then is not version %d's", shown, want, p.good.Version),
 	}
 }
 
@@ -208,6 +214,10 @@ func (p *Publisher) resume(ctx context.Context) error {
 	ctx, cancel := p.detached(ctx)
 	defer cancel()
 	return p.do(ctx, http.MethodPost, "/resume", nil, nil)
+}
+
+func (p *Publisher) resumeOnce(ctx context.Context) error {
+	return p.e.Do(ctx, http.MethodPost, "/resume", nil, nil)
 }
 
 // do sends a request; all of ours can be sent again without harm.

@@ -14,7 +14,6 @@ import (
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/bridge/bridgetest"
 	"github.com/justrl/justrl/internal/atomicdir"
-	"github.com/justrl/justrl/internal/endpoint"
 )
 
 func TestLoadAsksInThisOrder(t *testing.T) {
@@ -219,20 +218,9 @@ func TestLoadNoticesARestart(t *testing.T) {
 	if r.Paused() {
 		t.Error("paused")
 	}
-}
-
-func TestLoadIntoNoServer(t *testing.T) {
-	r := newRig(t)
-	s := r.publish(t, 1, theta0)
-	e, err := endpoint.New("http://127.0.0.1:1", endpoint.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.publisher.e = e
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errors.New("no patience"))
-	if err := r.publisher.Load(ctx, s); err == nil {
-		t.Error("no error")
+	// It tells once: a bridge that starts again must be able to put it right.
+	if err := r.publisher.Load(t.Context(), r.publish(t, 3, theta0.Moved(0.1))); err != nil || r.Model().Theta != theta0.Moved(0.1).Theta {
+		t.Errorf("the next load: %v, serves %v", err, r.Model())
 	}
 }
 

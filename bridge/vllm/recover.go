@@ -10,27 +10,29 @@ import (
 
 // afterPause undoes a pause that may have been made although its answer did not come.
 func (p *Publisher) afterPause(ctx context.Context, err error) error {
-	if unreachable(err) || errors.Is(err, bridge.ErrUnsupported) {
+	if errors.Is(err, bridge.ErrUnsupported) {
 		return err
 	}
 	ctx, cancel := p.detached(ctx)
 	defer cancel()
-	if e := p.resume(ctx); e != nil {
-		return fmt.Errorf("%w; it may be left paused (%w)", err, e)
+	resume := p.resume
+	if unreachable(err) { // gone, most likely; but if only its answers were lost, it must not stay paused
+		resume = p.resumeOnce
 	}
-	return err
+	e := resume(ctx)
+	if e == nil || unreachable(err) && unreachable(e) {
+		return err
+	}
+	return fmt.Errorf("%w; it may be left paused (%w)", err, e)
 }
 
 // recover leaves the server usable after a reload that failed or was given up.
 func (p *Publisher) recover(ctx context.Context, s bridge.Snapshot, err error) error {
-	if unreachable(err) {
-		return err
-	}
-	cancelled := ctx.Err() != nil
+	blameless := ctx.Err() != nil || unreachable(err) // nothing is known to be wrong with s
 	ctx, cancel := p.detached(ctx)
 	defer cancel()
 	try := []bridge.Snapshot{p.good}
-	if cancelled { // nothing is wrong with s
+	if blameless {
 		try = append(try, s)
 	}
 	if errors.Is(err, bridge.ErrUnsupported) { // nothing was touched
@@ -41,9 +43,19 @@ func (p *Publisher) recover(ctx context.Context, s bridge.Snapshot, err error) e
 	}
 	p.tag = ""
 	for _, t := range try {
-		if t.Dir == "" || p.reload(ctx, t) != nil {
+		if t.Dir == "" {
 			continue
 		}
+		e := p.reload(ctx, t)
+		switch {
+		case unreachable(e) && unreachable(err): // it is gone, and nothing is left to be resumed
+			return err
+		case unreachable(e):
+			return fmt.Errorf("%w; then nothing could be put back (%w)", err, e)
+		case e != nil:
+			continue
+		}
+		p.good = t
 		if e := p.resume(ctx); e != nil {
 			return fmt.Errorf("%w; it is left paused (%w)", err, e)
 		}

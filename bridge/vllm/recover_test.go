@@ -1,0 +1,145 @@
+package vllm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/justrl/justrl/bridge/bridgetest"
+	"github.com/justrl/justrl/internal/endpoint"
+)
+
+// A reload whose answer was lost leaves a server that waits for a resume.
+func TestLoadWhoseAnswerIsLost(t *testing.T) {
+	for name, before := range map[string]bool{"goes back to the snapshot before": true, "tries the first again": false} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			want := theta0.Moved(0.2)
+			if before {
+				want = theta0.Moved(0.1)
+				if err := r.publisher.Load(t.Context(), r.publish(t, 1, want)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.Set(bridgetest.Faults{CutReloads: 1})
+			err := r.publisher.Load(t.Context(), r.publish(t, 2, theta0.Moved(0.2)))
+			if !unreachable(err) || !strings.Contains(err.Error(), "and resumed") {
+				t.Errorf("error: %v", err)
+			}
+			if r.Paused() || r.Model().Theta != want.Theta {
+				t.Errorf("paused %v, serves %v", r.Paused(), r.Model())
+			}
+			// Whatever it was put on, it is what the next failure goes back to.
+			r.Set(bridgetest.Faults{FailReloads: 2})
+			err = r.publisher.Load(t.Context(), r.publish(t, 3, theta0.Moved(0.3)))
+			if err == nil || !strings.Contains(err.Error(), "and resumed") || r.Paused() || r.Model().Theta != want.Theta {
+				t.Errorf("the next failure: %v, paused %v, serves %v", err, r.Paused(), r.Model())
+			}
+		})
+	}
+}
+
+// transport answers in place of a server, in no time.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		_ = r.Body.Close()
+	}
+	return f(r)
+}
+
+// A server that died at any moment is told of as such, at once, and nothing is claimed about it.
+func TestLoadIntoADeadServer(t *testing.T) {
+	pauses := []string{"/pause", "/pause", "/pause", "/pause"}
+	for _, c := range []struct {
+		name string
+		dies string // the first request that it does not answer
+		err  error
+		want []string // of the requests
+		text string   // in the error
+		not  string   // not in it
+	}{
+		{"before: nothing listens", "/pause", syscall.ECONNREFUSED, append(pauses, "/resume"), "nothing listens there", "paused"},
+		{"while it is paused", "/pause", io.EOF, append(pauses, "/resume"), "without an answer", "paused"},
+		{"in the reload, with nothing else to try", "/collective_rpc", io.EOF, []string{"/pause", "/collective_rpc", "/collective_rpc"}, "without an answer", "put back"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			s := r.publish(t, 1, theta0)
+			synctest.Test(t, func(t *testing.T) {
+				var asked []string
+				dead := false
+				err := r.over(t, func(req *http.Request) (*http.Response, error) {
+					asked = append(asked, req.URL.Path)
+					if dead = dead || req.URL.Path == c.dies; dead {
+						return nil, c.err
+					}
+					return ok(), nil
+				}).Load(t.Context(), s)
+				if !unreachable(err) || !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), c.not) {
+					t.Errorf("error: %v", err)
+				}
+				if diff := cmp.Diff(c.want, asked); diff != "" {
+					t.Errorf("asked (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// The pause was made, but its answers never came: it must not stay.
+func TestLoadWhosePauseIsLost(t *testing.T) {
+	r := newRig(t)
+	s := r.publish(t, 1, theta0)
+	synctest.Test(t, func(t *testing.T) {
+		paused := false
+		err := r.over(t, func(req *http.Request) (*http.Response, error) {
+			paused = req.URL.Path == "/pause"
+			if paused {
+				return nil, io.EOF
+			}
+			return ok(), nil
+		}).Load(t.Context(), s)
+		if !unreachable(err) || paused {
+			t.Errorf("error %v, paused %v", err, paused)
+		}
+	})
+}
+
+func TestLoadThatIsOverBeforeItBegins(t *testing.T) {
+	r := newRig(t)
+	why := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	if err := r.publisher.Load(ctx, r.publish(t, 1, theta0)); !errors.Is(err, why) || !strings.Contains(err.Error(), "version 1") {
+		t.Errorf("error: %v", err)
+	}
+	if asked := r.Requests(); len(asked) > 0 {
+		t.Errorf("the server was asked %v", asked)
+	}
+}
+
+// over is the rig's publisher with a transport in the server's place.
+func (r *rig) over(t *testing.T, f transport) *Publisher {
+	t.Helper()
+	e, err := endpoint.New("http://fake", endpoint.Options{Transport: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	p := r.newPublisher(t)
+	p.e = e
+	return p
+}
+
+func ok() *http.Response {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}
+}
