@@ -86,7 +86,7 @@ func tinyCPU(c *Config) {
 	c.Sampling.Batch, c.Sampling.MaxTokens, c.Sampling.MaxPromptTokens = 32, 96, 256
 	c.Sampling.Concurrency, c.Sampling.RequestTimeout = 32, Duration(2*time.Minute)
 	c.Update.MiniBatch, c.Update.MaxPackTokens = 8, 4096
-	c.Optimizer.LR, c.Optimizer.WarmupSteps = 3e-4, 3
+	c.Optimizer.LR, c.Optimizer.WarmupSteps = 3e-5, 3
 	c.Publish.Timeout = Duration(time.Minute)
 	c.Checkpoint.Every, c.Checkpoint.Keep, c.Checkpoint.Rollouts = 10, 2, 0
 	c.Validation.Every, c.Validation.N, c.Validation.Temperature, c.Validation.TopP, c.Validation.MaxTokens = 10, 1, 0, 1, 96
