@@ -33,7 +33,7 @@ type Client struct {
 func New(e *endpoint.Endpoint, retry endpoint.Retry) *Client {
 	cfg := goopenai.DefaultConfig("") // the endpoint adds the key
 	cfg.BaseURL = e.URL() + "/v1"
-	cfg.HTTPClient = doer{e}
+	cfg.HTTPClient = doer{e, endpoint.DefaultMaxReply}
 	return &Client{c: goopenai.NewClientWithConfig(cfg), e: e, retry: retry}
 }
 
@@ -51,7 +51,7 @@ func (c *Client) Models(ctx context.Context) ([]Model, error) {
 	err := c.retry.Do(ctx, func(ctx context.Context) error {
 		list, err := c.c.ListModels(ctx)
 		if err != nil {
-			return c.fail(http.MethodGet, "/v1/models", err)
+			return c.fail(ctx, http.MethodGet, "/v1/models", err)
 		}
 		models = make([]Model, len(list.Models))
 		for i, m := range list.Models {
@@ -100,13 +100,14 @@ func (c *Client) Chat(ctx context.Context, r ChatRequest) ([]ChatChoice, error) 
 	}
 	var choices []ChatChoice
 	err = c.retry.Do(ctx, func(ctx context.Context) error {
-		// go-openai checks the model and the messages; the body that it makes is replaced.
-		reply, err := c.c.CreateChatCompletion(withBody(ctx, body), goopenai.ChatCompletionRequest{Model: r.Model})
+		// The body that go-openai makes is replaced: with the model's name in it, it
+		// would refuse those that OpenAI has no chat for.
+		reply, err := c.c.CreateChatCompletion(withBody(ctx, body), goopenai.ChatCompletionRequest{})
 		if err == nil {
 			choices, err = chatChoices(r.N, reply.Choices)
 		}
 		if err != nil {
-			return c.fail(http.MethodPost, "/v1/chat/completions", err)
+			return c.fail(ctx, http.MethodPost, "/v1/chat/completions", err)
 		}
 		return nil
 	})
@@ -129,14 +130,17 @@ func chatChoices(n int, got []goopenai.ChatCompletionChoice) ([]ChatChoice, erro
 	return out, nil
 }
 
-// fail makes what go-openai says about a 2xx reply a typed error of ours;
-// those of the endpoint pass.
-func (c *Client) fail(method, path string, err error) error {
+// fail makes what go-openai says about a 2xx reply a typed error of ours, or
+// ctx's cause if that is why the reply could not be read; the endpoint's own
+// errors pass.
+func (c *Client) fail(ctx context.Context, method, path string, err error) error {
 	var status *endpoint.StatusError
 	var unreachable *endpoint.UnreachableError
-	if errors.As(err, &status) || errors.As(err, &unreachable) ||
-		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.As(err, &status) || errors.As(err, &unreachable) {
 		return err
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return fmt.Errorf("%s %s: %w", method, c.e.URL()+path, cause)
 	}
 	return &endpoint.ReplyError{Method: method, URL: c.e.URL() + path, Err: err}
 }
@@ -147,8 +151,12 @@ func withBody(ctx context.Context, body []byte) context.Context {
 	return context.WithValue(ctx, bodyKey{}, body)
 }
 
-// doer is go-openai's HTTP client: it puts our body in the place of go-openai's.
-type doer struct{ e *endpoint.Endpoint }
+// doer is go-openai's HTTP client: it puts our body in the place of
+// go-openai's, and bounds the reply, which go-openai does not.
+type doer struct {
+	e     *endpoint.Endpoint
+	limit int64 // bytes
+}
 
 func (d doer) Do(req *http.Request) (*http.Response, error) {
 	if body, ok := req.Context().Value(bodyKey{}).([]byte); ok {
@@ -156,5 +164,10 @@ func (d doer) Do(req *http.Request) (*http.Response, error) {
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		req.ContentLength = int64(len(body))
 	}
-	return d.e.Send(req)
+	resp, err := d.e.Send(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = http.MaxBytesReader(nil, resp.Body, d.limit)
+	return resp, nil
 }

@@ -19,6 +19,9 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	}
 	o := s.options()
 	bad := checkModel(o, req.Model)
+	if bad == nil && len(req.Messages) == 0 {
+		bad = badRequest("", "Cannot apply chat template to an empty conversation. Provide at least one message.")
+	}
 	prompt := []int32{}
 	for _, m := range req.Messages {
 		prompt = append(prompt, 1)
@@ -26,6 +29,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 		prompt = append(append(prompt, 2), o.Encode("\n")...)
 	}
 	prompt = append(append(prompt, 1), o.Encode("assistant\n")...)
+	prompt = prompt[:min(len(prompt), o.MaxModelLen+1)] // vLLM stops counting there
 	if bad == nil {
 		bad = checkParams(o, req.completionRequest, len(prompt))
 	}
@@ -39,31 +43,18 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.gate.leave()
 
-	type message struct {
-		Role    string `json:"role"`
-		Content string `json:"content"`
+	reply := chatReply{
+		ID: s.id("chatcmpl-"), Object: "chat.completion", Created: 1795438967, Model: o.Model,
+		SystemFingerprint: "vllm-" + o.Version + "-fake",
 	}
-	type chatChoice struct {
-		Index        int     `json:"index"`
-		Message      message `json:"message"`
-		Logprobs     any     `json:"logprobs"`
-		FinishReason string  `json:"finish_reason"`
-		StopReason   any     `json:"stop_reason"`
-	}
-	reply := struct {
-		ID      string       `json:"id"`
-		Object  string       `json:"object"`
-		Created int64        `json:"created"`
-		Model   string       `json:"model"`
-		Choices []chatChoice `json:"choices"`
-		Usage   usage        `json:"usage"`
-	}{ID: s.id("chatcmpl-"), Object: "chat.completion", Created: 1795438967, Model: o.Model}
 	for j := range orDefault(req.N, 1) {
 		c, err := s.choice(r.Context(), o, req.completionRequest, prompt, j, ticket)
 		if err != nil {
 			return
 		}
-		reply.Choices = append(reply.Choices, chatChoice{j, message{"assistant", c.Text}, nil, c.FinishReason, c.StopReason})
+		reply.Choices = append(reply.Choices, chatChoice{
+			Index: j, Message: chatMessage{Role: "assistant", Content: c.Text}, FinishReason: c.FinishReason, StopReason: c.StopReason,
+		})
 		reply.Usage.CompletionTokens += len(c.TokenIDs)
 	}
 	reply.Usage.PromptTokens = len(prompt)

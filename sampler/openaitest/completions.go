@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -97,12 +98,17 @@ func (s *Server) choice(ctx context.Context, o Options, req completionRequest, p
 		}
 		prev = id
 	}
+	if scores := s.modelLogprobs(o, slices.Concat(prompt, c.TokenIDs)); scores != nil {
+		for i := range given {
+			given[i] = float64(scores[len(prompt)-1+i])
+		}
+	}
 	c.Text = o.Decode(withoutSpecial(c.TokenIDs))
 	if req.Logprobs != nil {
 		c.Logprobs = s.logprobs(o, c.TokenIDs, given)
 	}
 	if req.PromptLogprobs != nil {
-		c.PromptLogprobs = promptLogprobs(o, policy, prompt)
+		c.PromptLogprobs = promptLogprobs(o, policy, prompt, s.modelLogprobs(o, prompt))
 	}
 	return c, nil
 }
@@ -121,9 +127,24 @@ func (s *Server) logprobs(o Options, ids []int32, given []float64) *tokenLogprob
 	return l
 }
 
-func promptLogprobs(o Options, policy *Policy, prompt []int32) []map[string]position {
+// modelLogprobs are those of Options.Logprobs; nil without it.
+func (s *Server) modelLogprobs(o Options, ids []int32) []float32 {
+	if o.Logprobs == nil {
+		return nil
+	}
+	s.mu.Lock()
+	dir := s.served
+	s.mu.Unlock()
+	return o.Logprobs(dir, ids)
+}
+
+// promptLogprobs are the policy's, or scores where there are any.
+func promptLogprobs(o Options, policy *Policy, prompt []int32, scores []float32) []map[string]position {
+	if scores == nil {
+		scores = policy.Logprobs(prompt)
+	}
 	out := []map[string]position{nil}
-	for t, x := range policy.Logprobs(prompt) {
+	for t, x := range scores {
 		id, rank := prompt[t+1], 1
 		row := policy.row(prompt[t])
 		for _, y := range row {

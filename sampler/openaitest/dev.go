@@ -1,6 +1,8 @@
 package openaitest
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -86,7 +88,7 @@ func (s *Server) policyFor(o Options, req completionRequest, prompt []int32) *Po
 	if blocks == 0 {
 		return s.policy(s.weights)
 	}
-	key := prefixKey(req.CacheSalt, prompt[:blocks*o.Block])
+	key := prefixKey(orDefault(req.CacheSalt, ""), prompt[:blocks*o.Block])
 	cached, hit := s.prefix[key]
 	if req.PromptLogprobs != nil || !hit {
 		if !hit {
@@ -119,7 +121,16 @@ func (s *Server) collectiveRPC(w http.ResponseWriter, r *http.Request) {
 			WeightsPath string `json:"weights_path"`
 		} `json:"kwargs"`
 	}
-	if !readJSON(w, r, &req) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	if at := syntaxError(body); at >= 0 {
+		writeError(w, http.StatusBadRequest, "Bad Request", "", fmt.Sprintf("JSON decode error: %s: line 1 column %d (char %d)", pythonSyntaxError(body, at), at+1, at))
+		return
+	}
+	if bad := decode(body, &req); bad != nil {
+		bad.write(w)
 		return
 	}
 	failed := func(why string) {
@@ -151,6 +162,9 @@ func (s *Server) reload(dir string) string {
 	sum, err := HashWeights(dir)
 	switch {
 	case err != nil && strings.HasSuffix(err.Error(), "no *.safetensors file"):
+		if strings.Count(dir, "/") > 1 { // it is taken for a name on the Hub
+			return "Repo id must be in the form 'repo_name' or 'namespace/repo_name': '" + dir + "'. Use `repo_type` argument if needed."
+		}
 		return "Repo id must use alphanumeric chars, '-', '_' or '.'. The name cannot start or end with '-' or '.' and the maximum length is 96: '" + dir + "'."
 	case err != nil:
 		s.broken = true // until a good reload; a generation before that kills the engine
@@ -158,7 +172,7 @@ func (s *Server) reload(dir string) string {
 	}
 	s.broken, s.o.ModelDir = false, dir
 	if !s.o.KeepOldWeights {
-		s.weights = sum
+		s.weights, s.served = sum, dir
 	}
 	return ""
 }

@@ -27,7 +27,7 @@ type completionRequest struct {
 	IgnoreEOS         bool            `json:"ignore_eos"`
 	SkipSpecialTokens *bool           `json:"skip_special_tokens"`
 	ReturnTokenIDs    bool            `json:"return_token_ids"`
-	CacheSalt         string          `json:"cache_salt"`
+	CacheSalt         *string         `json:"cache_salt"`
 	Stream            bool            `json:"stream"`
 }
 
@@ -40,9 +40,8 @@ func orDefault[T any](p *T, d T) T {
 
 // parseCompletion reads and checks a body as vLLM does, in its words.
 func parseCompletion(o Options, body []byte) (req completionRequest, prompt []int32, bad *refusal) {
-	if err := json.Unmarshal(body, &req); err != nil {
-		return req, nil, &refusal{http.StatusBadRequest, "Bad Request", "body",
-			fmt.Sprintf("1 validation error:\n  {'type': 'json_invalid', 'loc': 'body', 'msg': 'JSON decode error', 'ctx': {'error': %q}}", err)}
+	if bad := decode(body, &req); bad != nil {
+		return req, nil, bad
 	}
 	if bad := checkModel(o, req.Model); bad != nil {
 		return req, nil, bad
@@ -66,8 +65,12 @@ func checkModel(o Options, model *string) *refusal {
 func parsePrompt(o Options, raw json.RawMessage) ([]int32, *refusal) {
 	var text string
 	var ids []int32
+	if len(raw) == 0 || string(raw) == "null" || string(raw) == `""` {
+		return nil, badRequest("prompt", "Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)")
+	}
 	if json.Unmarshal(raw, &text) == nil {
 		ids = o.Encode(text)
+		ids = ids[:min(len(ids), o.MaxModelLen+1)] // vLLM stops counting there
 	} else if err := json.Unmarshal(raw, &ids); err != nil {
 		return nil, badRequest("prompt", "the fake server takes a string or one list of token ids")
 	}
@@ -84,7 +87,11 @@ func parsePrompt(o Options, raw json.RawMessage) ([]int32, *refusal) {
 
 func checkParams(o Options, req completionRequest, promptLen int) *refusal {
 	n, maxTokens, temperature := orDefault(req.N, 1), orDefault(req.MaxTokens, 16), orDefault(req.Temperature, 1)
-	topP := orDefault(req.TopP, 1)
+	topP, topK := orDefault(req.TopP, 1), orDefault(req.TopK, -1)
+	length := fmt.Sprint(promptLen)
+	if promptLen == o.MaxModelLen+1 {
+		length = "at least " + length
+	}
 	var outside []string
 	for _, id := range req.StopTokenIDs {
 		if id < 0 || int(id) >= o.Vocab {
@@ -93,18 +100,30 @@ func checkParams(o Options, req completionRequest, promptLen int) *refusal {
 	}
 	ids := "[" + strings.Join(outside, ", ") + "]"
 	switch {
-	case promptLen >= o.MaxModelLen:
-		return badRequest("input_tokens", fmt.Sprintf("This model's maximum context length is %d tokens. However, your prompt contains %d input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt. (parameter=input_tokens, value=%d)", o.MaxModelLen, promptLen, promptLen))
+	case maxTokens > o.MaxModelLen:
+		return badRequest("max_tokens", fmt.Sprintf("max_tokens=%d cannot be greater than max_model_len=%d. Please request fewer output tokens. (parameter=max_tokens, value=%d)", maxTokens, o.MaxModelLen, maxTokens))
+	case promptLen > o.MaxModelLen:
+		return badRequest("input_tokens", fmt.Sprintf("This model's maximum context length is %d tokens. However, your prompt contains %s input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt. (parameter=input_tokens, value=%d)", o.MaxModelLen, length, promptLen))
+	case promptLen == o.MaxModelLen:
+		return badRequest("max_tokens", "max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)")
 	case len(outside) > 0:
 		return badRequest("stop_token_ids", fmt.Sprintf("token_id(s) %s in stop_token_ids contain out-of-vocab token ids. Vocabulary size: %d (parameter=stop_token_ids, value=%s)", ids, o.Vocab, ids))
 	case n < 1:
 		return badRequest("", fmt.Sprintf("n must be at least 1, got %d.", n))
 	case temperature < 0:
 		return badRequest("temperature", fmt.Sprintf("temperature must be non-negative, got %v. (parameter=temperature, value=%v)", temperature, temperature))
+	case temperature > 2:
+		return badRequest("temperature", fmt.Sprintf("temperature must be in [0, 2], got %v. (parameter=temperature, value=%v)", temperature, temperature))
 	case temperature == 0 && n > 1:
 		return badRequest("", fmt.Sprintf("n must be 1 when using greedy sampling, got %d.", n))
 	case topP <= 0 || topP > 1:
 		return badRequest("top_p", fmt.Sprintf("top_p must be in (0, 1], got %v. (parameter=top_p, value=%v)", topP, topP))
+	case topK < -1:
+		return badRequest("", fmt.Sprintf("top_k must be 0 (disable), or at least 1, got %d.", topK))
+	case req.MinP < 0 || req.MinP > 1:
+		return badRequest("", fmt.Sprintf("min_p must be in [0, 1], got %v.", req.MinP))
+	case req.CacheSalt != nil && *req.CacheSalt == "":
+		return badRequest("cache_salt", "Parameter 'cache_salt' must be a non-empty string if provided. (parameter=cache_salt)")
 	case maxTokens < 1:
 		return badRequest("max_tokens", fmt.Sprintf("max_tokens must be at least 1, got %d. (parameter=max_tokens, value=%d)", maxTokens, maxTokens))
 	case req.MinTokens > maxTokens:

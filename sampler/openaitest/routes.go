@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-
-	"github.com/goccy/go-json"
 )
 
 // openRoutes are those that every vLLM has.
@@ -64,10 +62,15 @@ func (s *Server) models(w http.ResponseWriter, _ *http.Request) {
 		MaxModelLen int     `json:"max_model_len"`
 		Permission  []any   `json:"permission"`
 	}
+	permission := map[string]any{
+		"id": "modelperm-0", "object": "model_permission", "created": 1795438695, "organization": "*", "group": nil,
+		"allow_create_engine": false, "allow_sampling": true, "allow_logprobs": true, "allow_search_indices": false,
+		"allow_view": true, "allow_fine_tuning": false, "is_blocking": false,
+	}
 	writeJSON(w, struct {
 		Object string  `json:"object"`
 		Data   []model `json:"data"`
-	}{"list", []model{{o.Model, "model", 1795438695, "vllm", o.ModelDir, nil, o.MaxModelLen, []any{}}}})
+	}{"list", []model{{o.Model, "model", 1795438695, "vllm", o.ModelDir, nil, o.MaxModelLen, []any{permission}}}})
 }
 
 // readJSON decodes a body, or answers in vLLM's words and returns false.
@@ -76,11 +79,8 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) bool {
 	if err != nil {
 		return false
 	}
-	if len(body) == 0 {
-		body = []byte("{}")
-	}
-	if err := json.Unmarshal(body, v); err != nil {
-		writeError(w, http.StatusBadRequest, "Bad Request", "body", "1 validation error:\n  {'type': 'json_invalid', 'loc': 'body', 'msg': 'JSON decode error'}")
+	if bad := decode(body, v); bad != nil {
+		bad.write(w)
 		return false
 	}
 	return true

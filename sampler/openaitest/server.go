@@ -11,6 +11,10 @@
 // whole training loop can run against it without torch. A [Fault] makes it
 // misbehave, once or for ever.
 //
+// It is held to a real one: testdata/vllm.jsonl are a real vLLM's answers, and
+// the fake's must have their shape, and the words of their errors.
+// recorded_test.go says how to record them again.
+//
 // What it does not imitate: batch noise (it is exact, whatever else runs),
 // streaming, LoRA, the weight-transfer routes, sleep.
 package openaitest
@@ -62,6 +66,11 @@ type Options struct {
 	// with this prompt and this stream's seed gives these tokens, with the
 	// policy's log-probs.
 	Script func(prompt []int32, seed int64) []int32
+	// Logprobs, when set, is a real model in the place of the policy: the T-1
+	// log-probs of a sequence under the weights in a folder, the one that was
+	// loaded last (ModelDir at first). With Script it makes a server that
+	// serves what a trainer exports. It may be called concurrently.
+	Logprobs func(dir string, ids []int32) []float32
 }
 
 // Server is a running fake. Its methods are safe for concurrent use.
@@ -80,6 +89,7 @@ type Server struct {
 	requests []Request
 	faults   []*Fault
 	weights  string // hash of the loaded weights
+	served   string // the folder that they were loaded from
 	version  string // the tag that /update_weight_version set
 	broken   bool   // a reload failed half way: the next generation kills the engine
 	dead     bool
@@ -110,7 +120,7 @@ func New(t testing.TB, o Options) *Server {
 		if err != nil {
 			t.Fatalf("openaitest: %v", err)
 		}
-		s.weights = sum
+		s.weights, s.served = sum, o.ModelDir
 	}
 	s.http = httptest.NewServer(s.handler())
 	s.URL = s.http.URL

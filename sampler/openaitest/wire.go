@@ -101,3 +101,40 @@ type usage struct {
 	PromptTokensDetails     *string `json:"prompt_tokens_details"`
 	CompletionTokensDetails *string `json:"completion_tokens_details"`
 }
+
+type chatReply struct {
+	ID                string       `json:"id"`
+	Object            string       `json:"object"`
+	Created           int64        `json:"created"`
+	Model             string       `json:"model"`
+	Choices           []chatChoice `json:"choices"`
+	ServiceTier       *string      `json:"service_tier"`
+	SystemFingerprint string       `json:"system_fingerprint"`
+	Usage             usage        `json:"usage"`
+	PromptLogprobs    *string      `json:"prompt_logprobs"`
+	PromptTokenIDs    []int32      `json:"prompt_token_ids"`
+	PromptText        *string      `json:"prompt_text"`
+	KVTransferParams  *string      `json:"kv_transfer_params"`
+	ECTransferParams  *string      `json:"ec_transfer_params"`
+	Metrics           *string      `json:"metrics"`
+}
+
+type chatChoice struct {
+	Index         int         `json:"index"`
+	Message       chatMessage `json:"message"`
+	Logprobs      *string     `json:"logprobs"` // the fake gives none
+	FinishReason  string      `json:"finish_reason"`
+	StopReason    any         `json:"stop_reason"`
+	TokenIDs      []int32     `json:"token_ids"`
+	RoutedExperts *string     `json:"routed_experts"`
+}
+
+type chatMessage struct {
+	Role         string  `json:"role"`
+	Content      string  `json:"content"`
+	Refusal      *string `json:"refusal"`
+	Annotations  *string `json:"annotations"`
+	Audio        *string `json:"audio"`
+	FunctionCall *string `json:"function_call"`
+	Reasoning    *string `json:"reasoning"`
+}

@@ -15,6 +15,11 @@
 // is an error of Load that names it: an approximate tokenizer would train on
 // sequences that the server never saw.
 //
+// Chat templates run on the engine gonja, with string methods and filters of
+// our own, as Python and Jinja define them: the engine's are near them, and a
+// prompt must be equal. One difference is left, which no published template
+// that we know meets: the engine indexes a string, s[0], by bytes.
+//
 // Deliberately absent: adding special tokens around a text (the chat template
 // writes them), offsets, truncation and padding, BPE dropout, and
 // transformers' clean_up_tokenization_spaces, which makes decoding lossy.

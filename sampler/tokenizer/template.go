@@ -87,17 +87,19 @@ func parseTemplate(source string) (parsed *exec.Template, err error) {
 	}
 	settings := gonja.New()
 	settings.TrimBlocks, settings.LeftStripBlocks = true, true
-	filters := exec.NewFilterSet(map[string]exec.FilterFunction{}).Update(builtins.Filters)
-	if err := filters.Replace("tojson", toJSON); err != nil {
+	filters, err := templateFilters()
+	if err != nil {
 		return nil, err
 	}
+	methods := builtins.Methods
+	methods.Str = stringMethods()
 	globals := exec.EmptyContext().Update(builtins.GlobalFunctions).Update(builtins.GlobalVariables)
 	for name, f := range templateGlobals() {
 		globals.Set(name, f)
 	}
 	parsed, err = exec.NewTemplate(name, settings, loader, &exec.Environment{
 		Context: globals, Filters: filters, Tests: builtins.Tests,
-		ControlStructures: builtins.ControlStructures, Methods: builtins.Methods,
+		ControlStructures: builtins.ControlStructures, Methods: methods,
 	})
 	if err != nil { // gonja's message starts with the whole source
 		return nil, errors.New(strings.Replace(err.Error(), fmt.Sprintf("failed to parse template '%s': ", source), "", 1))
@@ -119,12 +121,12 @@ func (t *Tokenizer) Render(msgs []Message, addGenerationPrompt bool) (text strin
 		}
 	}()
 	defer recoverTo(&err)
-	list := make([]map[string]any, len(msgs))
+	messages := make(list[map[string]any], len(msgs))
 	for i, m := range msgs {
-		list[i] = map[string]any{"role": m.Role, "content": m.Content}
+		messages[i] = map[string]any{"role": m.Role, "content": m.Content}
 	}
 	vars := map[string]any{
-		"messages": list, "tools": nil, "documents": nil, "add_generation_prompt": addGenerationPrompt,
+		"messages": messages, "tools": nil, "documents": nil, "add_generation_prompt": addGenerationPrompt,
 	}
 	for name, token := range t.template.special {
 		vars[name] = token

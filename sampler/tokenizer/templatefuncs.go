@@ -1,13 +1,9 @@
 package tokenizer
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/nikolalohinski/gonja/v2/exec"
 )
 
 // templateGlobals are the functions that transformers adds to Jinja's own, and
@@ -46,31 +42,4 @@ func templateRange(args ...int) ([]int, error) {
 		out = append(out, i)
 	}
 	return out, nil
-}
-
-// toJSON is transformers' tojson: Python's json.dumps with ensure_ascii=False,
-// which, unlike Jinja's own, escapes nothing for HTML.
-func toJSON(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-	if in.IsError() {
-		return in
-	}
-	if len(params.Args) > 0 || len(params.KwArgs) > 0 {
-		return exec.AsValue(errors.New("tojson with arguments is not supported"))
-	}
-	var out bytes.Buffer
-	if err := dumpJSON(&out, in.Interface()); err != nil {
-		return exec.AsValue(fmt.Errorf("tojson: %w", err))
-	}
-	return exec.AsSafeValue(out.String())
-}
-
-func dumpJSON(out *bytes.Buffer, v any) error {
-	var compact bytes.Buffer
-	enc := json.NewEncoder(&compact)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return err
-	}
-	out.Write(bytes.TrimSuffix(compact.Bytes(), []byte("\n")))
-	return nil
 }

@@ -82,7 +82,7 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 		if id < 0 || int(id) >= len(t.tokens) {
 			continue
 		}
-		if tok := &t.tokens[id]; tok.known && !(skipSpecial && tok.special) {
+		if tok := &t.tokens[id]; tok.known && (!skipSpecial || !tok.special) {
 			out.WriteString(tok.bytes)
 		}
 	}

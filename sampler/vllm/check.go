@@ -7,7 +7,7 @@ import (
 	"github.com/justrl/justrl/sampler"
 )
 
-// A sampled token's log-prob is at most 0, but for rounding, and above the
+// A token's log-prob is at most 0, but for rounding, and above the
 // mark (-9999) that vLLM writes in place of minus infinity.
 const (
 	maxLogprob = 1e-3

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 
@@ -93,8 +92,8 @@ func promptLogprobs(ids []int32, reply *completionReply) ([]float32, error) {
 			return nil, fmt.Errorf("prompt_logprobs[%d] lacks token %d", t+1, ids[t+1])
 		}
 		x := *entry.Logprob
-		if math.IsNaN(x) || x > maxLogprob || math.IsInf(x, 0) {
-			return nil, fmt.Errorf("prompt_logprobs[%d] is %v", t+1, x)
+		if !(x <= maxLogprob && x > minLogprob) {
+			return nil, fmt.Errorf("prompt_logprobs[%d] is %v, which no token can have", t+1, x)
 		}
 		out[t] = float32(x)
 	}

@@ -39,7 +39,7 @@ type completion struct {
 	SkipSpecialTokens bool `json:"skip_special_tokens"`
 	Stream            bool `json:"stream"`
 	// CacheSalt keeps the request out of any prefix cache but its own. It is
-	// no sampling parameter: vLLM refuses null, so it is left out when unused.
+	// no sampling parameter, and vLLM refuses an empty one: it is left out when unused.
 	CacheSalt string `json:"cache_salt,omitempty"`
 }
 

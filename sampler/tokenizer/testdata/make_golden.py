@@ -13,6 +13,11 @@ records what tokenizers and transformers make of many texts:
     decode.jsonl.gz       [{kind, ids, text, plain}] of random ids, so with broken UTF-8
     unicode.json          SHA-256 of each code point's class and normal form
     chat.jsonl            [{kind, name, messages, generate, text | error, ids}]
+    strings.jsonl.gz      [{template, results: [text, or null where it raises]}], one for each text of the first
+                          line, {texts}: Python's string methods and Jinja's filters, in templates
+
+With a folder of published chat templates (*.jinja) as argument, it writes only FOLDER/expected.jsonl, which
+TestRenderPublishedTemplates compares with: [{file, name, messages, generate, text (null if it refuses)}].
 """
 import gzip
 import hashlib
@@ -27,6 +32,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 HERE = pathlib.Path(__file__).parent
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+ASSIGNED = [c for c in CODE_POINTS if c < 0x32400 or 0xE0000 <= c < 0xE0200]  # all that have properties, and many that have none
 QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 LLAMA3 = QWEN2.replace(r"\p{N}|", r"\p{N}{1,3}|")
 
@@ -224,11 +230,13 @@ def unicode_digests():
         out[name] = found
     split = pre_tokenizers.Digits(individual_digits=True)
     out["digit"] = {c for c in text if len(split.pre_tokenize_str("a" + c + "a")) == 3}
+    out["pyspace"] = {c for c in text if c.isspace()}
     digest = lambda parts: hashlib.sha256("".join(parts).encode()).hexdigest()
     result = {k: {"count": len(v), "sha256": digest(sorted(v))} for k, v in out.items()}
     nfc = normalizers.NFC()
     for name, form in (("nfc_alone", "{}"), ("nfc_before", "x{}\u0345\u0301"), ("nfc_after", "e\u0345\u0301{}"), ("nfc_low", "e{}\u0334\u05b0")):
-        result[name] = {"sha256": digest(nfc.normalize_str(form.format(c)) + "\n" for c in text)}
+        which = CODE_POINTS if name == "nfc_alone" else ASSIGNED
+        result[name] = {"sha256": digest(nfc.normalize_str(form.format(chr(c))) + "\n" for c in which)}
     return result
 
 
@@ -247,7 +255,61 @@ def conversations():
     ]
 
 
+def rendered(source, **variables):
+    """What transformers makes of a template, None if it raises."""
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+    try:
+        return _compile_jinja_template(source).render(**variables)
+    except Exception:
+        return None
+
+
+def published(folder):
+    names = {"bos_token": "<BOS>", "eos_token": "<EOS>", "pad_token": "<PAD>", "unk_token": "<UNK>"}
+    with open(folder / "expected.jsonl", "w") as out:
+        for path in sorted(folder.glob("*.jinja")):
+            for name, messages in conversations():
+                for generate in (True, False):
+                    text = rendered(path.read_text(), messages=messages, tools=None, documents=None, add_generation_prompt=generate, **names)
+                    line = {"file": path.name, "name": name, "messages": messages, "generate": generate, "text": text}
+                    out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def string_cases():
+    """(templates, the texts that each is rendered with as s)."""
+    texts = [
+        "", " ", "a", " a ", "\t\n a b \r\n", "\u3000\u8c22\u8c22\u00a0", "\x1c\x1d\x1ea\x1f\x1fb\x1f", "\u0085a\u0085b\u0085",
+        "\u2028a\u2029b\u2028", "\u1680a\u2000b\u200ac\u202fd\u205fe\u3000", "\u200ba\u200b b\u200b", "\ufeffa\u180eb\u2060 ",
+        "a\x0bb\x0cc\x1cd\x1de\x1ef\x1fg\u0085h\u2028i\u2029j\r\nk\rl\nm\n", "\n\n", "\r\n\r\n", "\na\n\nb\n  c\n",
+        "a--b--c", "--", "---a---", " -- a -- ", "  a  b   c  ", "one two  three\tfour", "\u6c42\u548c \u7b54\u6848", "e\u0301 \u00e9 \U0001f3b2", "<think>\nx\n</think>\n\ny",
+        "aaa", "xax", "Hello, wORLD it's (fine) [ok]", " 12 ", "\u30007\u2028", "0x1f", "3.5 ", "-4", "1_000", "\u0663", "\u00df\u0130\ufb01 \u01c6",
+    ]
+    methods = ["strip", "lstrip", "rstrip"]
+    ws = [f"s.{m}({a})" for m in methods for a in ("", "none", "''", "'a'", "' -'", "'\\n'", "'\u8c22\u00a0'", "1")]
+    ws += [f"s | trim{a}" for a in ("", "()", "('a')", "(chars='-')", "(none)", "('')")]
+    ws += [f"s.{m}({a}) | tojson" for m in ("split", "rsplit") for a in (
+        "", "none", "none, 0", "none, 1", "none, 2", "maxsplit=1", "maxsplit=-1", "sep=none", "sep='--', maxsplit=1", "' '", "' ', 1", "'--'", "'--', 0", "'--', 1", "'--', 2",
+        "'\\n'", "''", "'\u548c'", "'</think>'", "1")]
+    ws += [f"s.splitlines({a}) | tojson" for a in ("", "true", "false", "keepends=true", "1")]
+    ws += ["s.isspace()", "s | wordcount", "s | indent", "s | indent(2)", "s | indent(2, true)", "s | indent(first=true, blank=true)", "s | indent('> ')", "s | int", "s | int(7)", "s | float", "s | float(2.5)"]
+    other = [f"s.{m}('{a}') | tojson" for m in ("partition", "rpartition") for a in ("--", " ", "\u548c", "")]
+    other += [f"s.{m}({a})" for m in ("startswith", "endswith") for a in ("''", "'a'", "'\u6c42'", "' '", "('a', ' ')", "()", "'a', 1", "'b', 1, 3", "'b', -1", "'', 99", "1")]
+    other += [f"s.{m}({a})" for m in ("find", "rfind", "count") for a in ("''", "'a'", "'b', 1", "'\u6848'", "' ', -2", "'a', 0, 1", "'', 99", "none")]
+    other += [f"s.{m}({a})" for m in ("removeprefix", "removesuffix") for a in ("''", "'a'", "' '", "'--'", "1")]
+    other += [f"s.replace({a})" for a in ("'a', 'b'", "'a', 'b', 1", "' ', ''", "'', '-'", "'', '-', 2", "'--', '\u6c42', -1", "'a'")]
+    other += [f"s | replace({a})" for a in ("'a', 'b'", "'a', 'b', 1", "' ', ''", "'', '-'")]
+    other += [f"s.{m}()" for m in ("upper", "lower", "title", "capitalize", "isdigit", "isalpha", "isalnum", "isnumeric", "isdecimal", "islower", "isupper", "isprintable", "isascii")]
+    other += [f"s | {f}" for f in ("upper", "lower", "title", "capitalize", "length", "count", "first", "last", "list | tojson", "reverse", "string", "tojson", "escape")]
+    other += [f"s.{m}({a})" for m in ("ljust", "rjust") for a in ("6", "7, '\u548c'")] + ["s.join(['x', 'y'])", "'{} {:>3}'.format(s, 1)"]
+    other += ["s[1:]", "s[:-1]", "s[:3]", "s[1:3]", "s[::-1]", "' ' in s", "'--' in s", "s ~ 1", "s * 2", "s + 'x'", "s == s.strip()", "s or 'none'"]
+    other += [f"s.split('--'){a}" for a in ("[0]", "[-1]", "[1]", "[-2]", "[-1].strip()", "[1:][-1]", " | first", " | last", " | length", " | join(',')")]
+    other += ["s.split()[-1]", "s.splitlines()[-1]", "s.partition('--')[-3]", "'a' in s.split('--')"]
+    return ["{{ " + e + " }}" for e in ws + other], texts
+
+
 def main():
+    if len(sys.argv) > 1:
+        return published(pathlib.Path(sys.argv[1]))
     models_made = kinds()
     for kind, (t, config, files) in models_made.items():
         folder = HERE / kind
@@ -294,6 +356,9 @@ def main():
         for kind, t in models_made.items()
         for ids in ([rng.choice((rng.randrange(t.get_vocab_size() + 3), rng.randrange(256))) for _ in range(rng.randrange(1, 14))] for _ in range(300))])
     (HERE / "unicode.json").write_text(json.dumps(unicode_digests(), indent=1) + "\n")
+
+    templates, strings = string_cases()
+    write_gz("strings.jsonl.gz", [{"texts": strings}] + [{"template": t, "results": [rendered(t, s=s) for s in strings]} for t in templates])
 
     from transformers import AutoTokenizer
     chats = []
