@@ -67,12 +67,8 @@ func (s *server) open(ctx context.Context, cfg config.Config, served string) (er
 	if err := s.info.ForTraining(s.endpoint.URL(), s.spec.Vocab); err != nil {
 		return err
 	}
-	if need := cfg.Sampling.MaxPromptTokens + cfg.Sampling.MaxTokens; s.info.MaxModelLen != 0 && s.info.MaxModelLen < need {
-		return &vllm.CannotError{
-			URL:  s.endpoint.URL(),
-			What: fmt.Sprintf("has a context of %d tokens, the run's prompts and answers need %d", s.info.MaxModelLen, need),
-			Hint: fmt.Sprintf("start it with --max-model-len %d, or lower sampling.max_tokens", need),
-		}
+	if err := s.roomFor(cfg); err != nil {
+		return err
 	}
 	o := vllm.Options{
 		Model: s.info.Model, Vocab: s.spec.Vocab,
@@ -83,6 +79,23 @@ func (s *server) open(ctx context.Context, cfg config.Config, served string) (er
 	}
 	s.scorer, err = vllm.NewScorer(s.endpoint, o)
 	return err
+}
+
+// roomFor checks the server's context: vLLM refuses or cuts what goes beyond it.
+func (s *server) roomFor(cfg config.Config) error {
+	answer, key := cfg.Sampling.MaxTokens, "sampling.max_tokens"
+	if v := cfg.Validation; len(v.Data) > 0 && v.MaxTokens > answer {
+		answer, key = v.MaxTokens, "validation.max_tokens"
+	}
+	need := cfg.Sampling.MaxPromptTokens + answer
+	if s.info.MaxModelLen == 0 || s.info.MaxModelLen >= need {
+		return nil
+	}
+	return &vllm.CannotError{
+		URL:  s.endpoint.URL(),
+		What: fmt.Sprintf("has a context of %d tokens, the run's prompts and answers need %d", s.info.MaxModelLen, need),
+		Hint: fmt.Sprintf("start it with --max-model-len %d, or lower %s", need, key),
+	}
 }
 
 func (s *server) Close() error {

@@ -1,0 +1,225 @@
+//go:build torch
+
+package e2e
+
+import (
+	"context"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/justrl/justrl/internal/cli"
+	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/sampler/openaitest"
+	"github.com/justrl/justrl/sampler/tokenizer"
+	"github.com/justrl/justrl/updater/torch"
+)
+
+// scripted is a fake server whose log-probs are the policy's own, by whatever
+// weights it was told to load; its answers are written for it, right or wrong
+// by their seed. So a whole run goes against it in seconds, and the same run
+// twice is the same.
+func scripted(t *testing.T, change func(*openaitest.Options)) *openaitest.Server {
+	t.Helper()
+	tok, err := tokenizer.Load(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := &servedModels{t: t, open: map[string]*torch.Trainer{}}
+	t.Cleanup(served.close)
+	question := regexp.MustCompile(`(\d+) (?:\+|and) (\d+)`)
+	return serve(t, func(o *openaitest.Options) {
+		o.Encode, o.EOS = tok.Encode, tok.EOS()[0]
+		o.Decode = func(ids []int32) string { return tok.Decode(ids, true) }
+		o.Logprobs = served.logprobs
+		o.Script = func(prompt []int32, seed int64) []int32 {
+			answer := 0
+			if m := question.FindStringSubmatch(tok.Decode(prompt, true)); m != nil {
+				for _, n := range m[1:] {
+					x, _ := strconv.Atoi(n)
+					answer += x
+				}
+			}
+			if seed%3 != 0 {
+				answer += int(seed % 3)
+			}
+			return append(tok.Encode(`The answer is \boxed{`+strconv.Itoa(answer)+`}.`), tok.EOS()[0])
+		}
+		if change != nil {
+			change(o)
+		}
+	})
+}
+
+// servedModels scores with the weights of folders, each opened once.
+type servedModels struct {
+	t    *testing.T
+	mu   sync.Mutex
+	open map[string]*torch.Trainer
+}
+
+func (m *servedModels) logprobs(dir string, ids []int32) []float32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.open[dir] == nil {
+		tr, err := torch.Open(context.Background(), torch.Options{Dir: dir, Threads: 1})
+		if err != nil {
+			m.t.Errorf("the fake server cannot load %s: %v", dir, err)
+			return make([]float32, len(ids))
+		}
+		m.open[dir] = tr
+	}
+	s, err := m.open[dir].Score(context.Background(), [][]int32{ids}, 1)
+	if err != nil {
+		m.t.Errorf("the fake server cannot score: %v", err)
+		return make([]float32, len(ids))
+	}
+	return s[0].Logprobs
+}
+
+func (m *servedModels) close() {
+	for _, tr := range m.open {
+		if err := tr.Close(); err != nil {
+			m.t.Error(err)
+		}
+	}
+}
+
+// small is a run of a few steps against a scripted server.
+func small(server *openaitest.Server, out string, more ...string) []string {
+	return append([]string{"run", "--server", server.URL, "--preset", "tiny-cpu", "--model", policy, "--data", train, "--out", out,
+		"--threads", "1", "--set", "sampling.batch=8", "--set", "update.mini_batch=2", "--set", "sampling.n=4", "--set", "optimizer.warmup_steps=1"}, more...)
+}
+
+// The whole loop: every step is sampled with the version that the step before
+// made live, and trains on what the server said.
+func TestRunAgainstFake(t *testing.T) {
+	server := scripted(t, nil)
+	out := filepath.Join(t.TempDir(), "run")
+	r := must(t, small(server, out, "--steps", "3", "--validation", heldOut)...)
+	s := summary(t, out)
+	if !strings.Contains(r.stdout, "reward") || !strings.Contains(r.stdout, out) || !strings.Contains(r.stdout, "heldout") {
+		t.Errorf("the last words are %q", r.stdout)
+	}
+	all := steps(t, out, 3)
+	for _, step := range all {
+		if !step.Canary.Passed || step.Canary.Changed != (step.Step > 0) { // step 0 has learning rate 0
+			t.Errorf("step %d: canary %+v", step.Step, step.Canary)
+		}
+		if m := step.Mismatch; m.Tokens == 0 || m.RatioMax > 1.0001 {
+			t.Errorf("step %d: mismatch %+v: the server serves the trainer's own weights", step.Step, m)
+		}
+		if len(step.Updates) != 4 {
+			t.Errorf("step %d: %d updates, want 4", step.Step, len(step.Updates))
+		}
+		if want := int(step.WeightsVersion); want != step.Step+1 {
+			t.Errorf("step %d was sampled with version %d", step.Step, want)
+		}
+		if n := len(rollouts(t, out, step.Step)); n != 32 {
+			t.Errorf("step %d: %d rollouts in the journal, want 32", step.Step, n)
+		}
+	}
+	if all[0].LR != 0 || all[1].LR != 3e-5 {
+		t.Errorf("learning rates %g, %g: want 0 and 3e-5", all[0].LR, all[1].LR)
+	}
+	if got := sha256Of(t, s.Model); got != s.WeightsSHA256 {
+		t.Errorf("the final model's hash is %s, the summary says %s", got, s.WeightsSHA256)
+	}
+	if before := sha256Of(t, policy); s.WeightsSHA256 == before {
+		t.Error("the weights have not changed")
+	}
+}
+
+// A server that acknowledges every reload and keeps its weights is caught by
+// the first load that could show it: at step 0 when there is no warm-up.
+func TestKeptWeightsAreCaughtInThatStep(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		warmup string
+		step   int
+	}{
+		{"no warm-up", "optimizer.warmup_steps=0", 0},
+		{"step 0 changes nothing, so it may keep them", "optimizer.warmup_steps=1", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			server := scripted(t, func(o *openaitest.Options) { o.KeepOldWeights = true })
+			out := filepath.Join(t.TempDir(), "run")
+			r := justrl(t.Context(), t, small(server, out, "--steps", "5", "--set", tc.warmup)...)
+			if r.code != cli.ExitServer {
+				t.Errorf("exit code %d, want %d", r.code, cli.ExitServer)
+			}
+			for _, w := range []string{server.URL, "step " + strconv.Itoa(tc.step), "canary", "acknowledged the reload but still answers"} {
+				if !strings.Contains(r.lastLine(), w) {
+					t.Errorf("%q does not say %q", r.lastLine(), w)
+				}
+			}
+			// The step was trained and is kept; only its weights are not live.
+			all := steps(t, out, tc.step+1)
+			if last := all[tc.step].Canary; last.Passed || !last.Changed {
+				t.Errorf("the record of the step says %+v", last)
+			}
+		})
+	}
+}
+
+// Interrupted and resumed is the same as not interrupted, to the last bit.
+func TestInterruptedRunEndsTheSame(t *testing.T) {
+	dir := t.TempDir()
+	whole, cut := filepath.Join(dir, "whole"), filepath.Join(dir, "cut")
+	must(t, small(scripted(t, nil), whole, "--steps", "4")...)
+
+	server := scripted(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := justrlTo(ctx, t, &stopAfter{line: "step 2/4", stop: cancel}, small(server, cut, "--steps", "4")...)
+	if r.code != cli.ExitInterrupted || !strings.Contains(r.lastLine(), "run --resume --out "+cut) {
+		t.Fatalf("exit code %d, last line %q", r.code, r.lastLine())
+	}
+	if n := countSteps(t, cut); n != 2 {
+		t.Fatalf("%d steps recorded after an interrupt behind step 2", n)
+	}
+	must(t, "run", "--resume", "--server", server.URL, "--out", cut)
+	sameRun(t, whole, cut, 4)
+}
+
+// A crash leaves the last checkpoint; what came after it happens again, the same.
+func TestCrashedRunEndsTheSame(t *testing.T) {
+	dir := t.TempDir()
+	whole, cut := filepath.Join(dir, "whole"), filepath.Join(dir, "cut")
+	must(t, small(scripted(t, nil), whole, "--steps", "4", "--set", "checkpoint.every=2")...)
+
+	// Stopped after step 3; without the checkpoint of the stop it is as if killed.
+	server := scripted(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	justrlTo(ctx, t, &stopAfter{line: "step 3/4", stop: cancel}, small(server, cut, "--steps", "4", "--set", "checkpoint.every=2")...)
+	dropCheckpoint(t, cut, 3)
+	must(t, "run", "--resume", "--server", server.URL, "--out", cut)
+	sameRun(t, whole, cut, 4)
+}
+
+// sameRun compares two finished runs: records without clocks and versions,
+// rollouts, and final weights.
+func sameRun(t *testing.T, a, b string, n int) {
+	t.Helper()
+	clocks := cmp.FilterPath(func(p cmp.Path) bool {
+		f, ok := p.Last().(cmp.StructField)
+		return ok && slices.Contains([]string{"Sample", "Update", "Publish", "Validate", "Total", "Rate", "Canary", "WeightsVersion"}, f.Name())
+	}, cmp.Ignore())
+	if diff := cmp.Diff(steps(t, a, n), steps(t, b, n), clocks); diff != "" {
+		t.Errorf("the steps differ (-first +second):\n%s", diff)
+	}
+	for step := range n {
+		if diff := cmp.Diff(rollouts(t, a, step), rollouts(t, b, step), cmpopts.IgnoreFields(journal.Rollout{}, "WeightsVersion")); diff != "" {
+			t.Errorf("the rollouts of step %d differ (-first +second):\n%s", step, diff)
+		}
+	}
+	if x, y := summary(t, a).WeightsSHA256, summary(t, b).WeightsSHA256; x != y {
+		t.Errorf("the final weights are %s and %s", x, y)
+	}
+}
