@@ -30,7 +30,6 @@ type world struct {
 	next   int64
 	weight int64 // the updater's
 	served int64 // the version that the server has
-	saved  map[string]int64
 
 	onSample func(step int) error
 	onUpdate func(step int) error

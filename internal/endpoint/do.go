@@ -38,7 +38,7 @@ func (e *Endpoint) Do(ctx context.Context, method, path string, in, out any) err
 		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("Accept", "application/json")
-	resp, err := e.Send(req)
+	resp, err := e.Send(req) //nolint:bodyclose // drain closes it
 	if err != nil {
 		return err
 	}

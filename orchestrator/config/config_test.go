@@ -158,7 +158,7 @@ func TestBadInputIsOneLineThatNamesIt(t *testing.T) {
 		want []string
 	}{
 		{"unknown top-level key", load("stepz: 3\n"), []string{"c.yaml:1:1", `unknown key "stepz"`}},
-		{"unknown nested key", load("sampling:\n  n: 8\n  tempreature: 1\n"), []string{"c.yaml:3:3", `unknown key "tempreature"`}},
+		{"unknown nested key", load("sampling:\n  n: 8\n  temprature_: 1\n"), []string{"c.yaml:3:3", `unknown key "temprature_"`}},
 		{"wrong type", load("steps: many\n"), []string{"c.yaml:1:8"}},
 		{"not YAML", load("a: [1,\n"), []string{"c.yaml:"}},
 		{"bad duration", load("publish:\n  timeout: soon\n"), []string{"soon", "duration"}},

@@ -144,8 +144,7 @@ func readerFor(f io.ReaderAt, path string) (reader, error) {
 
 // plain drops the path from an error of package os: the caller names it.
 func plain(err error) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) && err == error(pe) {
+	if pe, ok := err.(*os.PathError); ok { //nolint:errorlint // one that is wrapped keeps its text
 		return pe.Err
 	}
 	return err

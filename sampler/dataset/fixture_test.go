@@ -89,7 +89,7 @@ func writeFile(t testing.TB, name, content string) string {
 	return path
 }
 
-// numbered is a JSON lines file of n problems "q0", "q1", …
+// numbered is a JSON lines file of n problems "q0", "q1" and so on.
 func numbered(t testing.TB, n int) string {
 	var b strings.Builder
 	for i := range n {

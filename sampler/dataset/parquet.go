@@ -185,10 +185,10 @@ func (c *cells) nextRow() error {
 	for {
 		if len(c.have) == 0 {
 			err := c.fill()
-			if err == io.EOF && len(c.row) > 0 {
+			if errors.Is(err, io.EOF) && len(c.row) > 0 {
 				return nil
 			}
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			if err != nil {
@@ -217,7 +217,7 @@ func (c *cells) fill() error {
 			if n > 0 {
 				return nil
 			}
-			if err != nil && err != io.EOF {
+			if err != nil && !errors.Is(err, io.EOF) {
 				return err
 			}
 			c.release()

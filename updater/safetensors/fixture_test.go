@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// file spells a safetensors file: a header, and n bytes of data 0, 1, 2, …
+// file spells a safetensors file: a header, and n bytes of data 0, 1, 2 and so on.
 func file(header string, n int) []byte {
 	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
 	b = append(b, header...)
