@@ -32,7 +32,7 @@ func PresetOf(path string) (string, error) {
 	var head struct {
 		Preset string `yaml:"preset"`
 	}
-	if err := yaml.Unmarshal(b, &head); err != nil {
+	if err := unmarshal(b, &head); err != nil {
 		return "", locate(err, path)
 	}
 	return head.Preset, nil
@@ -90,11 +90,11 @@ func comments(into yaml.CommentMap, path string, t reflect.Type) {
 
 func (c *Config) overlay(doc []byte, path string) error {
 	next := *c // a failed overlay changes nothing
-	if err := yaml.UnmarshalWithOptions(doc, &next, yaml.Strict()); err != nil {
+	if err := unmarshal(doc, &next, yaml.Strict()); err != nil {
 		return locate(err, path)
 	}
 	var given any
-	if err := yaml.Unmarshal(doc, &given); err != nil {
+	if err := unmarshal(doc, &given); err != nil {
 		return locate(err, path)
 	}
 	if err := wholeNumbers("", reflect.TypeFor[Config](), given); err != nil {
@@ -105,6 +105,17 @@ func (c *Config) overlay(doc []byte, path string) error {
 	}
 	*c = next
 	return nil
+}
+
+// unmarshal is the YAML library's, whose panics on odd documents (a tag where
+// a list should be) are errors here.
+func unmarshal(doc []byte, into any, o ...yaml.DecodeOption) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("cannot be read as YAML: %v", r)
+		}
+	}()
+	return yaml.UnmarshalWithOptions(doc, into, o...)
 }
 
 // wholeNumbers refuses a fraction where a key counts something: the YAML
