@@ -14,6 +14,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
+	"github.com/justrl/justrl/orchestrator"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/sampler"
@@ -27,25 +28,30 @@ type progress struct {
 	bars  *mpb.Progress
 	bar   *mpb.Bar
 	steps int
-	batch int64 // rollouts of a training step
+	sizes map[string]int64 // rollouts of the phases that have some: sample, validate
 
 	mu      sync.Mutex
 	phase   string
+	later   []string // lines to come after the step's own
 	began   time.Time
 	first   int // step that this process began with
 	started bool
 	closed  bool
 }
 
-func newProgress(out io.Writer, format string, cfg config.Config) *progress {
-	p := &progress{out: out, steps: cfg.Steps, batch: int64(cfg.Sampling.Batch * cfg.Sampling.N)}
+func newProgress(out io.Writer, format string, cfg config.Config, heldOut []orchestrator.HeldOut) *progress {
+	p := &progress{out: out, steps: cfg.Steps, sizes: map[string]int64{"sample": int64(cfg.Sampling.Batch * cfg.Sampling.N)}}
+	for _, set := range heldOut {
+		p.sizes["validate"] += int64(len(set.Rows) * cfg.Validation.N)
+	}
 	switch f, isFile := out.(*os.File); {
 	case format == "json":
 		p.log = slog.New(slog.NewJSONHandler(out, nil))
 	case isFile && term.IsTerminal(int(f.Fd())):
 		p.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
 		p.out = p.bars // lines go above the bar
-		p.bar = p.bars.AddBar(p.batch,
+		// Without a total of its own: a bar that reaches one is complete, and stays for good.
+		p.bar = p.bars.AddBar(0,
 			mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.label() })),
 			mpb.AppendDecorators(decor.CountersNoUnit("%d/%d rollouts")))
 	}
@@ -66,8 +72,9 @@ func (p *progress) Phase(step int, phase string) {
 	}
 	p.phase = fmt.Sprintf("step %d/%d  %-10s ", max(step, 0)+1, p.steps, phase)
 	p.mu.Unlock()
-	if p.bar != nil && phase == "sample" {
+	if size := p.sizes[phase]; p.bar != nil && size > 0 {
 		p.bar.SetCurrent(0)
+		p.bar.SetTotal(size, false)
 	}
 }
 
@@ -99,6 +106,10 @@ func (p *progress) StepDone(s journal.Step, steps int) {
 	}
 	p.line("step %d/%d  reward %+.3f  correct %5.1f %%  length %.0f  entropy %.3f  clipped %.2f %%  %.0f tok/s  %.1f s  eta %s",
 		s.Step+1, steps, s.ScoreMean, 100*s.Correct, s.ResponseMean, s.Entropy, 100*s.PGClipFrac, s.Rate, s.Total, left)
+	for _, line := range p.later {
+		p.line("%s", line)
+	}
+	p.later = nil
 }
 
 // Validated implements orchestrator.Observer.
@@ -107,11 +118,11 @@ func (p *progress) Validated(step int, set string, accuracy float64) {
 		p.log.Info("validation", "step", step, "set", set, "accuracy", accuracy)
 		return
 	}
-	when := "before training"
-	if step >= 0 {
-		when = fmt.Sprintf("after step %d", step+1)
+	if step < 0 {
+		p.line("%s before training: %.1f %% right", set, 100*accuracy)
+		return
 	}
-	p.line("%s %s: %.1f %% right", set, when, 100*accuracy)
+	p.later = append(p.later, fmt.Sprintf("%s after step %d: %.1f %% right", set, step+1, 100*accuracy))
 }
 
 // Close takes the bar away. It is safe to call twice.

@@ -61,7 +61,7 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	}
 	open.add(t.Close)
 
-	progress := newProgress(c.App.ErrWriter, c.String("log"), cfg)
+	progress := newProgress(c.App.ErrWriter, c.String("log"), cfg, heldOut)
 	open.add(progress.Close)
 	verifier, err := newVerifier(cfg.Reward.Verifier)
 	if err != nil {

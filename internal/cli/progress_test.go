@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/sampler"
+)
+
+// watch plays a run of two steps to an observer.
+func watch(t *testing.T, format string) string {
+	t.Helper()
+	var out bytes.Buffer
+	p := newProgress(&out, format, config.Config{Steps: 2}, nil)
+	p.Phase(-1, "publish")
+	p.Validated(-1, "held", 0.25)
+	p.Phase(0, "sample")
+	p.Rollout(sampler.Row{Problem: sampler.Problem{ID: "q7"}}, sampler.Rollout{Sample: 3}, errors.New("no grader"))
+	p.Phase(0, "update")
+	s := journal.Step{ScoreMean: -0.5, Correct: 0.25, ResponseMean: 40.4, Rate: 1234.5, Total: 3.25}
+	s.PGClipFrac, s.Entropy = 0.0125, 1.5
+	p.StepDone(s, 2)
+	p.Phase(1, "sample")
+	p.Validated(1, "held", 0.5)
+	s.Step = 1
+	p.StepDone(s, 2)
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// Where stderr is no terminal there are lines and nothing else, a step's accuracy after the step.
+func TestProgressLines(t *testing.T) {
+	got := regexp.MustCompile(`eta \S+`).ReplaceAllString(watch(t, "text"), "eta ?")
+	want := `held before training: 25.0 % right
+verifier failed on problem q7, sample 3: no grader
+step 1/2  reward -0.500  correct  25.0 %  length 40  entropy 1.500  clipped 1.25 %  1234 tok/s  3.2 s  eta ?
+step 2/2  reward -0.500  correct  25.0 %  length 40  entropy 1.500  clipped 1.25 %  1234 tok/s  3.2 s  eta ?
+held after step 2: 50.0 % right
+`
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestProgressJSON(t *testing.T) {
+	var kinds []string
+	for line := range bytes.Lines([]byte(watch(t, "json"))) {
+		var event struct {
+			Msg    string
+			Step   int
+			Reward float64
+			ETA    *float64 `json:"eta_s"`
+		}
+		if err := json.Unmarshal(line, &event); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		if event.Msg == "step" && (event.Reward != -0.5 || event.ETA == nil) {
+			t.Errorf("a step's event: %s", line)
+		}
+		kinds = append(kinds, event.Msg)
+	}
+	if d := cmp.Diff([]string{"validation", "verifier failed", "step", "validation", "step"}, kinds); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
