@@ -14,10 +14,12 @@ const resolution = 2e-6
 // log-probs less than a bf16 server differs from the trainer anyway. So the
 // proof has parts, and the trainer's own movement says what each can tell:
 //
-//  1. own: the server's log-probs before and after the load are bit-equal if
-//     and only if the weights are. Where they are bit-equal although the
-//     weights differ, and the trainer's moved by more than rounding, the
-//     server is lying. Where the trainer's did not, nothing can be told.
+//  1. own: the weights changed where the server's checksums say so or, without
+//     checksums, where its log-probs moved by more than the noise. Where the
+//     checksums are all equal, or the log-probs are bit for bit, although the
+//     trainer's moved by more than rounding, the server is lying. A movement
+//     within the noise proves nothing: other people's requests, batched with
+//     the probes, move last bits too.
 //  2. direction: the server's movement projected on the trainer's,
 //     Σ Δs·Δt / Σ Δt², is 1 for a right server and 0 for a lying one, with a
 //     standard deviation below noise·√2 / (‖Δt‖): judged once ‖Δt‖ is 4 times the noise.
@@ -34,9 +36,10 @@ type canary struct {
 	live Snapshot
 	last logprobs // the server's, after the last load
 
-	// Baselines: the last time that the server's log-probs were seen to
-	// change, and the last time that the direction could be told.
+	// Baselines: the last time that the server's weights were seen to change,
+	// that any bit of its log-probs did, and that the direction could be told.
 	ownServer, ownTrainer logprobs
+	bitServer, bitTrainer logprobs
 	dirServer, dirTrainer logprobs
 }
 
@@ -58,16 +61,17 @@ func (c *canary) begin(s Snapshot, server, trainer [2]logprobs) (ServerReport, e
 	}
 	c.live, c.last = s, server[1]
 	c.ownServer, c.ownTrainer = server[1], trainer[1]
+	c.bitServer, c.bitTrainer = server[1], trainer[1]
 	c.dirServer, c.dirTrainer = server[1], trainer[1]
 	return r, nil
 }
 
 // evidence is what was seen around one load.
 type evidence struct {
-	before, after, again logprobs // the server's; again is a second scoring after the load
-	trainer              logprobs // of the new snapshot
-	checksums            *Checksums
-	cache                *float64 // through the prefix cache against afresh; nil if the server cannot be asked
+	before, after logprobs // the server's
+	trainer       logprobs // of the new snapshot
+	checksums     *Checksums
+	cache         *float64 // through the prefix cache against afresh; nil if the server cannot be asked
 }
 
 // judge decides about the load of s. Only when it returns nil have the
@@ -93,13 +97,17 @@ func (c *canary) judge(s Snapshot, e evidence) (ServerReport, error) {
 
 // idle: nobody else may have changed the server's weights since the last load.
 // Less than the noise is left to the parts that follow.
-func (c *canary) idle(s Snapshot, e evidence, r *ServerReport, _ *canary) error {
-	moved := e.before.minus(c.last)
+func (c *canary) idle(s Snapshot, e evidence, _ *ServerReport, _ *canary) error {
+	return c.stillLive(s, e.before)
+}
+
+func (c *canary) stillLive(s Snapshot, now logprobs) error {
+	moved := now.minus(c.last)
 	if moved.rms() <= 4*c.floor() {
 		return nil
 	}
 	return c.fails(s, PartIdle, "between the load of version %d and now its log-probs moved by %.3g nats (rms over %d tokens) without a load: it was restarted, or somebody else loads weights into it; what was sampled since then is not version %d's",
-		c.live.Version, moved.rms(), r.Tokens, c.live.Version)
+		c.live.Version, moved.rms(), len(moved), c.live.Version)
 }
 
 func (c *canary) own(s Snapshot, e evidence, r *ServerReport, next *canary) error {
@@ -108,23 +116,34 @@ func (c *canary) own(s Snapshot, e evidence, r *ServerReport, next *canary) erro
 	}
 	// Against the last time that it was seen to change: a server that cannot
 	// show a small change must show the sum of several.
-	if c.changed(e.after.minus(c.ownServer)) {
+	moved := e.after.minus(c.ownServer)
+	summed := e.checksums != nil && e.checksums.Equal+e.checksums.Changed > 0
+	if summed && e.checksums.Changed > 0 || !summed && c.changed(moved) && moved.rms() > c.floor() {
 		next.ownServer, next.ownTrainer = e.after, e.trainer
+		next.bitServer, next.bitTrainer = e.after, e.trainer
 		return nil
 	}
-	if e.checksums != nil && e.checksums.Changed > 0 {
-		return nil
+	// Not seen to change: how far may the trainer have moved all the same?
+	since, trainer := c.bitServer, e.trainer.minus(c.bitTrainer).rms()
+	limit := max(c.noise.Median, 4*c.noise.TrainerRepeat, 4*c.noise.Repeat, resolution)
+	switch {
+	case summed: // whatever bits moved: training changes all tensors, so that those with a checksum speak for the hidden ones
+		since, trainer = c.ownServer, e.trainer.minus(c.ownTrainer).rms()
+	case c.changed(e.after.minus(c.bitServer)): // by a change within the noise, or by the noise
+		next.bitServer, next.bitTrainer = e.after, e.trainer
+		since, trainer = c.ownServer, e.trainer.minus(c.ownTrainer).rms()
+		limit = max(limit, 4*c.floor()) // a server that follows so far leaves the noise
 	}
-	moved := e.trainer.minus(c.ownTrainer).rms()
-	if moved <= max(c.noise.Median, 4*c.noise.TrainerRepeat, 4*c.noise.Repeat, resolution) {
+	if trainer <= limit {
 		r.Inconclusive = append(r.Inconclusive, PartOwn)
 		return nil
 	}
-	return c.fails(s, PartOwn, "it acknowledged the reload but still answers with version %d's weights: %d of its %d probe log-probs are bit-equal although the snapshot differs and the trainer's moved by %.3g nats (rms)%s",
-		c.live.Version, e.after.equalTokens(c.ownServer), r.Tokens, moved, checksumsSay(e.checksums))
+	return c.fails(s, PartOwn, "it acknowledged the reload but still answers with version %d's weights: %d of its %d probe log-probs are bit-equal%s although the snapshot differs and the trainer's moved by %.3g nats (rms)%s",
+		c.live.Version, e.after.equalTokens(since), r.Tokens, othersSay(e.after.minus(since)), trainer, checksumsSay(e.checksums))
 }
 
-// ownSame: a load of the same bytes must change nothing.
+// ownSame: a load of the same bytes must change nothing but what other
+// people's requests, batched with the probes, change anyway.
 func (c *canary) ownSame(s Snapshot, e evidence, r *ServerReport) error {
 	moved := e.after.minus(e.before)
 	switch {
@@ -132,12 +151,12 @@ func (c *canary) ownSame(s Snapshot, e evidence, r *ServerReport) error {
 		return c.fails(s, PartOwn, "the snapshot is the one that was live, yet %d of its tensors changed their checksum", e.checksums.Changed)
 	case !c.changed(moved):
 		return nil
-	case c.changed(e.again.minus(e.after)) && moved.rms() <= 4*c.floor():
-		r.Inconclusive = append(r.Inconclusive, PartOwn) // its results do not depend on the weights alone
+	case moved.rms() <= 4*c.floor():
+		r.Inconclusive = append(r.Inconclusive, PartOwn)
 		return nil
 	}
-	return c.fails(s, PartOwn, "the snapshot is the one that was live, yet its probe log-probs moved by up to %.3g nats (%d of %d are bit-equal): it loaded something else",
-		moved.max(), r.EqualTokens, r.Tokens)
+	return c.fails(s, PartOwn, "the snapshot is the one that was live, yet its probe log-probs moved by %.3g nats (rms) and up to %.3g (%d of %d are bit-equal): it loaded something else",
+		moved.rms(), moved.max(), r.EqualTokens, r.Tokens)
 }
 
 func (c *canary) direction(s Snapshot, e evidence, r *ServerReport, next *canary) error {
@@ -194,7 +213,7 @@ func (c *canary) within(s Snapshot, diff, limit float64) error {
 	return c.fails(s, PartCache, "it answers from a prefix cache of older weights: through the cache its log-probs differ from those computed afresh by up to %.3g nats, limit %.3g", diff, limit)
 }
 
-// changed tells a real change from what two scorings of the same weights differ by.
+// changed tells whether any token moved by more than two scorings of the same weights differ by.
 func (c *canary) changed(d diffs) bool { return d.max() > 4*c.noise.Repeat }
 
 // floor is the noise of one log-prob, rms: what an rms is held against.
@@ -204,6 +223,13 @@ func (c *canary) floor() float64 {
 
 func (c *canary) fails(s Snapshot, p Part, format string, args ...any) error {
 	return &CanaryError{Server: c.server, Version: s.Version, Part: p, Seen: fmt.Sprintf(format, args...)}
+}
+
+func othersSay(d diffs) string {
+	if d.max() == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (the others moved by %.3g nats at most)", d.max())
 }
 
 func checksumsSay(c *Checksums) string {

@@ -65,13 +65,13 @@ func TestBegin(t *testing.T) {
 				t.Errorf("noise %+v, report %+v; want %+v", canary.noise, r, want)
 			}
 			// What was seen is what later loads are held against.
-			e := evidence{before: server[1], after: server[1], again: server[1], trainer: at}
+			e := evidence{before: server[1], after: server[1], trainer: at}
 			if _, err := canary.judge(Snapshot{Version: 5, SHA256: "a"}, e); err != nil {
 				t.Errorf("the same again: %v", err)
 			}
 			// Whatever noise there is, on whichever side: no direction is judged in it.
 			by := 3.5 * max(want.RMS, want.RepeatRMS, want.TrainerRepeatRMS, 2e-6)
-			e.after, e.again, e.trainer = s.at(by, 0).plus(c.second), s.at(by, 0).plus(c.second), s.at(by, 0)
+			e.after, e.trainer = s.at(by, 0).plus(c.second), s.at(by, 0)
 			if r, err := canary.judge(Snapshot{Version: 6, SHA256: "b"}, e); err != nil || r.Direction != nil {
 				t.Errorf("a step of 3.5 times the noise: %v (%+v)", err, r)
 			}

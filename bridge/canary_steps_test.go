@@ -15,7 +15,7 @@ func TestSmallStepsAddUp(t *testing.T) {
 	s := newSpace(3)
 	none := make(diffs, probeTokens)
 	step := func(c *canary, i int, server logprobs) (ServerReport, error) {
-		return c.judge(Snapshot{Version: int64(i) + 1, SHA256: fmt.Sprint(i)}, evidence{before: c.last, after: server, again: server, trainer: s.at(by*float64(i), 0)})
+		return c.judge(Snapshot{Version: int64(i) + 1, SHA256: fmt.Sprint(i)}, evidence{before: c.last, after: server, trainer: s.at(by*float64(i), 0)})
 	}
 	t.Run("on a right server", func(t *testing.T) {
 		c := s.begun(t, none, none)
@@ -24,7 +24,7 @@ func TestSmallStepsAddUp(t *testing.T) {
 			if err != nil {
 				t.Fatalf("step %d: %v", i, err)
 			}
-			if told := i == 14 || i == 28; told != (r.Direction != nil) || told == slices.Contains(r.Inconclusive, PartDirection) || slices.Contains(r.Inconclusive, PartOwn) {
+			if told := i == 14 || i == 28; told != (r.Direction != nil) || told == slices.Contains(r.Inconclusive, PartDirection) || (i%4 == 0) == slices.Contains(r.Inconclusive, PartOwn) {
 				t.Errorf("step %d: %+v", i, r)
 			} else if told && math.Abs(*r.Direction-1) > 0.01 {
 				t.Errorf("step %d: direction %v", i, *r.Direction)
@@ -53,6 +53,77 @@ func TestSmallStepsAddUp(t *testing.T) {
 	})
 }
 
+// A server that acknowledges every load and keeps its weights, while other
+// people's requests, batched with the probes, move a last bit of some token:
+// that must not pass for a change.
+func TestLyingUnderTraffic(t *testing.T) {
+	const by = 1e-3
+	for _, c := range []struct {
+		name string
+		sums *Checksums
+		at   float64 // nats that the trainer has moved by when it is caught at the latest
+		part Part    // that catches it
+	}{
+		{"checksums that stay", &Checksums{Equal: 3, Hidden: 4}, 0.02, PartOwn}, // the noise's median is near 0.0135
+		{"no checksums", nil, 0.09, PartAgreement},                              // 4 times the noise, of 0.02
+		{"checksums of nothing", &Checksums{Hidden: 7}, 0.09, PartAgreement},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSpace(9)
+			still := s.bf16()
+			canary := s.begun(t, still, still) // quiet at the start: it repeats itself bit for bit
+			for i := 1; by*float64(i) <= c.at; i++ {
+				after := s.at(0, 0).plus(still)
+				after[i%probeTokens] += 1e-4
+				r, err := canary.judge(Snapshot{Version: int64(i) + 1, SHA256: fmt.Sprint(i)}, evidence{before: after, after: after, trainer: s.at(by*float64(i), 0), checksums: c.sums})
+				if err != nil {
+					caught(t, err, int64(i)+1, c.part, "")
+					return
+				}
+				if !slices.Contains(r.Inconclusive, PartOwn) {
+					t.Fatalf("step %d: taken for a change: %+v", i, r)
+				}
+			}
+			t.Error("never caught")
+		})
+	}
+}
+
+// The same traffic on a server that loads what it is told to: no false alarm,
+// and its changes are seen once they sum up to more than the noise.
+func TestHonestUnderTraffic(t *testing.T) {
+	const by = 1e-3
+	for name, sums := range map[string]*Checksums{"with checksums": {Equal: 1, Changed: 2, Hidden: 4}, "without": nil} {
+		t.Run(name, func(t *testing.T) {
+			s := newSpace(9)
+			still := s.bf16()
+			canary := s.begun(t, still, still)
+			seen := 0
+			for i := 1; i <= 300; i++ {
+				sha, x := fmt.Sprint(i), by*float64(i)
+				if i%10 == 0 { // at a learning rate of 0
+					sha, x = canary.live.SHA256, x-by
+				}
+				same, load := sums, s.at(x, 0)
+				if sha == canary.live.SHA256 && sums != nil {
+					same = &Checksums{Equal: 3, Hidden: 4}
+				}
+				r, err := canary.judge(Snapshot{Version: int64(i) + 1, SHA256: sha}, evidence{
+					before: canary.last.plus(s.normal(1e-3)), after: load.plus(s.near(still, 2e-3)), trainer: load, checksums: same})
+				if err != nil {
+					t.Fatalf("step %d: %v (%+v)", i, err, r)
+				}
+				if sha == fmt.Sprint(i) && !slices.Contains(r.Inconclusive, PartOwn) {
+					seen++
+				}
+			}
+			if seen < 10 || sums != nil && seen != 270 {
+				t.Errorf("seen to change %d times", seen)
+			}
+		})
+	}
+}
+
 // A server that repeats itself only nearly shows a step when it exceeds that,
 // and so does the sum of smaller ones: own must not wait for one great step.
 func TestSmallStepsAddUpInNoise(t *testing.T) {
@@ -67,7 +138,7 @@ func TestSmallStepsAddUpInNoise(t *testing.T) {
 					at = by * float64(i)
 				}
 				after := s.at(at, 0).plus(s.normal(sd))
-				_, err := c.judge(Snapshot{Version: int64(i) + 1, SHA256: fmt.Sprint(i)}, evidence{before: c.last, after: after, again: after, trainer: s.at(by*float64(i), 0)})
+				_, err := c.judge(Snapshot{Version: int64(i) + 1, SHA256: fmt.Sprint(i)}, evidence{before: c.last, after: after, trainer: s.at(by*float64(i), 0)})
 				if right && err != nil {
 					t.Fatalf("step %d: %v", i, err)
 				}
@@ -165,7 +236,7 @@ func TestNoFalseAlarms(t *testing.T) {
 				sha = fmt.Sprint(i)
 			}
 			after := r.scored(r.trainer)
-			got, err := c.judge(Snapshot{Version: int64(i), SHA256: sha}, evidence{before: before, after: after, again: r.scored(r.trainer), trainer: r.trainer})
+			got, err := c.judge(Snapshot{Version: int64(i), SHA256: sha}, evidence{before: before, after: after, trainer: r.trainer})
 			if err != nil {
 				t.Fatalf("step %d: %v (%+v)", i, err, got)
 			}
@@ -189,7 +260,7 @@ func TestLyingServersAreCaught(t *testing.T) {
 			before := kept.scored(weights)
 			r.step()
 			after := kept.scored(weights)
-			_, err := c.judge(Snapshot{Version: int64(i), SHA256: fmt.Sprint(i)}, evidence{before: before, after: after, again: after, trainer: r.trainer})
+			_, err := c.judge(Snapshot{Version: int64(i), SHA256: fmt.Sprint(i)}, evidence{before: before, after: after, trainer: r.trainer})
 			var lie *CanaryError
 			if errors.As(err, &lie) {
 				t.Logf("step %d: %s", i, lie.Part)

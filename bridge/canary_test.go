@@ -10,21 +10,17 @@ import (
 
 // around is the evidence of one load in a test: where trainer and server went.
 type around struct {
-	sha     string // of the new snapshot; "a" is the one that is live
-	trainer logprobs
-	// before is nil for what the server answered last, again for after.
-	before, after, again logprobs
-	sums                 *Checksums
-	cache                *float64
+	sha           string // of the new snapshot; "a" is the one that is live
+	trainer       logprobs
+	before, after logprobs // before is nil for what the server answered last
+	sums          *Checksums
+	cache         *float64
 }
 
 func (a around) evidence(c *canary) evidence {
-	e := evidence{before: a.before, after: a.after, again: a.again, trainer: a.trainer, checksums: a.sums, cache: a.cache}
+	e := evidence{before: a.before, after: a.after, trainer: a.trainer, checksums: a.sums, cache: a.cache}
 	if e.before == nil {
 		e.before = c.last
-	}
-	if e.again == nil {
-		e.again = e.after
 	}
 	return e
 }
@@ -64,7 +60,11 @@ func TestJudge(t *testing.T) {
 		{"old weights, after a step that can just be told", exact, around{sha: "b", trainer: at(3e-6, 0), after: at(0, 0)}, PartOwn, "still answers", nil},
 		{"a step that cannot be told", exact, around{sha: "b", trainer: at(1e-6, 0), after: at(0, 0)}, "", "", []Part{PartOwn, PartDirection}},
 		{"other weights, and the trainer did not move at all", exact, around{sha: "b", trainer: at(0, 0), after: at(0, 0)}, "", "", []Part{PartOwn, PartDirection}},
-		{"a step that only the server shows", exact, around{sha: "b", trainer: at(0, 0), after: at(1e-6, 0)}, "", "", []Part{PartDirection}},
+		{"a step that only the server shows", exact, around{sha: "b", trainer: at(0, 0), after: at(1e-6, 0)}, "", "", []Part{PartOwn, PartDirection}},
+		{"a step beyond the noise that only the server shows", exact, around{sha: "b", trainer: at(0, 0), after: at(3e-6, 0)}, "", "", []Part{PartDirection}},
+		{"a last bit moved, and the trainer by more than a server that follows could hide", exact, around{sha: "b", trainer: at(1e-5, 0), after: at(0, 1e-6)}, PartOwn, "the others moved by ", nil},
+		{"a last bit moved, and checksums that stay", exact, around{sha: "b", trainer: at(3e-6, 0), after: at(0, 1e-6), sums: &Checksums{Equal: 3}}, PartOwn, "checksums of its 3 tensors", nil},
+		{"checksums that stay, and a step too small to be told", exact, around{sha: "b", trainer: at(1e-6, 0), after: at(0, 1e-6), sums: &Checksums{Equal: 3}}, "", "", []Part{PartOwn, PartDirection}},
 		{"a step that only the checksums show", exact, around{sha: "b", trainer: at(6e-6, 0), after: at(0, 0), sums: &Checksums{Changed: 1, Equal: 2}}, "", "", []Part{PartDirection}},
 		{"checksums bear a lie out", exact, around{sha: "b", trainer: at(6e-6, 0), after: at(0, 0), sums: &Checksums{Equal: 3, Hidden: 4}}, PartOwn,
 			"; the checksums of its 3 tensors that have one are unchanged too", nil},
@@ -76,15 +76,13 @@ func TestJudge(t *testing.T) {
 
 		// own: the weights are the same.
 		{"the same snapshot", exact, around{sha: "a", trainer: at(0, 0), after: at(0, 0), sums: &Checksums{Equal: 3}}, "", "", nil},
-		{"the same snapshot, and a last bit moved", exact, around{sha: "a", trainer: at(0, 0), after: at(1e-7, 0)}, PartOwn, "it loaded something else", nil},
+		{"the same snapshot, and a last bit moved", exact, around{sha: "a", trainer: at(0, 0), after: at(1e-7, 0), sums: &Checksums{Equal: 3}}, "", "", []Part{PartOwn}},
+		{"the same snapshot, and more than a last bit", exact, around{sha: "a", trainer: at(0, 0), after: at(1e-5, 0)}, PartOwn, "it loaded something else", nil},
 		{"the same snapshot, other checksums", exact, around{sha: "a", trainer: at(0, 0), after: at(0, 0), sums: &Checksums{Equal: 1, Changed: 2}}, PartOwn,
 			"yet 2 of its tensors changed their checksum", nil},
 		{"the same snapshot on a shaky server", shaky, around{sha: "a", trainer: at(0, 0), after: at(0, 0).plus(still)}, "", "", nil},
-		{"results that turn out not to depend on the weights alone", calm,
-			around{sha: "a", trainer: at(0, 0), after: at(0, 0.02).plus(still), again: at(0.02, 0).plus(still)}, "", "", []Part{PartOwn}},
-		{"the same movement, but it stays", calm, around{sha: "a", trainer: at(0, 0), after: at(0, 0.02).plus(still)}, PartOwn, "it loaded something else", nil},
-		{"more than noise can be, whatever comes next", calm,
-			around{sha: "a", trainer: at(0, 0), after: at(0, 0.2).plus(still), again: at(0, 0).plus(still)}, PartOwn, "it loaded something else", nil},
+		{"results that turn out not to depend on the weights alone", calm, around{sha: "a", trainer: at(0, 0), after: at(0, 0.02).plus(still)}, "", "", []Part{PartOwn}},
+		{"the same snapshot, and more than noise can be", calm, around{sha: "a", trainer: at(0, 0), after: at(0, 0.2).plus(still)}, PartOwn, "it loaded something else", nil},
 
 		// idle.
 		{"changed between two loads", exact, around{sha: "b", trainer: at(0.01, 0), before: at(0, 0.1), after: at(0.01, 0)}, PartIdle,
@@ -98,7 +96,7 @@ func TestJudge(t *testing.T) {
 		{"bf16: a right server", bf16, around{sha: "b", trainer: at(0.1, 0), after: moved(0.1)}, "", "", nil},
 		{"bf16: most of the way, as rounding may have it", bf16, around{sha: "b", trainer: at(0.1, 0), after: moved(0.06)}, "", "", nil},
 		{"bf16: less than half of the way", bf16, around{sha: "b", trainer: at(0.1, 0), after: moved(0.04)}, PartDirection, "is 0.40", nil},
-		{"bf16: too small a step for its direction", bf16, around{sha: "b", trainer: at(0.05, 0), after: moved(-0.01)}, "", "", []Part{PartDirection}},
+		{"bf16: too small a step for its direction", bf16, around{sha: "b", trainer: at(0.05, 0), after: moved(-0.01)}, "", "", []Part{PartOwn, PartDirection}},
 
 		// agreement.
 		{"the trainer's movement, and another", exact, around{sha: "b", trainer: at(0.2, 0), after: at(0.2, 0.5)}, PartAgreement, "in the median (limit 1e-05)", nil},

@@ -13,8 +13,8 @@ import (
 type Deployment struct {
 	// Name is its address, for errors and records.
 	Name string
-	// Publisher may also be a [CacheProber] and a [Checksummer]; the canary
-	// then proves more.
+	// Publisher may also be a [CacheProber], a [Checksummer] and a [Watcher];
+	// the canary then proves more.
 	Publisher Publisher
 	// Server scores with the server's own weights.
 	Server Scorer
@@ -41,6 +41,7 @@ type Bridge struct {
 	canaries []canary
 	live     Snapshot
 	started  bool
+	seen     []observation // by the last Check, until the servers are loaded again; nil without one
 }
 
 // New sends nothing.
@@ -79,7 +80,7 @@ func (b *Bridge) Live() Snapshot { return b.live }
 // measures the noise that later loads are judged by. The trainer must hold
 // s's weights. On an error nothing may be sampled before another Start.
 func (b *Bridge) Start(ctx context.Context, s Snapshot) (Report, error) {
-	b.started = false
+	b.started, b.seen = false, nil
 	trainer, err := b.twice(ctx, b.o.Trainer)
 	if err != nil {
 		return Report{}, fmt.Errorf("score the probes with the trainer: %w", err)
@@ -96,6 +97,9 @@ func (b *Bridge) Start(ctx context.Context, s Snapshot) (Report, error) {
 // an error the version does not advance, and the servers may serve either
 // snapshot, or neither: nothing may be sampled before a Start. The report says
 // for each deployment how far it came; it is empty if none was asked.
+//
+// The servers are scored before and after the load; after a [Bridge.Check],
+// what that saw is taken for what was before.
 func (b *Bridge) Advance(ctx context.Context, s Snapshot) (Report, error) {
 	if !b.started {
 		return Report{}, errors.New("bridge: Advance before Start")
@@ -109,7 +113,7 @@ func (b *Bridge) Advance(ctx context.Context, s Snapshot) (Report, error) {
 	}
 	r, err := b.each(ctx, s, func(ctx context.Context, i int) (ServerReport, error) { return b.advance(ctx, i, s, trainer) })
 	r.Changed = s.SHA256 != b.live.SHA256
-	b.started = err == nil
+	b.started, b.seen = err == nil, nil
 	if err == nil {
 		b.live = s
 	}
@@ -159,12 +163,18 @@ func (b *Bridge) start(ctx context.Context, i int, s Snapshot, trainer [2]logpro
 	return r, err
 }
 
+// before is what server i answers with the weights that a load will replace.
+func (b *Bridge) before(ctx context.Context, i int) (observation, error) {
+	if b.seen != nil {
+		return b.seen[i], nil
+	}
+	return b.observe(ctx, b.o.Deployments[i])
+}
+
 func (b *Bridge) advance(ctx context.Context, i int, s Snapshot, trainer logprobs) (ServerReport, error) {
 	d, c := b.o.Deployments[i], &b.canaries[i]
 	began := b.o.Now()
-	var e evidence
-	e.trainer = trainer
-	before, err := b.observe(ctx, d, &e.before)
+	before, err := b.before(ctx, i)
 	if err == nil {
 		err = b.fillCache(ctx, d)
 	}
@@ -176,22 +186,18 @@ func (b *Bridge) advance(ctx context.Context, i int, s Snapshot, trainer logprob
 		return ServerReport{}, err
 	}
 	loaded := b.o.Now()
-	e.cache, err = b.cacheDiff(ctx, d) // first, while the cache is as the load left it
+	cache, err := b.cacheDiff(ctx, d) // first, while the cache is as the load left it
 	if err != nil {
 		return ServerReport{}, err
 	}
-	after, err := b.observe(ctx, d, &e.after)
+	after, err := b.observe(ctx, d)
 	if err != nil {
 		return ServerReport{}, err
 	}
-	e.again = e.after
-	if s.SHA256 == c.live.SHA256 && c.changed(e.after.minus(e.before)) {
-		if e.again, err = b.score(ctx, d.Server, b.o.Probes); err != nil {
-			return ServerReport{}, fmt.Errorf("score the probes with server %s: %w", d.Name, err)
-		}
-	}
-	e.checksums = compare(before, after)
-	r, err := c.judge(s, e)
+	r, err := c.judge(s, evidence{
+		before: before.scores, after: after.scores, trainer: trainer,
+		checksums: compare(before.checksums, after.checksums), cache: cache,
+	})
 	r.LoadS = loaded.Sub(loading).Seconds()
 	r.CanaryS = b.o.Now().Sub(began).Seconds() - r.LoadS
 	return r, err

@@ -25,20 +25,19 @@ type sums struct {
 }
 
 // observe scores the probes on the server and reads its checksums.
-func (b *Bridge) observe(ctx context.Context, d Deployment, scores *logprobs) (*sums, error) {
-	var err error
-	if *scores, err = b.score(ctx, d.Server, b.o.Probes); err != nil {
-		return nil, fmt.Errorf("score the probes with server %s: %w", d.Name, err)
+func (b *Bridge) observe(ctx context.Context, d Deployment) (o observation, err error) {
+	if o.scores, err = b.score(ctx, d.Server, b.o.Probes); err != nil {
+		return o, fmt.Errorf("score the probes with server %s: %w", d.Name, err)
 	}
 	c, ok := d.Publisher.(Checksummer)
 	if !ok {
-		return nil, nil
+		return o, nil
 	}
 	of, hidden, err := c.Checksums(ctx)
-	if err != nil || of == nil {
-		return nil, err
+	if err == nil && of != nil {
+		o.checksums = &sums{of, hidden}
 	}
-	return &sums{of, hidden}, nil
+	return o, err
 }
 
 func compare(before, after *sums) *Checksums {

@@ -40,7 +40,8 @@ type Snapshots struct {
 
 // Publish exports the weights as a complete folder. They are written to a
 // temporary sibling, and nothing is ever seen at the final path unless all of
-// it is on disk and the tensors are those of Want. Afterwards the oldest
+// it is on disk and the tensors are those of Want. What killed processes left
+// half-written, of whatever version, is removed first. Afterwards the oldest
 // snapshots are removed; newer ones, of another run perhaps, are left alone. A
 // version that is there already is an error that wraps fs.ErrExist.
 func (s *Snapshots) Publish(ctx context.Context, version int64, step int) (Snapshot, error) {
@@ -52,6 +53,9 @@ func (s *Snapshots) Publish(ctx context.Context, version int64, step int) (Snaps
 	}
 	root, err := filepath.Abs(s.Root)
 	if err != nil {
+		return fail(err)
+	}
+	if err := atomicdir.Sweep(root); err != nil { // versions never come again, and with them their leftovers' names
 		return fail(err)
 	}
 	dir := filepath.Join(root, name(version))

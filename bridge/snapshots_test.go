@@ -181,6 +181,22 @@ func TestPublishOverSomething(t *testing.T) {
 	wantFolders(t, filepath.Join(s.Root, "version-000004"), "notes.txt")
 }
 
+// A process that is killed in an export leaves gigabytes, under a version that never comes again.
+func TestPublishSweepsWhatWasKilled(t *testing.T) {
+	const dead = ".version-000001.tmp-abcdefgh27"
+	s := newSnapshots(t, 0)
+	folder(t, s.Root, dead, "half")
+	other := *s
+	other.Exporter = exporter(func(ctx context.Context, dir string) error {
+		folder(t, s.Root, dead, "half")
+		publish(t, s, 3) // while this export is under way
+		wantFolders(t, s.Root, filepath.Base(dir), "version-000003")
+		return theta0.Export(ctx, dir)
+	})
+	publish(t, &other, 2)
+	wantFolders(t, s.Root, "version-000002", "version-000003")
+}
+
 func TestPublishKeeps(t *testing.T) {
 	v := func(versions ...int) (out []string) {
 		for _, x := range versions {

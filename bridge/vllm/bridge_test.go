@@ -186,6 +186,31 @@ func TestChangesBetweenLoadsAreCaught(t *testing.T) {
 	}
 }
 
+func TestCheckCatchesARestart(t *testing.T) {
+	for name, old := range map[string]bool{"with versions": false, "without": true} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrainer(t)
+			tr.Set(bridgetest.Faults{Old: old})
+			tr.start(t)
+			if _, err := tr.step(t, 0.01); err != nil {
+				t.Fatal(err)
+			}
+			if err := tr.bridge.Check(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			tr.Restart(theta0)
+			tr.caught(t, tr.bridge.Check(t.Context()), bridge.PartIdle, "it was restarted, or somebody else loads weights into it", 2)
+			if _, err := tr.step(t, 0.01); err == nil || !strings.Contains(err.Error(), "before Start") {
+				t.Errorf("a step after that: %v", err)
+			}
+			tr.start(t)
+			if _, err := tr.step(t, 0.01); err != nil {
+				t.Errorf("a step after another start: %v", err)
+			}
+		})
+	}
+}
+
 // b2i: the version tag tells of the version that is gone, the log-probs of the one to come.
 func b2i(b bool) int64 {
 	if b {

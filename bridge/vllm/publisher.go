@@ -22,7 +22,11 @@ var (
 	_ bridge.Publisher   = (*Publisher)(nil)
 	_ bridge.CacheProber = (*Publisher)(nil)
 	_ bridge.Checksummer = (*Publisher)(nil)
+	_ bridge.Watcher     = (*Publisher)(nil)
 )
+
+// callLimit bounds one attempt of every call but the pause and the reload.
+const callLimit = time.Minute
 
 // Options are a Publisher's settings. All are needed but Recovery.
 type Options struct {
@@ -72,6 +76,10 @@ func New(e *endpoint.Endpoint, o Options) (*Publisher, error) {
 // paused, so that requests wait instead of killing it, and the error says so.
 // A cancelled ctx is treated the same way, in a context of its own that ends
 // after Options.Recovery.
+//
+// Only ctx bounds the pause and the reload, which take as long as other
+// people's requests and the model's size make them. An attempt of any other
+// call may take a minute.
 func (p *Publisher) Load(ctx context.Context, s bridge.Snapshot) error {
 	if err := p.check(s); err != nil {
 		return fmt.Errorf("load weights version %d: %w", s.Version, err)
@@ -105,7 +113,7 @@ func (p *Publisher) check(s bridge.Snapshot) error {
 }
 
 func (p *Publisher) load(ctx context.Context, s bridge.Snapshot) error {
-	if err := p.stillOurs(ctx); err != nil {
+	if err := p.StillLive(ctx); err != nil {
 		return err
 	}
 	if err := p.pause(ctx); err != nil {
@@ -127,12 +135,13 @@ func (p *Publisher) load(ctx context.Context, s bridge.Snapshot) error {
 		return err
 	}
 	p.tag = tag
-	return p.stillOurs(ctx)
+	return p.StillLive(ctx)
 }
 
-// stillOurs makes sure that the server shows the tag it was given last. It
-// tells once: the next load, of a bridge that starts again, may put it right.
-func (p *Publisher) stillOurs(ctx context.Context) error {
+// StillLive implements bridge.Watcher: the server must show the tag that it was
+// given last. It tells once: the next load, of a bridge that starts again, may
+// put it right. A server older than vLLM 0.30 shows none, and passes.
+func (p *Publisher) StillLive(ctx context.Context) error {
 	if p.tag == "" {
 		return nil
 	}
@@ -152,7 +161,7 @@ func (p *Publisher) stillOurs(ctx context.Context) error {
 // ours runs between two steps; of others', wait lets each finish with the
 // weights that it began with (abort would lose it, keep would mix weights).
 func (p *Publisher) pause(ctx context.Context) error {
-	err := p.do(ctx, http.MethodPost, "/pause?mode=wait&clear_cache=true", nil, nil)
+	err := p.within(ctx, 0, http.MethodPost, "/pause?mode=wait&clear_cache=true", nil, nil) // others' requests may take long
 	if statusOf(err) == http.StatusNotFound || statusOf(err) == http.StatusMethodNotAllowed {
 		return p.noDevMode("/pause")
 	}
@@ -220,9 +229,16 @@ func (p *Publisher) resumeOnce(ctx context.Context) error {
 	return p.e.Do(ctx, http.MethodPost, "/resume", nil, nil)
 }
 
-// do sends a request; all of ours can be sent again without harm.
+// do sends a request that a server in order answers at once, whatever the
+// model's size; one attempt may take callLimit.
 func (p *Publisher) do(ctx context.Context, method, path string, in, out any) error {
-	return endpoint.Retry{Tries: 4, Patience: 30 * time.Second}.Do(ctx, func(ctx context.Context) error {
+	return p.within(ctx, callLimit, method, path, in, out)
+}
+
+// within sends a request with a bound on one attempt, 0 for none but ctx's own;
+// all that go through here can be sent again without harm.
+func (p *Publisher) within(ctx context.Context, limit time.Duration, method, path string, in, out any) error {
+	return endpoint.Retry{Tries: 4, Patience: 30 * time.Second, Attempt: limit}.Do(ctx, func(ctx context.Context) error {
 		return p.e.Do(ctx, method, path, in, out)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -112,6 +113,52 @@ func TestLoadWhosePauseIsLost(t *testing.T) {
 			t.Errorf("error %v, paused %v", err, paused)
 		}
 	})
+}
+
+// A call that hangs is given up after a minute, but a pause waits for other people's requests and a reload for the disk.
+func TestAttemptsAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		hangs string
+		takes time.Duration // for one attempt
+		fails bool          // and is then tried once more
+	}{
+		{"/pause", time.Hour, false},
+		{"/collective_rpc", time.Hour, false},
+		{"/update_weight_version", time.Minute, true},
+		{"/reset_prefix_cache", time.Minute, true},
+	} {
+		t.Run(c.hangs, func(t *testing.T) {
+			r := newRig(t)
+			s := r.publish(t, 1, theta0)
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				err := r.over(t, func(req *http.Request) (*http.Response, error) {
+					body := "{}"
+					switch req.URL.Path {
+					case c.hangs:
+						select {
+						case <-time.After(time.Hour):
+						case <-req.Context().Done():
+							return nil, req.Context().Err()
+						}
+					case "/weight_info":
+						body = `{"weight_version":"run-1"}`
+					}
+					if req.URL.Path == "/reset_prefix_cache" {
+						body = `{"success":true}`
+					}
+					return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
+				}).Load(t.Context(), s)
+				var timeout *endpoint.TimeoutError
+				if errors.As(err, &timeout) != c.fails || !c.fails && err != nil {
+					t.Errorf("error %v", err)
+				}
+				if took := time.Since(start); took < c.takes || took > 2*c.takes+time.Minute/2 {
+					t.Errorf("took %v, want %v, or twice", took, c.takes)
+				}
+			})
+		})
+	}
 }
 
 func TestLoadThatIsOverBeforeItBegins(t *testing.T) {

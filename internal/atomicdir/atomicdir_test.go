@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -252,6 +253,50 @@ func TestSweepKeepsTheLiving(t *testing.T) {
 		t.Errorf("version %d (%v), want 2", m.Version, err)
 	}
 	wantNames(t, parent, filepath.Base(other), "out")
+}
+
+func TestSweep(t *testing.T) {
+	if err := Sweep(filepath.Join(t.TempDir(), "not there")); err != nil {
+		t.Errorf("of nothing: %v", err)
+	}
+	parent := t.TempDir()
+	const dead, living = ".version-000007.tmp-abcdefgh27", ".version-000008.tmp-abcdefgh27"
+	theirs := []string{".out.tmp-short", ".out.tmp-ABCDEFGH27", ".tmp-abcdefgh27", "out.tmp-abcdefgh27", "out"}
+	for _, name := range append([]string{dead, living}, theirs...) {
+		if err := files(map[string]string{"half": "1"})(filepath.Join(parent, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := ".file.tmp-abcdefgh27"
+	if err := os.WriteFile(filepath.Join(parent, file), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := lock(filepath.Join(parent, living))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, left := range [][]string{append(theirs, file, living), append(theirs, file)} {
+		if err := Sweep(parent); err != nil {
+			t.Fatal(err)
+		}
+		wantNames(t, parent, slices.Sorted(slices.Values(left))...)
+		if len(left) > len(theirs)+1 {
+			if err := unlock(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// Every temporary is one that Sweep knows.
+	tmp, unlock, err := newTemporary(filepath.Join(parent, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !temporary.MatchString(filepath.Base(tmp)) || len(filepath.Base(tmp)) != len(prefix("out"))+randomLen {
+		t.Errorf("%s is not known as a temporary", tmp)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A folder that another process has renamed to its place but not yet marked is locked, and so not a leftover.

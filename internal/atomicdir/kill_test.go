@@ -37,8 +37,16 @@ func TestKilled(t *testing.T) {
 	if _, err := Read(dir); !errors.Is(err, ErrIncomplete) {
 		t.Errorf("Read: %v, want ErrIncomplete", err)
 	}
-	if _, err := Create(dir, Marker{}, files(map[string]string{"whole": "1"})); err != nil {
+	// The name may never come again; meanwhile another is being filled.
+	_, err := Create(filepath.Join(parent, "next"), Marker{}, func(tmp string) error {
+		if err := Sweep(parent); err != nil {
+			return err
+		}
+		wantNames(t, parent, filepath.Base(tmp))
+		return files(map[string]string{"whole": "1"})(tmp)
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	wantNames(t, parent, "out")
+	wantNames(t, parent, "next")
 }

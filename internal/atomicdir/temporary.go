@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,12 +16,29 @@ import (
 // prefix begins the names of dir's temporary siblings.
 func prefix(dir string) string { return "." + filepath.Base(dir) + ".tmp-" }
 
+// randomLen is how many characters follow it.
+const randomLen = 10
+
+// temporary matches the names of all temporary folders of this package.
+var temporary = regexp.MustCompile(`^\..+\.tmp-[a-z2-7]{10}$`)
+
+// Sweep removes what killed processes have left in a folder: every temporary
+// of this package, whatever it was to become, that no living process is
+// filling. A folder that is not there is no error.
+func Sweep(parent string) error {
+	err := sweepWhere(parent, temporary.MatchString)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // newTemporary makes an empty sibling of dir and locks it; unlock ends that.
 // The lock ends with the process too, which is how sweep knows a leftover.
 func newTemporary(dir string) (tmp string, unlock func() error, err error) {
 	const attempts = 10
 	for range attempts {
-		tmp = filepath.Join(filepath.Dir(dir), prefix(dir)+strings.ToLower(rand.Text()[:10]))
+		tmp = filepath.Join(filepath.Dir(dir), prefix(dir)+strings.ToLower(rand.Text()[:randomLen]))
 		if err := os.Mkdir(tmp, 0o777); err != nil {
 			return "", nil, err
 		}
@@ -38,13 +56,16 @@ func newTemporary(dir string) (tmp string, unlock func() error, err error) {
 
 // sweep removes the temporary siblings of dir that no living process fills.
 func sweep(dir string) error {
-	parent := filepath.Dir(dir)
+	return sweepWhere(filepath.Dir(dir), func(name string) bool { return strings.HasPrefix(name, prefix(dir)) })
+}
+
+func sweepWhere(parent string, ours func(name string) bool) error {
 	entries, err := os.ReadDir(parent)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix(dir)) {
+		if !e.IsDir() || !ours(e.Name()) {
 			continue
 		}
 		path := filepath.Join(parent, e.Name())

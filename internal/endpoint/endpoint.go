@@ -115,7 +115,7 @@ func parseRoot(address string) (*url.URL, error) {
 		return bad("no host")
 	case u.User != nil:
 		return bad("has a user or password in it (give a key with --api-key or JUSTRL_API_KEY)")
-	case u.RawQuery != "" || u.Fragment != "":
+	case strings.ContainsAny(address, "?#"):
 		return bad("has a query or fragment")
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
@@ -124,14 +124,24 @@ func parseRoot(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// redact hides what may be a password in an address that did not parse as it should.
+// redact hides what may be a password or a key in an address that is refused.
 func redact(address string) string {
 	scheme, rest, found := strings.Cut(address, "://")
 	if !found {
 		scheme, rest = "", address
 	}
-	if at := strings.LastIndex(rest, "@"); at >= 0 {
+	query := ""
+	if cut := strings.IndexAny(rest, "?#"); cut >= 0 {
+		rest, query = rest[:cut], rest[cut:]
+	}
+	switch at := strings.LastIndex(rest, "@"); {
+	case strings.Contains(query, "@"): // a password may have a ? in it, and a query an @
+		rest = "…"
+	case at >= 0:
 		rest = "…@" + rest[at+1:]
+	}
+	if query != "" {
+		rest += query[:1] + "…"
 	}
 	if found {
 		return scheme + "://" + rest

@@ -40,7 +40,15 @@ func TestNewRefusesAddress(t *testing.T) {
 		{"host without scheme", "localhost:8000", "neither http:// nor https://"},
 		{"another scheme", "grpc://h:1", "neither http:// nor https://"},
 		{"no host", "http://:8000", "no host"},
-		{"query", "http://h:1?x=1", "has a query"},
+		{"query", "http://h:1?x=hunter2", "has a query"},
+		{"query below a path", "https://h/v1?key=hunter2", "\"https://h/v1?…\": has a query"},
+		{"empty query", "http://h:1?", "has a query"},
+		{"fragment", "http://h:1#hunter2", "\"http://h:1#…\": has a query or fragment"},
+		{"query without scheme", "h:1?key=hunter2", "neither http:// nor https://"},
+		{"query in what is no URL", "http://h:port?key=hunter2", "not a URL"},
+		{"query with an @", "http://h:1?key=me@hunter2", "has a query"},
+		{"password and query", "http://me:hunter2@h:1?key=hunter2", "user or password"},
+		{"password with a ?", "http://me:hunter2?hunter2@h:1", "not a URL"},
 		{"password", "http://me:hunter2@h:1", "user or password"},
 		{"password in what is no URL", "http://me:hunter2@h:port", "not a URL"},
 	} {
@@ -50,7 +58,7 @@ func TestNewRefusesAddress(t *testing.T) {
 				t.Fatalf("error %v, want one about %q that shows the right form", err, c.want)
 			}
 			if strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("error %v shows the password", err)
+				t.Errorf("error %v shows the password or key", err)
 			}
 		})
 	}

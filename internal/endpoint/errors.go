@@ -55,10 +55,35 @@ func (e *TimeoutError) Error() string {
 // Timeout makes it a net.Error in spirit.
 func (e *TimeoutError) Timeout() bool { return true }
 
+// GivenUpError says that a request kept failing until its context ended.
+// Both errors are wrapped.
+type GivenUpError struct {
+	Tries int
+	Last  error // the last failure
+	Cause error // the context's
+}
+
+func (e *GivenUpError) Error() string {
+	return fmt.Sprintf("%v (given up after %s: %v)", e.Last, count(e.Tries), e.Cause)
+}
+
+func (e *GivenUpError) Unwrap() []error { return []error{e.Last, e.Cause} }
+
+func count(tries int) string {
+	if tries == 1 {
+		return "1 try"
+	}
+	return fmt.Sprintf("%d tries", tries)
+}
+
 // Retryable tells whether the same request may succeed a moment later:
 // connection failures, attempts that timed out, replies cut short, and the
 // statuses that servers and proxies give when they are busy or starting.
 func Retryable(err error) bool {
+	var given *GivenUpError
+	if errors.As(err, &given) {
+		return Retryable(given.Cause) // an attempt's bound, of a Retry around it, may not be the end
+	}
 	var timeout *TimeoutError
 	if errors.As(err, &timeout) {
 		return true

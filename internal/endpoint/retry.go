@@ -12,10 +12,11 @@ import (
 // Retry says how often and how long a request is tried again. The zero value
 // is the default. Only what [Retryable] accepts is tried again.
 type Retry struct {
-	// Tries bounds the attempts, the first included; 0 is 8, 1 never tries again.
+	// Tries bounds the attempts, the first included; 0 is no bound but
+	// Patience, 1 never tries again.
 	Tries int
 	// Patience bounds the time from the first failure to the start of the last
-	// attempt: long enough for a server to restart; 0 is 3 minutes.
+	// attempt; 0 is 3 minutes, in which most servers restart.
 	Patience time.Duration
 	// Attempt bounds one attempt, reply included; 0 is no bound but ctx's own.
 	Attempt time.Duration
@@ -29,23 +30,27 @@ type Retry struct {
 }
 
 // Do calls op until it succeeds, fails for good, or r is used up. op gets a
-// context that ends with the attempt. The error is op's last, or ctx's cause
-// as soon as ctx is done.
+// context that ends with the attempt. The error is op's last. It ends as soon
+// as ctx does: then with a [*GivenUpError], or with ctx's cause alone when
+// nothing had failed before.
 func (r Retry) Do(ctx context.Context, op func(context.Context) error) error {
 	r = r.withDefaults()
 	waits := backoff.NewExponentialBackOff()
 	waits.InitialInterval, waits.MaxInterval, waits.Multiplier = r.First, r.Most, 2
 	var tries int
-	var failing time.Time
+	var failing time.Time // since when
+	var last error
 	attempt := func() (struct{}, error) {
 		tries++
 		err := r.once(ctx, op)
 		switch {
 		case err == nil:
 			return struct{}{}, nil
-		case context.Cause(ctx) != nil:
+		case ended(ctx, err):
 			return struct{}{}, backoff.Permanent(err)
-		case !Retryable(err):
+		}
+		last = err
+		if !Retryable(err) {
 			return struct{}{}, backoff.Permanent(err)
 		}
 		if failing.IsZero() {
@@ -57,18 +62,42 @@ func (r Retry) Do(ctx context.Context, op func(context.Context) error) error {
 		return struct{}{}, err
 	}
 	opts := []backoff.RetryOption{
-		backoff.WithBackOff(waits),
-		backoff.WithMaxTries(uint(r.Tries)),
-		backoff.WithMaxElapsedTime(0), // Patience counts from the first failure instead
+		backoff.WithBackOff(&patient{waits, func() time.Duration { return r.Patience - time.Since(failing) }}),
+		backoff.WithMaxTries(uint(r.Tries)), // 0 is no bound there too
+		backoff.WithMaxElapsedTime(0),       // Patience counts from the first failure instead
 	}
 	if r.Notify != nil {
 		opts = append(opts, backoff.WithNotify(r.Notify))
 	}
 	_, err := backoff.Retry(ctx, attempt, opts...)
-	if err != nil && tries > 1 && context.Cause(ctx) == nil {
+	switch {
+	case err == nil:
+		return nil
+	case last != nil && ended(ctx, err):
+		return &GivenUpError{Tries: tries, Last: last, Cause: context.Cause(ctx)}
+	case tries > 1:
 		return fmt.Errorf("after %d tries: %w", tries, err)
 	}
 	return err
+}
+
+// ended tells whether err is no failure of op's own but that ctx is done.
+func ended(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err()))
+}
+
+// patient has the last of the waits end with the patience that is left.
+type patient struct {
+	backoff.BackOff
+	left func() time.Duration
+}
+
+func (p *patient) NextBackOff() time.Duration {
+	left := p.left()
+	if left <= 0 {
+		return backoff.Stop
+	}
+	return min(p.BackOff.NextBackOff(), left)
 }
 
 func (r Retry) once(ctx context.Context, op func(context.Context) error) error {
@@ -81,9 +110,6 @@ func (r Retry) once(ctx context.Context, op func(context.Context) error) error {
 }
 
 func (r Retry) withDefaults() Retry {
-	if r.Tries == 0 {
-		r.Tries = 8
-	}
 	if r.Patience == 0 {
 		r.Patience = 3 * time.Minute
 	}
