@@ -3,6 +3,7 @@ package updater
 import (
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Where a step's old log-probs come from.
@@ -28,7 +29,7 @@ type Config struct {
 	ClipLow       float64 `yaml:"clip_low" about:"ratios are clipped to [1-clip_low, 1+clip_high]"`
 	ClipHigh      float64 `yaml:"clip_high" about:"see clip_low; the recipe clips higher above than below"`
 	ClipC         float64 `yaml:"clip_c" about:"dual clip for negative advantages: the loss is at most -A·c; > 1"`
-	Aggregation   string  `yaml:"aggregation" about:"token-mean | token-mean-verl | seq-mean-token-sum | seq-mean-token-mean | seq-mean-token-sum-norm"`
+	Aggregation   string  `yaml:"aggregation" about:"token-mean | token-mean-verl (with verl's micro-batches, which can be over max_pack_tokens) | seq-mean-token-sum | seq-mean-token-mean | seq-mean-token-sum-norm"`
 	NormTokens    int     `yaml:"norm_tokens" about:"divisor of seq-mean-token-sum-norm, tokens; 0 = the longest response of the mini-batch"`
 	MaxPackTokens int     `yaml:"max_pack_tokens" about:"tokens a pack (prompt + response); a longer sequence gets a pack of its own"`
 	Temperature   float64 `yaml:"temperature" about:"logits are divided by it; must equal the sampling temperature"`
@@ -80,9 +81,9 @@ func (c Config) Validate() error {
 	bad(c.Epochs >= 1, "epochs", "must be at least 1, is %d", c.Epochs)
 	bad(c.MiniBatch >= 1, "mini_batch", "must be at least 1, is %d", c.MiniBatch)
 	bad(c.OldLogprobs == OldLogprobsRecompute || c.OldLogprobs == OldLogprobsServer, "old_logprobs", "must be recompute or server, is %q", c.OldLogprobs)
-	bad(c.ClipLow >= 0 && c.ClipLow < 1, "clip_low", "must be in [0, 1), is %g", c.ClipLow)
-	bad(c.ClipHigh >= 0, "clip_high", "must be 0 or more, is %g", c.ClipHigh)
-	bad(c.ClipC > 1, "clip_c", "must be more than 1, is %g", c.ClipC)
+	bad(c.ClipLow >= 0 && finite(c.ClipLow), "clip_low", "must be 0 or more (1 and more never clips below), is %g", c.ClipLow)
+	bad(c.ClipHigh >= 0 && finite(c.ClipHigh), "clip_high", "must be 0 or more, is %g", c.ClipHigh)
+	bad(c.ClipC > 1 && finite(c.ClipC), "clip_c", "must be more than 1, is %g", c.ClipC)
 	switch c.Aggregation {
 	case TokenMean, TokenMeanVerl, SeqMeanTokenSum, SeqMeanTokenMean, SeqMeanTokenSumNorm:
 	default:
@@ -91,7 +92,7 @@ func (c Config) Validate() error {
 	}
 	bad(c.NormTokens >= 0, "norm_tokens", "must be 0 or more, is %d", c.NormTokens)
 	bad(c.MaxPackTokens >= 2, "max_pack_tokens", "must be at least 2, is %d", c.MaxPackTokens)
-	bad(c.Temperature > 0, "temperature", "must be more than 0, is %g", c.Temperature)
+	bad(c.Temperature > 0 && finite(c.Temperature), "temperature", "must be more than 0, is %g", c.Temperature)
 	return errors.Join(errs...)
 }
 
@@ -103,12 +104,14 @@ func (c OptimizerConfig) Validate() error {
 			errs = append(errs, fmt.Errorf("optimizer.%s: must be %s, is %v", key, want, is))
 		}
 	}
-	bad(c.LR >= 0, "lr", "0 or more", c.LR)
+	bad(c.LR >= 0 && finite(c.LR), "lr", "0 or more", c.LR)
 	bad(c.WarmupSteps >= 0, "warmup_steps", "0 or more", c.WarmupSteps)
 	bad(c.Beta1 >= 0 && c.Beta1 < 1, "beta1", "in [0, 1)", c.Beta1)
 	bad(c.Beta2 >= 0 && c.Beta2 < 1, "beta2", "in [0, 1)", c.Beta2)
-	bad(c.Eps > 0, "eps", "more than 0", c.Eps)
-	bad(c.WeightDecay >= 0, "weight_decay", "0 or more", c.WeightDecay)
-	bad(c.GradClip >= 0, "grad_clip", "0 or more", c.GradClip)
+	bad(c.Eps > 0 && finite(c.Eps), "eps", "more than 0", c.Eps)
+	bad(c.WeightDecay >= 0 && finite(c.WeightDecay), "weight_decay", "0 or more", c.WeightDecay)
+	bad(c.GradClip >= 0 && finite(c.GradClip), "grad_clip", "0 or more", c.GradClip)
 	return errors.Join(errs...)
 }
+
+func finite(x float64) bool { return !math.IsInf(x, 0) && !math.IsNaN(x) }

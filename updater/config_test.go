@@ -45,7 +45,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		"epochs":          {func(c *Config) { c.Epochs = 0 }},
 		"mini_batch":      {func(c *Config) { c.MiniBatch = 0 }},
 		"old_logprobs":    {func(c *Config) { c.OldLogprobs = "" }},
-		"clip_low":        {func(c *Config) { c.ClipLow = 1 }, func(c *Config) { c.ClipLow = -0.1 }, func(c *Config) { c.ClipLow = nan }},
+		"clip_low":        {func(c *Config) { c.ClipLow = math.Inf(1) }, func(c *Config) { c.ClipLow = -0.1 }, func(c *Config) { c.ClipLow = nan }},
 		"clip_high":       {func(c *Config) { c.ClipHigh = -0.1 }, func(c *Config) { c.ClipHigh = nan }},
 		"clip_c":          {func(c *Config) { c.ClipC = 1 }, func(c *Config) { c.ClipC = nan }},
 		"aggregation":     {func(c *Config) { c.Aggregation = "mean" }},
@@ -69,7 +69,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		"weight_decay": func(c *OptimizerConfig, x float64) { c.WeightDecay = x },
 		"grad_clip":    func(c *OptimizerConfig, x float64) { c.GradClip = x },
 	} {
-		for _, x := range []float64{-1, nan} {
+		for _, x := range []float64{-1, nan, math.Inf(1)} {
 			c := DefaultOptimizerConfig()
 			change(&c, x)
 			if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "optimizer."+key+": ") {

@@ -56,6 +56,8 @@ type Mismatch struct {
 	// KL is the mean of logp_server − logp_trainer over sampled tokens: the k1
 	// estimate of KL(server ‖ trainer), in nats.
 	KL float64 `json:"mismatch/kl"`
+	// KLStdErr is its standard error: what KL would be by chance alone.
+	KLStdErr float64 `json:"mismatch/kl_std_err"`
 	// RatioP50, RatioP99 and RatioMax are quantiles of exp(|logp_trainer − logp_server|): 1 is agreement.
 	RatioP50 float64 `json:"mismatch/ratio_p50"`
 	RatioP99 float64 `json:"mismatch/ratio_p99"`
@@ -73,9 +75,13 @@ type StepResult struct {
 type Updater interface {
 	// Step runs the optimizer updates of training step `step` (counted from 0,
 	// which is what the learning-rate schedule counts) on the groups, in the
-	// order of their ordinals whatever order they come in. On an error the
-	// weights may be part-way through the step: the caller must not publish them.
-	Step(ctx context.Context, step int, groups []Group) (StepResult, error)
+	// order of their ordinals whatever order they come in. gate, when it is not
+	// nil, is called once, before the first weight changes; its error ends the
+	// step with the weights as they were, and so does every failure before it.
+	// It must not call the updater.
+	// After an error that follows it the weights may be part-way through the
+	// step: the caller must not publish them.
+	Step(ctx context.Context, step int, groups []Group, gate func(Mismatch) error) (StepResult, error)
 	// Score returns the log-probs and entropies of whole sequences (each ≥ 2
 	// tokens) with logits divided by temperature. It changes nothing.
 	Score(ctx context.Context, seqs [][]int32, temperature float64) ([]Scores, error)

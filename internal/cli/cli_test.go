@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -87,6 +90,11 @@ func TestUsageErrors(t *testing.T) {
 		{"log format", []string{"run", "--log", "xml"}, []string{`"xml"`}},
 		{"bad address", []string{"doctor", "--server", "ftp://x"}, []string{"ftp://x"}},
 		{"logprobs without a model", []string{"logprobs", "--in", "a", "--out", "b"}, []string{"--model"}},
+		{"unknown dtype", []string{"logprobs", "--model", "m", "--in", "a", "--out", "b", "--dtype", "BF16"}, []string{"trainer.dtype", `"BF16"`}},
+		{"unknown device", []string{"update", "--model", "m", "--rollouts", "a", "--out", "b", "--device", "tpu"}, []string{"trainer.device", `"tpu"`}},
+		{"negative step", []string{"update", "--model", "m", "--rollouts", "a", "--out", "b", "--step", "-3"}, []string{"--step", "-3"}},
+		{"a preset among the settings", []string{"config", "--set", "preset=tiny-cpu"}, []string{"--preset"}},
+		{"an infinite setting", []string{"config", "--set", "optimizer.lr=.inf"}, []string{"optimizer.lr", "Inf"}},
 		{"two servers", []string{"run", "--server", "http://a", "--server", "http://b", "--model", "m", "--data", "d", "--out", "o", "--preset", "tiny-cpu"}, []string{"one --server"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -208,5 +216,41 @@ func TestCancelledIsInterrupted(t *testing.T) {
 	}
 	if code := exitCode(t.Context(), context.Canceled); code != ExitFailed {
 		t.Errorf("a cancellation that nobody asked for: exit code %d, want %d", code, ExitFailed)
+	}
+}
+
+// A link stays a link, and what is no file is written to, not replaced.
+func TestOutputThroughLinks(t *testing.T) {
+	in := file(t, "pairs.jsonl", `{"id":1,"response":"\\boxed{4}","ground_truth":"4"}`+"\n")
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "target.jsonl"), filepath.Join(dir, "link.jsonl")
+	if err := errors.Join(os.WriteFile(target, []byte("old"), 0o600), os.Symlink(target, link)); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := run(t, "grade", "--in", in, "--out", link); code != ExitOK {
+		t.Fatal(stderr)
+	}
+	if st, err := os.Lstat(link); err != nil || st.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is gone (%v)", err)
+	}
+	if b, err := os.ReadFile(target); err != nil || !strings.Contains(string(b), `"correct":true`) {
+		t.Errorf("the target holds %q, %v", b, err)
+	}
+
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var g errgroup.Group
+	var got []byte
+	g.Go(func() (err error) {
+		got, err = os.ReadFile(pipe)
+		return err
+	})
+	if code, _, stderr := run(t, "grade", "--in", in, "--out", pipe); code != ExitOK {
+		t.Fatal(stderr)
+	}
+	if err := g.Wait(); err != nil || !strings.Contains(string(got), `"correct":true`) {
+		t.Errorf("through the pipe came %q, %v", got, err)
 	}
 }

@@ -28,8 +28,11 @@ func eachLine[T any](path string, do func(n int, v T) error) error {
 	lines.Buffer(make([]byte, 0, 1<<16), maxLine)
 	n, found := 0, false
 	for lines.Scan() {
-		n++
-		line := bytes.TrimSpace(lines.Bytes())
+		line := lines.Bytes()
+		if n++; n == 1 {
+			line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")) // a byte order mark
+		}
+		line = bytes.TrimSpace(line)
 		if len(line) == 0 {
 			continue
 		}
@@ -53,7 +56,16 @@ func eachLine[T any](path string, do func(n int, v T) error) error {
 
 // writeFile fills a file through a temporary sibling: path either keeps what
 // it had or holds all of the new.
+//
+// A link is followed. What is no regular file (a pipe, /dev/stdout) cannot be
+// replaced, and is written to.
 func writeFile(path string, fill func(w io.Writer) error) (err error) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() && !st.IsDir() {
+		return writeTo(path, fill)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err
@@ -68,6 +80,16 @@ func writeFile(path string, fill func(w io.Writer) error) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+func writeTo(path string, fill func(w io.Writer) error) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	w := bufio.NewWriter(f)
+	return errors.Join(fill(w), w.Flush())
 }
 
 // jsonLines is an encoder of one object a line, with < and > as they are.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/urfave/cli/v2"
 
@@ -40,10 +41,10 @@ func logprobsCommand() *cli.Command {
 		},
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) (err error) {
-			if err := errors.Join(noArguments(c), need(c, "model", "in", "out")); err != nil {
+			if err := errors.Join(noArguments(c), need(c, "model", "in", "out"), trainerFlags(c)); err != nil {
 				return err
 			}
-			if !(c.Float64("temperature") > 0) {
+			if t := c.Float64("temperature"); !(t > 0) || math.IsInf(t, 1) {
 				return usagef("--temperature must be more than 0, is %g", c.Float64("temperature"))
 			}
 			t, err := openTrainer(c.Context, trainerOptions{

@@ -10,7 +10,6 @@ import (
 
 	"github.com/justrl/justrl/internal/atomicdir"
 	"github.com/justrl/justrl/orchestrator/config"
-	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/updater"
 )
 
@@ -28,7 +27,7 @@ func updateCommand() *cli.Command {
 		},
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			if err := errors.Join(noArguments(c), need(c, "model", "rollouts", "out")); err != nil {
+			if err := errors.Join(noArguments(c), need(c, "model", "rollouts", "out"), trainerFlags(c)); err != nil {
 				return err
 			}
 			cfg, err := resolve(c.String("preset"), c.String("config"), c.StringSlice("set"))
@@ -37,6 +36,9 @@ func updateCommand() *cli.Command {
 			}
 			if err := errors.Join(cfg.Update.Validate(), cfg.Optimizer.Validate()); err != nil {
 				return usage(err)
+			}
+			if c.IsSet("step") && c.Int("step") < 0 {
+				return usagef("--step must be 0 or more, is %d", c.Int("step"))
 			}
 			return runUpdate(c, cfg)
 		},
@@ -62,7 +64,7 @@ func runUpdate(c *cli.Context, cfg config.Config) (err error) {
 	}
 	out := c.String("out")
 	_, err = atomicdir.Create(out, atomicdir.Marker{Step: step}, func(tmp string) error {
-		result, err := t.Step(c.Context, step, groups)
+		result, err := t.Step(c.Context, step, groups, nil)
 		if err != nil {
 			return err
 		}
@@ -74,20 +76,27 @@ func runUpdate(c *cli.Context, cfg config.Config) (err error) {
 	return err
 }
 
-// rolloutLine is a rollout whose reward must be there: a missing one is not 0.
+// rolloutLine is what an update needs of a [journal.Rollout]; the pointers must
+// be there: a missing reward is not 0.
 type rolloutLine struct {
-	journal.Rollout
-	Reward *float64 `json:"reward"`
+	Group          *int64    `json:"group"`
+	PromptTokenIDs []int32   `json:"prompt_token_ids"`
+	TokenIDs       []int32   `json:"token_ids"`
+	Logprobs       []float32 `json:"logprobs"`
+	Reward         *float64  `json:"reward"`
 }
 
-// readGroups reads rollouts in the order of the file; a group is the lines with one number.
+// readGroups reads rollouts: a group is the lines with one number, and groups
+// are in the order in which the file begins them.
 func readGroups(path string, vocab int32) ([]updater.Group, error) {
 	var groups []updater.Group
 	at := map[int64]int{}
-	err := eachLine(path, func(_ int, line rolloutLine) error {
-		r := line.Rollout
-		if line.Reward == nil {
-			return fmt.Errorf("has no reward")
+	err := eachLine(path, func(_ int, r rolloutLine) error {
+		if r.Group == nil {
+			return errors.New("has no group")
+		}
+		if r.Reward == nil {
+			return errors.New("has no reward")
 		}
 		if len(r.PromptTokenIDs) == 0 || len(r.TokenIDs) == 0 {
 			return fmt.Errorf("prompt_token_ids and token_ids must not be empty")
@@ -98,14 +107,14 @@ func readGroups(path string, vocab int32) ([]updater.Group, error) {
 		if err := errors.Join(insideVocabulary("prompt_token_ids", r.PromptTokenIDs, vocab), insideVocabulary("token_ids", r.TokenIDs, vocab)); err != nil {
 			return err
 		}
-		i, ok := at[r.Group]
+		i, ok := at[*r.Group]
 		if !ok {
 			i = len(groups)
-			at[r.Group] = i
-			groups = append(groups, updater.Group{Ordinal: r.Group})
+			at[*r.Group] = i
+			groups = append(groups, updater.Group{Ordinal: int64(i)})
 		}
 		groups[i].Rollouts = append(groups[i].Rollouts, updater.Rollout{
-			PromptTokenIDs: r.PromptTokenIDs, TokenIDs: r.TokenIDs, Logprobs: r.Logprobs, Reward: *line.Reward,
+			PromptTokenIDs: r.PromptTokenIDs, TokenIDs: r.TokenIDs, Logprobs: r.Logprobs, Reward: *r.Reward,
 		})
 		return nil
 	})

@@ -19,6 +19,7 @@ const maxDifference = 700
 // d = logp_trainer − logp_server, held to ±700:
 //
 //	KL         = mean(−d)              k1 estimate of KL(server ‖ trainer)
+//	KLStdErr   = std(d) / √n           unbiased std; 0 for a single token
 //	RatioP50 … = quantiles of exp|d|   between two neighbours by linear interpolation
 //
 // A log-prob that is not finite counts as |d| = 700, so that no gate lets it pass.
@@ -27,7 +28,7 @@ func CompareServer(server, trainer [][]float32) updater.Mismatch {
 		panic(fmt.Sprintf("grpo: %d responses of the server and %d of the trainer", len(server), len(trainer)))
 	}
 	var distances []float64
-	kl := 0.0
+	kl, squares := 0.0, 0.0
 	for i, s := range server {
 		t := trainer[i]
 		if s == nil || t == nil {
@@ -43,6 +44,7 @@ func CompareServer(server, trainer [][]float32) updater.Mismatch {
 			}
 			d, _ = clamp(d, -maxDifference, maxDifference)
 			kl -= d
+			squares += d * d
 			distances = append(distances, math.Abs(d))
 		}
 	}
@@ -54,8 +56,10 @@ func CompareServer(server, trainer [][]float32) updater.Mismatch {
 	for i, d := range distances {
 		distances[i] = math.Exp(d)
 	}
+	mean := kl / float64(n)
+	variance := max(0, squares-float64(n)*mean*mean) / float64(max(n-1, 1))
 	return updater.Mismatch{
-		Tokens: n, KL: kl / float64(n),
+		Tokens: n, KL: mean, KLStdErr: math.Sqrt(variance / float64(n)),
 		RatioP50: quantile(distances, 0.50), RatioP99: quantile(distances, 0.99), RatioMax: distances[n-1],
 	}
 }

@@ -19,7 +19,7 @@ func TestCompareServer(t *testing.T) {
 		"agreement":       {[][]float32{{-1, -2}}, [][]float32{{-1, -2}}, updater.Mismatch{Tokens: 2, RatioP50: 1, RatioP99: 1, RatioMax: 1}},
 		"the server high": {[][]float32{{-1}}, [][]float32{{-1.5}}, updater.Mismatch{Tokens: 1, KL: 0.5, RatioP50: math.Exp(0.5), RatioP99: math.Exp(0.5), RatioMax: math.Exp(0.5)}},
 		// Differences 0, 0.25, −0.5 over two responses, one left out; sorted ratios 1, e^¼, e^½.
-		"several": {[][]float32{{-1, -1}, nil, {-1}}, [][]float32{{-1, -1.25}, {-9}, {-0.5}}, updater.Mismatch{Tokens: 3, KL: -0.25 / 3,
+		"several": {[][]float32{{-1, -1}, nil, {-1}}, [][]float32{{-1, -1.25}, {-9}, {-0.5}}, updater.Mismatch{Tokens: 3, KL: -0.25 / 3, KLStdErr: math.Sqrt(7.0 / 144),
 			RatioP50: math.Exp(0.25), RatioP99: math.Exp(0.25) + 0.98*(math.Exp(0.5)-math.Exp(0.25)), RatioMax: math.Exp(0.5)}},
 		"no number":   {[][]float32{{nan}}, [][]float32{{-1}}, updater.Mismatch{Tokens: 1, KL: 700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
 		"impossible":  {[][]float32{{-1}}, [][]float32{{inf}}, updater.Mismatch{Tokens: 1, KL: 700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
@@ -28,6 +28,9 @@ func TestCompareServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := CompareServer(c.server, c.trainer)
+			if math.Abs(got.KLStdErr-c.want.KLStdErr) > 1e-12 {
+				t.Errorf("standard error %g, want %g", got.KLStdErr, c.want.KLStdErr)
+			}
 			for _, p := range [][2]float64{{got.KL, c.want.KL}, {got.RatioP50, c.want.RatioP50}, {got.RatioP99, c.want.RatioP99}, {got.RatioMax, c.want.RatioMax}} {
 				if !(math.Abs(p[0]-p[1]) <= 1e-15*math.Abs(p[1])) {
 					t.Errorf("%+v, want %+v", got, c.want)

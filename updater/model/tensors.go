@@ -66,9 +66,8 @@ func (s Spec) Tensors() []Tensor {
 // there, in its shape and of a floating-point type, and nothing else. The
 // error names all kinds of fault at once, on one line, the first ten of each.
 //
-// A tied model may carry lm_head.weight too, in the embedding's shape. It
-// must not be read, as transformers and vLLM do not; who writes such a folder
-// again gives it the embedding's bytes.
+// A tied model may carry lm_head.weight too, in the embedding's shape; whoever
+// reads the weights makes sure that it holds the embedding's values.
 func (s Spec) Check(set *safetensors.Set) error {
 	want := s.Tensors()
 	if s.TiedHead {

@@ -142,7 +142,7 @@ func TestKitUpdates(t *testing.T) {
 				})
 				groups, before := kitBatch(t, ref), trainer.weights(t)
 				for step, f := range want.Steps {
-					result, err := trainer.Step(context.Background(), step, groups)
+					result, err := trainer.Step(context.Background(), step, groups, nil)
 					if err != nil {
 						t.Fatal(err)
 					}

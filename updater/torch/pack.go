@@ -2,7 +2,10 @@
 
 package torch
 
-import "github.com/justrl/justrl/updater/pack"
+import (
+	"github.com/justrl/justrl/updater"
+	"github.com/justrl/justrl/updater/pack"
+)
 
 // sequence is a prompt and what follows it; the log-probs of rest are wanted.
 type sequence struct {
@@ -24,12 +27,25 @@ type row struct {
 // packRows groups seqs into rows of at most budget tokens (a longer sequence
 // gets a row of its own).
 func packRows(seqs []sequence, budget int) []row {
+	return rowsOf(seqs, budget, pack.FirstFitDecreasing)
+}
+
+// microBatches are the rows of a mini-batch. verl's aggregation depends on how
+// it is cut, so there they are cut as verl does.
+func microBatches(mini []*sample, cfg updater.Config) []row {
+	if cfg.Aggregation == updater.TokenMeanVerl {
+		return rowsOf(sequences(mini), cfg.MaxPackTokens, pack.Balanced)
+	}
+	return packRows(sequences(mini), cfg.MaxPackTokens)
+}
+
+func rowsOf(seqs []sequence, budget int, cut func(lengths []int, budget int) [][]int) []row {
 	lengths := make([]int, len(seqs))
 	for i, s := range seqs {
 		lengths[i] = s.len()
 	}
 	var rows []row
-	for _, members := range pack.FirstFitDecreasing(lengths, budget) {
+	for _, members := range cut(lengths, budget) {
 		rows = append(rows, newRow(seqs, members))
 	}
 	return rows

@@ -154,7 +154,7 @@ func TestThreeUpdatesMatchPyTorch(t *testing.T) {
 			trainer := openTrainer(t, dir, serverOld, func(o *Options) { o.Optimizer.LR = 1e-3 })
 			before := trainer.weights(t)
 			for step, want := range ref.Updates {
-				result, err := trainer.Step(context.Background(), step, groupsOf(batch))
+				result, err := trainer.Step(context.Background(), step, groupsOf(batch), nil)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -31,7 +31,7 @@ func TestLoadStateContinuesBitIdentically(t *testing.T) {
 				edit := func(o *Options) { o.DType, o.Optimizer.LR, o.Update.MiniBatch = dtype, 1e-3, 2 }
 				through, first, second := openTrainer(t, dir, edit), openTrainer(t, dir, edit), openTrainer(t, dir, edit)
 				step := func(trainer *Trainer, n int) updater.StepResult {
-					result, err := trainer.Step(ctx, n, groups)
+					result, err := trainer.Step(ctx, n, groups, nil)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -69,7 +69,7 @@ func TestStateBeforeTheFirstUpdate(t *testing.T) {
 	if err := fresh.SaveState(ctx, state); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := moved.Step(ctx, 0, fixtureBatch(t, "qwen3_qknorm")); err != nil {
+	if _, err := moved.Step(ctx, 0, fixtureBatch(t, "qwen3_qknorm"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := moved.LoadState(ctx, state); err != nil {
@@ -128,7 +128,7 @@ func TestLoadStateRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			trainer := openTrainer(t, dir, func(o *Options) { o.Optimizer.LR = 1e-3 })
-			if _, err := trainer.Step(ctx, 0, fixtureBatch(t, "qwen2_tied")); err != nil {
+			if _, err := trainer.Step(ctx, 0, fixtureBatch(t, "qwen2_tied"), nil); err != nil {
 				t.Fatal(err)
 			}
 			state, before := t.TempDir(), sum(t, trainer)

@@ -27,7 +27,7 @@ type sample struct {
 // of the batch needs a pass of its own, and with the server's log-probs as the
 // old ones not even that: the mismatch is then measured on the first
 // mini-batch alone.
-func (t *Trainer) Step(ctx context.Context, step int, groups []updater.Group) (updater.StepResult, error) {
+func (t *Trainer) Step(ctx context.Context, step int, groups []updater.Group, gate func(updater.Mismatch) error) (updater.StepResult, error) {
 	var result updater.StepResult
 	batch, err := t.batch(groups)
 	if err != nil {
@@ -41,16 +41,21 @@ func (t *Trainer) Step(ctx context.Context, step int, groups []updater.Group) (u
 			}
 		}
 		lr := t.opt.Optimizer.LearningRate(step)
+		ready := func() error { // the first gradient is there, and no weight has changed
+			result.Mismatch = mismatch(slices.Concat(batch...))
+			if gate == nil {
+				return nil
+			}
+			return gate(result.Mismatch)
+		}
 		for range t.opt.Update.Epochs {
 			for _, mini := range miniBatches {
-				m, err := t.update(ctx, slices.Concat(mini...), lr)
+				m, err := t.update(ctx, slices.Concat(mini...), lr, ready)
 				if err != nil {
 					return fmt.Errorf("step %d, update %d: %w", step, len(result.Updates), err)
 				}
 				result.Updates = append(result.Updates, m)
-				if len(result.Updates) == 1 {
-					result.Mismatch = mismatch(slices.Concat(batch...))
-				}
+				ready = nil
 			}
 		}
 		return nil
@@ -121,12 +126,18 @@ func (t *Trainer) recompute(ctx context.Context, samples []*sample) error {
 	return nil
 }
 
-// update is one optimizer update on a mini-batch.
-func (t *Trainer) update(ctx context.Context, mini []*sample, lr float64) (updater.UpdateMetrics, error) {
+// update is one optimizer update on a mini-batch; ready, unless it is nil, may
+// still call it off when the gradient is there.
+func (t *Trainer) update(ctx context.Context, mini []*sample, lr float64, ready func() error) (updater.UpdateMetrics, error) {
 	defer t.net.dropGrads(t.counter)
-	metrics, err := t.gradient(ctx, mini, packRows(sequences(mini), t.opt.Update.MaxPackTokens))
+	metrics, err := t.gradient(ctx, mini, microBatches(mini, t.opt.Update))
 	if err != nil {
 		return metrics, err
+	}
+	if ready != nil {
+		if err := ready(); err != nil {
+			return metrics, err
+		}
 	}
 	metrics.LR = lr
 	metrics.GradNorm, err = t.apply(lr)

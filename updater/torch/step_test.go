@@ -95,7 +95,7 @@ func TestRecomputeChangesNothing(t *testing.T) {
 				trainer := openTrainer(t, filepath.Join("testdata", name), serverOld, func(o *Options) {
 					o.Update.Recompute, o.Optimizer.LR, o.Update.MaxPackTokens, o.Update.MiniBatch = recompute, 1e-3, 64, 2
 				})
-				result, err := trainer.Step(context.Background(), 0, fixtureBatch(t, name))
+				result, err := trainer.Step(context.Background(), 0, fixtureBatch(t, name), nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -134,11 +134,11 @@ func TestOldLogprobsAreThoseBeforeTheFirstUpdate(t *testing.T) {
 		}
 	}
 	server := openTrainer(t, dir, serverOld, func(o *Options) { o.Update.MiniBatch, o.Update.Epochs, o.Optimizer.LR = 1, 2, 1e-3 })
-	a, err := recompute.Step(ctx, 0, groups)
+	a, err := recompute.Step(ctx, 0, groups, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := server.Step(ctx, 0, given)
+	b, err := server.Step(ctx, 0, given, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestGroupsAreTakenByOrdinal(t *testing.T) {
 		if reverse {
 			slices.Reverse(groups)
 		}
-		if _, err := trainer.Step(context.Background(), 0, groups); err != nil {
+		if _, err := trainer.Step(context.Background(), 0, groups, nil); err != nil {
 			t.Fatal(err)
 		}
 		sums = append(sums, sum(t, trainer))
@@ -210,7 +210,7 @@ func TestStepRefuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			trainer := openTrainer(t, filepath.Join("testdata", "qwen2_tied"), serverOld)
 			before := sum(t, trainer)
-			_, err := trainer.Step(context.Background(), 0, c.groups)
+			_, err := trainer.Step(context.Background(), 0, c.groups, nil)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -251,7 +251,7 @@ func TestGradientThatIsNotFinite(t *testing.T) {
 	}
 	poison(float32(math.Inf(1)))
 	bad := sum(t, trainer)
-	_, err := trainer.Step(ctx, 3, groups)
+	_, err := trainer.Step(ctx, 3, groups, nil)
 	if err == nil || !strings.Contains(err.Error(), "step 3, update 0") {
 		t.Fatalf("error %v, want one that names the update", err)
 	}
@@ -262,8 +262,43 @@ func TestGradientThatIsNotFinite(t *testing.T) {
 		t.Error("the test poisoned nothing")
 	}
 	poison(1)
-	if _, err := trainer.Step(ctx, 3, groups); err != nil {
+	if _, err := trainer.Step(ctx, 3, groups, nil); err != nil {
 		t.Errorf("the next step failed: %v", err)
+	}
+}
+
+// The gate sees the whole batch's mismatch before a weight changes, and can call the step off.
+func TestGate(t *testing.T) {
+	ctx := context.Background()
+	trainer := openTrainer(t, filepath.Join("testdata", "qwen2_tied"), func(o *Options) { o.Update.MiniBatch = 1 })
+	groups := fixtureBatch(t, "qwen2_tied")
+	tokens := 0
+	for _, g := range groups {
+		for _, r := range g.Rollouts {
+			tokens += len(r.Logprobs)
+		}
+	}
+	before, no := sum(t, trainer), errors.New("no")
+	calls := 0
+	gate := func(m updater.Mismatch) error {
+		calls++
+		if m.Tokens != tokens {
+			t.Errorf("the gate saw %d tokens of %d", m.Tokens, tokens)
+		}
+		return no
+	}
+	if _, err := trainer.Step(ctx, 3, groups, gate); !errors.Is(err, no) {
+		t.Errorf("error %v, want the gate's", err)
+	}
+	if sum(t, trainer) != before || trainer.updates != 0 {
+		t.Error("a step that was called off changed the weights")
+	}
+	no = nil // this time it lets the step pass
+	if _, err := trainer.Step(ctx, 3, groups, gate); err != nil || calls != 2 {
+		t.Errorf("error %v after %d calls of the gate, want one a step", err, calls)
+	}
+	if sum(t, trainer) == before {
+		t.Error("a step that passed the gate changed nothing")
 	}
 }
 
@@ -272,7 +307,7 @@ func TestCancelledStep(t *testing.T) {
 	before := sum(t, trainer)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := trainer.Step(ctx, 0, fixtureBatch(t, "qwen2_tied")); !errors.Is(err, context.Canceled) {
+	if _, err := trainer.Step(ctx, 0, fixtureBatch(t, "qwen2_tied"), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 	if _, err := trainer.Score(ctx, [][]int32{{1, 2}}, 1); !errors.Is(err, context.Canceled) {
@@ -308,11 +343,11 @@ func TestBFloat16IsNearFloat32(t *testing.T) {
 			}
 			before := full.weights(t)
 			groups := fixtureBatch(t, name)
-			x, err := full.Step(ctx, 0, groups)
+			x, err := full.Step(ctx, 0, groups, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			y, err := half.Step(ctx, 0, groups)
+			y, err := half.Step(ctx, 0, groups, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -342,7 +377,7 @@ func TestNothingLeaks(t *testing.T) {
 	step := func(n int) {
 		for i := range n {
 			trainer.opt.Update.Recompute = i%2 == 0
-			if _, err := trainer.Step(ctx, 1, groups); err != nil {
+			if _, err := trainer.Step(ctx, 1, groups, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

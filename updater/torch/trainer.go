@@ -3,6 +3,7 @@
 package torch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -77,6 +78,9 @@ func (t *Trainer) load(device int) (err error) {
 	if err := spec.Check(set); err != nil {
 		return fmt.Errorf("%s: %w", t.opt.Dir, err)
 	}
+	if err := sameHead(spec, set); err != nil {
+		return fmt.Errorf("%s: %w", t.opt.Dir, err)
+	}
 	t.layout = set.Layout()
 	t.net = network{spec: spec, device: device, kind: kindFloat32}
 	switch {
@@ -97,6 +101,26 @@ func (t *Trainer) load(device int) (err error) {
 	s := newScope(t.counter)
 	defer s.close()
 	return t.net.load(s, set)
+}
+
+// sameHead refuses a tied model whose folder has another head than the
+// embedding: programs differ in which of the two they compute with.
+func sameHead(spec model.Spec, set *safetensors.Set) error {
+	if _, has := set.Info(model.HeadName); !has || !spec.TiedHead {
+		return nil
+	}
+	head, err := set.Bytes(model.HeadName)
+	if err != nil {
+		return err
+	}
+	embed, err := set.Bytes(model.EmbedName)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(head, embed) {
+		return fmt.Errorf("config.json ties the head to the embedding, but %s and %s differ: set tie_word_embeddings to false, or remove the head", model.HeadName, model.EmbedName)
+	}
+	return nil
 }
 
 // prepare readies the calling thread and the device.

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/justrl/justrl/updater"
+	"github.com/justrl/justrl/updater/model"
+	"github.com/justrl/justrl/updater/safetensors"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -41,10 +43,11 @@ func TestOpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "gate_proj"},
+		{"a tied head that is not the embedding", func(t *testing.T, dir string, _ *Options) { addHead(t, dir) }, "tie_word_embeddings"},
 		{"unknown dtype", func(_ *testing.T, _ string, o *Options) { o.DType = "int8" }, "int8"},
 		{"float16", func(_ *testing.T, _ string, o *Options) { o.DType = "float16" }, "float16"},
 		{"unknown device", func(_ *testing.T, _ string, o *Options) { o.Device = "tpu" }, "tpu"},
-		{"bad settings", func(_ *testing.T, _ string, o *Options) { o.Update.ClipLow = 2 }, "clip_low"},
+		{"bad settings", func(_ *testing.T, _ string, o *Options) { o.Update.ClipLow = -2 }, "clip_low"},
 		{"a folder that is not there", func(_ *testing.T, _ string, o *Options) { o.Dir = "/nowhere" }, "/nowhere"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -118,4 +121,24 @@ func TestScopeErrors(t *testing.T) {
 func lastErrorOf(t *Trainer) (msg string) {
 	_ = t.worker.do(func() error { msg = lastError(); return nil })
 	return msg
+}
+
+// addHead gives a tied model a head of zeros.
+func addHead(t *testing.T, dir string) {
+	t.Helper()
+	set := openTensors(t, filepath.Join(dir, safetensors.SingleName))
+	layout := set.Layout()
+	embed, _ := set.Info(model.EmbedName)
+	embed.Name = model.HeadName
+	layout.Files[0].Tensors = append(layout.Files[0].Tensors, embed)
+	err := safetensors.Write(dir, layout, func(name string) ([]byte, error) {
+		if name == model.HeadName {
+			size, err := embed.Size()
+			return make([]byte, size), err
+		}
+		return set.Bytes(name)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
