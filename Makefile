@@ -47,8 +47,8 @@ policy: ## make the shipped policy again: problems, tokenizer, warm-up (about 10
 	$(torch) go run -tags torch ./examples/arithmetic/make --out examples/arithmetic --seed 1
 
 install: build ## into PREFIX (default /usr/local): the program and the parts of libtorch that it needs
-	install -D bin/justrl $(DESTDIR)$(PREFIX)/bin/justrl
-	$(torch) scripts/install-libtorch $(DESTDIR)$(PREFIX)/lib/justrl
+	install -D bin/justrl "$(DESTDIR)$(PREFIX)/bin/justrl"
+	$(torch) scripts/install-libtorch "$(DESTDIR)$(PREFIX)/lib/justrl"
 
 clean: ## remove what was built here (the cache stays)
 	rm -rf bin build

@@ -13,8 +13,8 @@ import (
 
 const module = "github.com/justrl/justrl/"
 
-// rule forbids imports: of every package under From, each one of To, but for
-// those that are, or lie under, an exception. "x" is the package x alone,
+// rule forbids imports: of every package that matches from, each one of to,
+// but for those of the exceptions. "x" is the package x alone,
 // "x/..." is x and everything below it.
 type rule struct {
 	from   string

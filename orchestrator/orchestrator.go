@@ -25,8 +25,10 @@ var (
 	// ErrInterrupted follows a clean stop: everything up to a step boundary is
 	// in a checkpoint, and the run can be resumed.
 	ErrInterrupted = errors.New("interrupted")
-	// ErrMismatch: the server's log-probs are not the trainer's.
+	// ErrMismatch: the server's log-probs are not the trainer's. No weight has changed.
 	ErrMismatch = errors.New("server and trainer disagree about the log-probs of the rollouts")
+	// ErrPublishTimeout: a load, canary included, took longer than publish.timeout.
+	ErrPublishTimeout = errors.New("the server did not take the weights in time; look at its log, or raise publish.timeout")
 )
 
 // Rows is the stream of training rows. It never ends before the run does: it
@@ -48,8 +50,10 @@ type Sampler interface {
 // Bridge takes snapshots live. Start does so before the first step and
 // measures the noise between server and trainer; Advance after each step.
 // Neither returns nil before the servers have been seen to serve the snapshot.
+// Check, after sampling, makes sure that they still serve it.
 type Bridge interface {
 	Start(ctx context.Context, s bridge.Snapshot) (bridge.Report, error)
+	Check(ctx context.Context) error
 	Advance(ctx context.Context, s bridge.Snapshot) (bridge.Report, error)
 }
 
@@ -88,9 +92,11 @@ type Run struct {
 	Observer  Observer
 	Now       func() time.Time // time.Now
 
-	progress journal.Progress
-	live     bridge.Snapshot // what the servers serve
-	torn     bool            // the weights are past the boundary that progress describes
+	progress  journal.Progress
+	since     time.Time       // what progress.WallS does not hold yet began here
+	validated int             // steps done at the last validation; -1 before the first
+	live      bridge.Snapshot // what the servers serve
+	torn      bool            // the weights are past the boundary that progress describes
 }
 
 // Train runs the steps that are left and returns the summary. Cancelling ctx
@@ -99,31 +105,26 @@ type Run struct {
 // ErrInterrupted returned. On any other failure the last step boundary is
 // saved too, unless it was lost half-way through an update.
 func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
-	began := r.Now()
+	r.since = r.Now()
 	firm := context.WithoutCancel(ctx) // for work that must not stop half-way
 	if err := r.start(ctx); err != nil {
 		return journal.Summary{}, interrupted(ctx, err)
 	}
-	for step := r.progress.NextStep; step < r.Config.Steps; step++ {
-		err := r.step(ctx, step)
+	for r.progress.NextStep < r.Config.Steps {
+		err := r.step(ctx, r.progress.NextStep)
 		if r.torn {
 			return journal.Summary{}, err
 		}
-		if err == nil && ctx.Err() == nil && !r.checkpointDue(step+1) {
-			continue
+		if err == nil && r.progress.NextStep < r.Config.Steps {
+			err = ctx.Err()
 		}
-		r.progress.WallS += r.Now().Sub(began).Seconds()
-		began = r.Now()
-		saved := r.checkpoint(firm)
-		switch {
-		case saved != nil && err != nil:
-			return journal.Summary{}, fmt.Errorf("%w; nor could the step before be saved: %w", interrupted(ctx, err), saved)
-		case saved != nil:
-			return journal.Summary{}, saved
-		case ctx.Err() != nil && r.progress.NextStep < r.Config.Steps:
-			return journal.Summary{}, ErrInterrupted
-		case err != nil:
-			return journal.Summary{}, err
+		if err != nil || r.checkpointDue() {
+			if err := r.save(firm, interrupted(ctx, err)); err != nil {
+				return journal.Summary{}, err
+			}
+		}
+		if err := r.validate(ctx); err != nil {
+			return journal.Summary{}, r.save(firm, interrupted(ctx, err))
 		}
 	}
 	return r.finish()
@@ -141,6 +142,9 @@ func (r *Run) step(ctx context.Context, step int) error {
 		return err
 	}
 	groups, err := r.Sampler.Sample(ctx, rows, r.trainingParams(), sampler.StepSeeds(r.Config.Seed, step), r.live.Version)
+	if err == nil {
+		err = r.Bridge.Check(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -151,13 +155,9 @@ func (r *Run) step(ctx context.Context, step int) error {
 	rec.Sample = watch.lap()
 
 	r.Observer.Phase(step, "update")
-	r.torn = true
-	result, err := r.Updater.Step(firm, step, forUpdater(groups))
+	result, err := r.Updater.Step(firm, step, forUpdater(groups), r.gate)
 	if err != nil {
 		return fmt.Errorf("step %d: %w", step, err)
-	}
-	if err := r.gate(step, result.Mismatch); err != nil {
-		return err
 	}
 	rec.Updates, rec.UpdateMetrics, rec.Mismatch = result.Updates, meanUpdate(result.Updates), result.Mismatch
 	rec.Update = watch.lap()
@@ -165,16 +165,6 @@ func (r *Run) step(ctx context.Context, step int) error {
 	r.Observer.Phase(step, "publish")
 	rec.Canary, err = r.publish(firm, step)
 	rec.Publish = watch.lap()
-	if err != nil { // trained but not live: worth keeping, for the resumed run to publish
-		return errors.Join(err, r.record(step, rec, groups, watch))
-	}
-
-	if r.validationDue(step + 1) {
-		rec.Validation, err = r.validate(firm, step)
-		if err != nil {
-			return err
-		}
-		rec.Validate = watch.lap()
-	}
-	return r.record(step, rec, groups, watch)
+	// Trained but not live is worth keeping too, for the resumed run to publish.
+	return errors.Join(err, r.record(step, rec, groups, watch))
 }

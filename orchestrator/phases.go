@@ -14,25 +14,21 @@ import (
 	"github.com/justrl/justrl/updater"
 )
 
-// start takes the weights that the updater holds live and validates them once.
+// start takes the weights that the updater holds live, and validates them
+// where that is due and was not done.
 func (r *Run) start(ctx context.Context) error {
-	if r.progress.Validation == nil {
-		r.progress.Validation = map[string]journal.FirstAndLast{}
+	if err := r.trainingParams().ValidateTraining(); err != nil {
+		return err
 	}
 	r.Observer.Phase(r.progress.NextStep-1, "publish")
-	snapshot, err := r.newSnapshot(ctx, r.progress.NextStep-1)
+	err := r.load(ctx, r.progress.NextStep-1, func(ctx context.Context, s bridge.Snapshot) (err error) {
+		_, err = r.Bridge.Start(ctx, s)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if _, err := r.Bridge.Start(ctx, snapshot); err != nil {
-		return err
-	}
-	r.live = snapshot
-	if r.progress.NextStep > 0 {
-		return nil
-	}
-	_, err = r.validate(ctx, -1)
-	return err
+	return r.validate(ctx)
 }
 
 // draw takes the step's rows from the stream.
@@ -63,50 +59,74 @@ func (r *Run) newSnapshot(ctx context.Context, step int) (bridge.Snapshot, error
 	return r.Publisher.Publish(ctx, version, step)
 }
 
-// gate refuses a step whose rollouts were not drawn from the policy that was
-// trained: its ratios would mean nothing.
-func (r *Run) gate(step int, m updater.Mismatch) error {
+// gate refuses a step whose rollouts were not drawn from the policy that is to
+// be trained: its ratios would mean nothing. Once it lets a step pass, weights change.
+func (r *Run) gate(m updater.Mismatch) error {
+	if err := r.agrees(m); err != nil {
+		return err
+	}
+	r.torn = true
+	return nil
+}
+
+func (r *Run) agrees(m updater.Mismatch) error {
 	g := r.Config.Mismatch
 	if m.Tokens == 0 {
 		return nil
 	}
 	hint := "; is the server's dtype the trainer's, and does it report the log-probs of what it samples (--logprobs-mode processed_logprobs when the temperature is not 1)?"
 	if g.MaxRatioP50 > 0 && !(m.RatioP50 <= g.MaxRatioP50) {
-		return fmt.Errorf("step %d: %w: the median ratio is %.4g, mismatch.max_ratio_p50 is %g%s", step, ErrMismatch, m.RatioP50, g.MaxRatioP50, hint)
+		return fmt.Errorf("%w: the median ratio is %.4g, mismatch.max_ratio_p50 is %g%s", ErrMismatch, m.RatioP50, g.MaxRatioP50, hint)
 	}
-	if g.MaxKL > 0 && !(math.Abs(m.KL) <= g.MaxKL) {
-		return fmt.Errorf("step %d: %w: the KL estimate is %.3g nats, mismatch.max_kl is %g%s", step, ErrMismatch, m.KL, g.MaxKL, hint)
+	// Three standard errors, so that an honest server's noise does not trip it by chance.
+	if g.MaxKL > 0 && !(math.Abs(m.KL) <= g.MaxKL+3*m.KLStdErr) {
+		return fmt.Errorf("%w: the KL estimate is %.3g ± %.2g nats, mismatch.max_kl is %g%s", ErrMismatch, m.KL, m.KLStdErr, g.MaxKL, hint)
 	}
 	return nil
 }
 
-// publish takes the step's weights live. The run's version advances only when
-// the bridge has seen the servers serve them.
-func (r *Run) publish(ctx context.Context, step int) (bridge.Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.Config.Publish.Timeout))
+// publish takes the step's weights live.
+func (r *Run) publish(ctx context.Context, step int) (report bridge.Report, err error) {
+	err = r.load(ctx, step, func(ctx context.Context, s bridge.Snapshot) (err error) {
+		report, err = r.Bridge.Advance(ctx, s)
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("step %d: %w", step, err)
+	}
+	return report, err
+}
+
+// load writes the updater's weights as a snapshot and has the bridge take it
+// live. The run's version advances only when the servers were seen to serve it.
+func (r *Run) load(ctx context.Context, step int, into func(context.Context, bridge.Snapshot) error) error {
+	limit := time.Duration(r.Config.Publish.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w (%s)", ErrPublishTimeout, limit))
 	defer cancel()
 	snapshot, err := r.newSnapshot(ctx, step)
-	if err != nil {
-		return bridge.Report{}, err
+	if err == nil {
+		err = into(ctx, snapshot)
 	}
-	report, err := r.Bridge.Advance(ctx, snapshot)
-	if err != nil {
-		return report, fmt.Errorf("step %d: %w", step, err)
+	if err == nil {
+		r.live = snapshot
 	}
-	r.live = snapshot
-	return report, nil
+	return err
 }
 
 // validationSeedStep is no training step, so that no validation shares a stream with one.
 const validationSeedStep = -1
 
-// validate measures accuracy on every held-out set. Its seeds depend on
-// nothing but the run's, so that one measurement can be compared with another.
-func (r *Run) validate(ctx context.Context, step int) (map[string]float64, error) {
-	if len(r.HeldOut) == 0 {
-		return nil, nil
+// validate measures accuracy on every held-out set where that is due: before
+// the first step, every so many, after the last. Its seeds depend on nothing
+// but the run's, so that one measurement can be compared with another.
+func (r *Run) validate(ctx context.Context) error {
+	done, every := r.progress.NextStep, r.Config.Validation.Every
+	due := done == 0 || done == r.Config.Steps || every > 0 && done%every == 0
+	if len(r.HeldOut) == 0 || !due || r.validated == done {
+		return nil
 	}
-	r.Observer.Phase(step, "validate")
+	r.Observer.Phase(done-1, "validate")
+	watch := startStopwatch(r.Now)
 	v := r.Config.Validation
 	params := sampler.Params{N: v.N, Temperature: v.Temperature, TopP: v.TopP, TopK: -1, MaxTokens: v.MaxTokens}
 	seeds := sampler.StepSeeds(r.Config.Seed, validationSeedStep)
@@ -114,27 +134,17 @@ func (r *Run) validate(ctx context.Context, step int) (map[string]float64, error
 	for _, set := range r.HeldOut {
 		groups, err := r.Sampler.Sample(ctx, set.Rows, params, seeds, r.live.Version)
 		if err != nil {
-			return nil, fmt.Errorf("validate on %s: %w", set.Name, err)
+			return fmt.Errorf("validate on %s: %w", set.Name, err)
 		}
 		accuracy[set.Name] = correctShare(groups)
-		past, seen := r.progress.Validation[set.Name]
-		if !seen {
-			past.First = accuracy[set.Name]
-		}
-		past.Last = accuracy[set.Name]
-		r.progress.Validation[set.Name] = past
-		r.Observer.Validated(step, set.Name, accuracy[set.Name])
+		r.Observer.Validated(done-1, set.Name, accuracy[set.Name])
 	}
-	return accuracy, nil
+	r.validated = done
+	return r.Journal.AppendValidation(journal.Validation{Steps: done, Accuracy: accuracy, Seconds: watch.total()})
 }
 
-func (r *Run) validationDue(done int) bool {
-	every := r.Config.Validation.Every
-	return len(r.HeldOut) > 0 && (done == r.Config.Steps || every > 0 && done%every == 0)
-}
-
-func (r *Run) checkpointDue(done int) bool {
-	every := r.Config.Checkpoint.Every
+func (r *Run) checkpointDue() bool {
+	done, every := r.progress.NextStep, r.Config.Checkpoint.Every
 	return done == r.Config.Steps || every > 0 && done%every == 0
 }
 
@@ -164,20 +174,36 @@ func (r *Run) record(step int, rec journal.Step, groups []sampler.Group, watch s
 	return nil
 }
 
-// checkpoint saves the step boundary that progress describes.
+// save writes the step boundary that progress describes as a checkpoint, and
+// returns what ends the run: err, unless it is nil, and its own failure.
+func (r *Run) save(ctx context.Context, err error) error {
+	saved := r.checkpoint(ctx)
+	if err != nil && saved != nil {
+		return fmt.Errorf("%w; nor could the step before be saved: %w", err, saved)
+	}
+	return errors.Join(err, saved)
+}
+
 func (r *Run) checkpoint(ctx context.Context) error {
 	r.Observer.Phase(r.progress.NextStep-1, "checkpoint")
+	now := r.Now()
+	r.progress.WallS += now.Sub(r.since).Seconds()
+	r.since = now
 	return r.Journal.WriteCheckpoint(r.progress, r.live.Version, r.Config.Checkpoint.Keep,
 		func(dir string) error { return r.Updater.Export(ctx, dir) },
 		func(dir string) error { return r.Updater.SaveState(ctx, dir) })
 }
 
 // Resume takes up the newest complete checkpoint, if there is one, and returns
-// the data cursor to open the rows at: nil at the very start. Call it before Train.
+// the data cursor to open the rows at: nil, or JSON's null, at the very start.
+// Call it before Train.
 func (r *Run) Resume(ctx context.Context) (cursor []byte, err error) {
 	dir, progress, err := r.Journal.NewestCheckpoint()
 	if err != nil {
 		return nil, err
+	}
+	if progress.NextStep > r.Config.Steps {
+		return nil, fmt.Errorf("the run has done %d steps, and steps is %d: give a larger --steps", progress.NextStep, r.Config.Steps)
 	}
 	if dir != "" {
 		if err := r.Updater.LoadState(ctx, filepath.Join(dir, journal.StateFolder)); err != nil {
@@ -185,7 +211,14 @@ func (r *Run) Resume(ctx context.Context) (cursor []byte, err error) {
 		}
 		r.progress = progress
 	}
-	return r.progress.Cursor, r.Journal.Rewind(r.progress.NextStep)
+	if err := r.Journal.Rewind(r.progress.NextStep); err != nil {
+		return nil, err
+	}
+	past, err := r.Journal.Validations()
+	if r.validated = -1; len(past) > 0 {
+		r.validated = past[len(past)-1].Steps
+	}
+	return r.progress.Cursor, err
 }
 
 func (r *Run) finish() (journal.Summary, error) {
@@ -197,15 +230,30 @@ func (r *Run) finish() (journal.Summary, error) {
 		return journal.Summary{}, errors.New("the run has no recorded steps")
 	}
 	s := journal.Summary{
-		Steps: len(steps), Validation: r.progress.Validation,
+		Steps: len(steps), Validation: map[string]journal.FirstAndLast{},
 		RewardFirst: steps[0].ScoreMean, RewardLast: steps[len(steps)-1].ScoreMean,
 		WallS: r.progress.WallS, Tokens: r.progress.Tokens,
 		WeightsSHA256: r.live.SHA256,
 		Model:         r.Journal.CheckpointPath(r.progress.NextStep),
 	}
+	measured, err := r.Journal.Validations()
+	if err != nil {
+		return journal.Summary{}, err
+	}
+	for _, v := range measured {
+		for set, accuracy := range v.Accuracy {
+			past, seen := s.Validation[set]
+			if !seen {
+				past.First = accuracy
+			}
+			past.Last = accuracy
+			s.Validation[set] = past
+		}
+	}
 	return s, r.Journal.WriteSummary(s)
 }
 
+// interrupted names a cancellation that was asked for; any other error stays what it is.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return ErrInterrupted

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,9 +32,12 @@ type world struct {
 	weight int64 // the updater's
 	served int64 // the version that the server has
 
-	onSample func(step int) error
-	onUpdate func(step int) error
-	onLoad   func(s bridge.Snapshot) error
+	onSample   func(step int) error
+	onValidate func() error
+	onCheck    func() error
+	mismatch   updater.Mismatch
+	onUpdate   func(step int) error // after the gate
+	onLoad     func(s bridge.Snapshot) error
 }
 
 func (w *world) say(format string, args ...any) { w.log = append(w.log, fmt.Sprintf(format, args...)) }
@@ -52,7 +56,12 @@ func (w *world) Sample(ctx context.Context, rows []sampler.Row, p sampler.Params
 	if version != w.served {
 		w.t.Errorf("sampled as version %d, the server has %d", version, w.served)
 	}
-	if w.onSample != nil {
+	if p.Temperature == 0 && w.onValidate != nil {
+		if err := w.onValidate(); err != nil {
+			return nil, err
+		}
+	}
+	if p.Temperature > 0 && w.onSample != nil {
 		if err := w.onSample(int(rows[0].Ordinal) / len(rows)); err != nil {
 			return nil, err
 		}
@@ -77,7 +86,10 @@ func (w *world) Sample(ctx context.Context, rows []sampler.Row, p sampler.Params
 // worldUpdater is the updater's part, whose Step has the orchestrator's name for another thing.
 type worldUpdater struct{ *world }
 
-func (w worldUpdater) Step(_ context.Context, step int, groups []updater.Group) (updater.StepResult, error) {
+func (w worldUpdater) Step(_ context.Context, step int, groups []updater.Group, gate func(updater.Mismatch) error) (updater.StepResult, error) {
+	if err := gate(w.mismatch); err != nil {
+		return updater.StepResult{}, err
+	}
 	if w.onUpdate != nil {
 		if err := w.onUpdate(step); err != nil {
 			return updater.StepResult{}, err
@@ -117,6 +129,12 @@ func (w *world) Publish(_ context.Context, version int64, step int) (bridge.Snap
 }
 func (w *world) Start(ctx context.Context, s bridge.Snapshot) (bridge.Report, error) {
 	return w.Advance(ctx, s)
+}
+func (w *world) Check(context.Context) error {
+	if w.onCheck != nil {
+		return w.onCheck()
+	}
+	return nil
 }
 func (w *world) Advance(_ context.Context, s bridge.Snapshot) (bridge.Report, error) {
 	if w.onLoad != nil {
@@ -190,9 +208,9 @@ func TestTrainDoesOneThingAfterAnother(t *testing.T) {
 	want := []string{
 		"load 1", "sample 900-900 n=1 T=0", "validated -1",
 		"sample 0-1 n=3 T=1", "update 0", "load 2", "recorded 0",
-		"sample 2-3 n=3 T=1", "update 1", "load 3", "sample 900-900 n=1 T=0", "validated 1", "recorded 1", "save",
+		"sample 2-3 n=3 T=1", "update 1", "load 3", "recorded 1", "save", "sample 900-900 n=1 T=0", "validated 1",
 		"sample 4-5 n=3 T=1", "update 2", "load 4", "recorded 2",
-		"sample 6-7 n=3 T=1", "update 3", "load 5", "sample 900-900 n=1 T=0", "validated 3", "recorded 3", "save",
+		"sample 6-7 n=3 T=1", "update 3", "load 5", "recorded 3", "save", "sample 900-900 n=1 T=0", "validated 3",
 	}
 	if d := cmp.Diff(want, w.log); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -212,7 +230,7 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	done()
-	want := stepsOf(t, dir)
+	want, measured := recordsOf(t, dir)
 
 	broken := errors.New("broken")
 	for _, tc := range []struct {
@@ -227,6 +245,30 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 		{"interrupt while updating step 2", func(w *world, cancel func()) {
 			w.onUpdate = at(2, func() error { cancel(); return nil })
 		}, ErrInterrupted, 3},
+		{"interrupt while validating after step 1", func(w *world, cancel func()) {
+			w.onValidate = nth(2, func() error { cancel(); return context.Canceled })
+		}, ErrInterrupted, 2},
+		{"validation fails after step 1", func(w *world, _ func()) {
+			w.onValidate = nth(2, func() error { return broken })
+		}, broken, 2},
+		{"the last validation fails", func(w *world, _ func()) {
+			w.onValidate = nth(3, func() error { return broken })
+		}, broken, 4},
+		{"the gate refuses step 3: no weight has changed", func(w *world, _ func()) {
+			w.onSample = at(3, func() error { w.mismatch = updater.Mismatch{Tokens: 9, RatioP50: 2}; return nil })
+		}, ErrMismatch, 3},
+		{"the server is another one after sampling step 3", func(w *world, _ func()) {
+			w.onCheck = nth(4, func() error { return broken })
+		}, broken, 3},
+		{"interrupt and a server that fails in one step: the failure is told", func(w *world, cancel func()) {
+			w.onUpdate = at(2, func() error { cancel(); return nil })
+			w.onLoad = func(s bridge.Snapshot) error {
+				if s.Step == 2 {
+					return broken
+				}
+				return nil
+			}
+		}, broken, 3},
 		{"sampling fails in step 3", func(w *world, _ func()) {
 			w.onSample = at(3, func() error { return broken })
 		}, broken, 3},
@@ -265,9 +307,12 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 			if again.weight != undisturbed.weight {
 				t.Errorf("final weights %d, undisturbed %d", again.weight, undisturbed.weight)
 			}
-			ignore := cmpopts.IgnoreFields(journal.Step{}, "WeightsVersion", "Validation")
-			if d := cmp.Diff(want, stepsOf(t, dir), ignore); d != "" {
-				t.Errorf("records differ from the undisturbed run's:\n%s", d)
+			steps, validations := recordsOf(t, dir)
+			if d := cmp.Diff(want, steps, cmpopts.IgnoreFields(journal.Step{}, "WeightsVersion")); d != "" {
+				t.Errorf("steps differ from the undisturbed run's:\n%s", d)
+			}
+			if d := cmp.Diff(measured, validations); d != "" {
+				t.Errorf("validations differ from the undisturbed run's:\n%s", d)
 			}
 		})
 	}
@@ -285,12 +330,15 @@ func TestMismatchIsNeverPublished(t *testing.T) {
 		{"KL", updater.Mismatch{Tokens: 5, RatioP50: 1, KL: 5e-4}, true},
 		{"KL of the other sign", updater.Mismatch{Tokens: 5, RatioP50: 1, KL: -5e-4}, true},
 		{"not a number", updater.Mismatch{Tokens: 5, RatioP50: nan(), KL: nan()}, true},
+		{"KL that could be chance", updater.Mismatch{Tokens: 5, RatioP50: 1, KL: 6e-4, KLStdErr: 1e-4}, false},
+		{"KL that could not", updater.Mismatch{Tokens: 5, RatioP50: 1, KL: 8e-4, KLStdErr: 1e-4}, true},
 		{"no server log-probs", updater.Mismatch{RatioP50: 9}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := &Run{Config: testConfig(t)}
-			if err := r.gate(0, tc.m); errors.Is(err, ErrMismatch) != tc.want {
-				t.Errorf("gate: %v", err)
+			err := r.gate(tc.m)
+			if errors.Is(err, ErrMismatch) != tc.want || r.torn == tc.want {
+				t.Errorf("gate: %v; weights may change: %t", err, r.torn)
 			}
 		})
 	}
@@ -307,7 +355,31 @@ func at(step int, do func() error) func(int) error {
 	}
 }
 
-func stepsOf(t *testing.T, dir string) []journal.Step {
+// nth does something at the n-th call, from 1.
+func nth(n int, do func() error) func() error {
+	return func() error {
+		if n--; n == 0 {
+			return do()
+		}
+		return nil
+	}
+}
+
+// A run cannot be resumed to fewer steps than it has done.
+func TestResumeNeedsStepsToDo(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	r, done := newRun(t, &world{}, testConfig(t), dir)
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.Config.Steps = 2
+	if _, err := r.Resume(t.Context()); err == nil || !strings.Contains(err.Error(), "--steps") {
+		t.Errorf("resume of 4 steps with steps 2: %v", err)
+	}
+	done()
+}
+
+func recordsOf(t *testing.T, dir string) ([]journal.Step, []journal.Validation) {
 	t.Helper()
 	j, _, err := journal.Open(dir)
 	if err != nil {
@@ -321,5 +393,9 @@ func stepsOf(t *testing.T, dir string) []journal.Step {
 	if !slices.IsSortedFunc(steps, func(a, b journal.Step) int { return a.Step - b.Step }) {
 		t.Fatal("steps out of order")
 	}
-	return steps
+	validations, err := j.Validations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return steps, validations
 }

@@ -4,7 +4,7 @@
 
 # Everything that is fetched or derived lives here, outside the clone, so that
 # every clone of a machine shares one copy (and one Go build cache).
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/justrl
+cache=${XDG_CACHE_HOME:-${HOME:?set HOME, or XDG_CACHE_HOME, to have a place for the cache}/.cache}/justrl
 
 die() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -43,7 +43,8 @@ need_pip() {
 # command must not inherit it: close it with 9>&-.
 locked() {
 	need flock 'install util-linux'
-	mkdir -p "$cache"
+	mkdir -p "$cache" 2>/dev/null || true
+	[ -w "$cache" ] || die "cannot write in $cache: set XDG_CACHE_HOME to another folder"
 	exec 9>"$cache/.$1.lock"
 	if ! flock -n 9; then
 		say "waiting for another process that holds $cache/.$1.lock"
@@ -59,23 +60,27 @@ sha256_is() {
 # wheel FILE SUM: leaves the wheel in $cache/wheels. A file that is not what was
 # pinned (truncated, corrupt) is fetched again; one that never is fails here.
 wheel() {
-	local file=$1 sum=$2 dir=$cache/wheels name version rest tmp
+	local file=$1 sum=$2 dir=$cache/wheels name version rest tmp log
 	sha256_is "$dir/$file" "$sum" && return
 	[ ! -e "$dir/$file" ] || say "$dir/$file is damaged: fetching it again"
 	need_pip
 	name=${file%%-*} rest=${file#*-}
 	version=${rest%%-*}
 	mkdir -p "$dir"
-	tmp=$(mktemp -d "$dir/.fetch.XXXXXX")
+	rm -rf "$dir"/.fetch.* # of fetches that were killed; the caller holds a lock
+	tmp=$(mktemp -d "$dir/.fetch.XXXXXX") || die "cannot write in $dir"
 	say "fetching $file"
 	# The tags are given, so that any python3 may do the fetching.
-	if ! python3 -m pip --disable-pip-version-check download --quiet --no-deps --no-cache-dir \
+	if ! log=$(python3 -m pip --disable-pip-version-check download --quiet --no-deps --no-cache-dir \
 		--only-binary=:all: --implementation cp --python-version 3.11 --abi cp311 \
 		--platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
 		--platform manylinux_2_25_x86_64 --platform manylinux2014_x86_64 \
-		--dest "$tmp" "$name==$version"; then
+		--dest "$tmp" "$name==$version" 2>&1); then
 		rm -rf "$tmp"
-		die "cannot fetch $name==$version with pip: is a package index reachable?"
+		case $log in
+		*'No space left on device'*) die "cannot fetch $name==$version: the disk of $dir is full" ;;
+		esac
+		die "cannot fetch $name==$version with pip: is a package index reachable? (pip: $(tail -n 1 <<<"$log"))"
 	fi
 	if ! sha256_is "$tmp/$file" "$sum"; then
 		local got

@@ -82,7 +82,7 @@ func diagnose(ctx context.Context, address, key, served string, vocab int) (diag
 		d.Kind, d.Reachable, d.Info.Version = "ollama", true, version
 		return fail(&vllm.CannotError{URL: d.URL, What: "is an Ollama server, which neither takes nor gives token ids", Hint: "training needs vLLM; " + vllm.StartHint})
 	}
-	info, err := vllm.Probe(ctx, e, served, endpoint.Retry{Tries: 1})
+	info, err := vllm.Probe(ctx, e, served, probing)
 	var unreachable *endpoint.UnreachableError
 	d.Info, d.Reachable = info, !errors.As(err, &unreachable)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type progress struct {
 
 	mu      sync.Mutex
 	phase   string
-	later   []string // lines to come after the step's own
+	noticed time.Time // when a retry was shown last
 	began   time.Time
 	first   int // step that this process began with
 	started bool
@@ -106,10 +107,6 @@ func (p *progress) StepDone(s journal.Step, steps int) {
 	}
 	p.line("step %d/%d  reward %+.3f  correct %5.1f %%  length %.0f  entropy %.3f  clipped %.2f %%  %.0f tok/s  %.1f s  eta %s",
 		s.Step+1, steps, s.ScoreMean, 100*s.Correct, s.ResponseMean, s.Entropy, 100*s.PGClipFrac, s.Rate, s.Total, left)
-	for _, line := range p.later {
-		p.line("%s", line)
-	}
-	p.later = nil
 }
 
 // Validated implements orchestrator.Observer.
@@ -118,11 +115,47 @@ func (p *progress) Validated(step int, set string, accuracy float64) {
 		p.log.Info("validation", "step", step, "set", set, "accuracy", accuracy)
 		return
 	}
-	if step < 0 {
-		p.line("%s before training: %.1f %% right", set, 100*accuracy)
+	when := "before training"
+	if step >= 0 {
+		when = fmt.Sprintf("after step %d", step+1)
+	}
+	p.line("%s %s: %.1f %% right", set, when, 100*accuracy)
+}
+
+// Retrying is told of requests that failed and will be sent again; it shows
+// one in a while, as rows fail together.
+func (p *progress) Retrying(err error, wait time.Duration) {
+	p.mu.Lock()
+	quiet := time.Since(p.noticed) < 10*time.Second
+	if !quiet {
+		p.noticed = time.Now()
+	}
+	p.mu.Unlock()
+	if !quiet {
+		p.Notice("trying again in %s: %v", wait.Round(time.Second), err)
+	}
+}
+
+// unreachable warns of ground truths that the verifier can accept no answer for.
+func (p *progress) unreachable(set orchestrator.HeldOut) {
+	n := 0
+	for _, row := range set.Rows {
+		if strings.Contains(row.Problem.Answer, `\boxed`) {
+			n++
+		}
+	}
+	if n > 0 {
+		p.Notice("%s: %d of %d ground truths are written \\boxed{…}, which no answer equals as text: they will count as wrong", set.Name, n, len(set.Rows))
+	}
+}
+
+// Notice says something that the user should know.
+func (p *progress) Notice(format string, args ...any) {
+	if p.log != nil {
+		p.log.Warn(fmt.Sprintf(format, args...))
 		return
 	}
-	p.later = append(p.later, fmt.Sprintf("%s after step %d: %.1f %% right", set, step+1, 100*accuracy))
+	p.line(format, args...)
 }
 
 // Close takes the bar away. It is safe to call twice.

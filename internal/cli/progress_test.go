@@ -28,9 +28,9 @@ func watch(t *testing.T, format string) string {
 	s.PGClipFrac, s.Entropy = 0.0125, 1.5
 	p.StepDone(s, 2)
 	p.Phase(1, "sample")
-	p.Validated(1, "held", 0.5)
 	s.Step = 1
 	p.StepDone(s, 2)
+	p.Validated(1, "held", 0.5)
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestProgressJSON(t *testing.T) {
 		}
 		kinds = append(kinds, event.Msg)
 	}
-	if d := cmp.Diff([]string{"validation", "verifier failed", "step", "validation", "step"}, kinds); d != "" {
+	if d := cmp.Diff([]string{"validation", "verifier failed", "step", "step", "validation"}, kinds); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }

@@ -37,9 +37,9 @@ func (s *server) bridge(ctx context.Context, cfg config.Config, run string, t tr
 	if err != nil {
 		return nil, nil, err
 	}
-	root := cfg.Publish.Dir
-	if root == "" {
-		root = filepath.Join(cfg.Out, "snapshots")
+	root := filepath.Join(cfg.Out, "snapshots")
+	if cfg.Publish.Dir != "" {
+		root = filepath.Join(cfg.Publish.Dir, "run-"+run) // other runs may publish there too
 	}
 	return &bridge.Snapshots{Root: root, Exporter: t, Inspector: inspector{}, Want: want, Keep: cfg.Publish.Keep}, b, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -54,25 +55,29 @@ func runCommand() *cli.Command {
 // runConfig resolves flags over file over preset; with --resume the run's own
 // config.yaml takes the place of both.
 func runConfig(c *cli.Context) (config.Config, error) {
-	file := c.String("config")
+	preset, file := c.String("preset"), c.String("config")
 	recorded := filepath.Join(c.String("out"), "config.yaml")
 	if c.Bool("resume") {
 		if c.String("out") == "" {
 			return config.Config{}, errors.New("--resume needs --out DIR, the run to go on with")
 		}
-		if file != "" || c.String("preset") != "" {
+		// What the environment says is for new runs.
+		if file != os.Getenv("JUSTRL_CONFIG") || preset != os.Getenv("JUSTRL_PRESET") {
 			return config.Config{}, errors.New("--resume goes on with the run's own configuration; leave out --preset and --config")
 		}
 		if _, err := os.Stat(recorded); errors.Is(err, fs.ErrNotExist) {
 			return config.Config{}, fmt.Errorf("--out %s: %w", c.String("out"), journal.ErrNoRun)
 		}
-		file = recorded
+		preset, file = "", recorded
 	}
-	cfg, err := resolve(c.String("preset"), file, c.StringSlice("set"))
+	cfg, err := resolve(preset, file, c.StringSlice("set"))
 	if err != nil {
 		return cfg, err
 	}
 	applyFlags(c, &cfg)
+	if err := absolute(&cfg); err != nil {
+		return cfg, err
+	}
 	for _, need := range []struct{ flag, value string }{{"model", cfg.Model}, {"data", cfg.Data}, {"out", cfg.Out}} {
 		if need.value == "" {
 			err = errors.Join(err, fmt.Errorf("run needs --%s", need.flag))
@@ -106,6 +111,7 @@ func applyFlags(c *cli.Context, cfg *config.Config) {
 		}
 	}
 	list("server", &cfg.Server)
+	text("served-model", &cfg.Served)
 	list("validation", &cfg.Validation.Data)
 	text("model", &cfg.Model)
 	text("data", &cfg.Data)
@@ -123,27 +129,40 @@ func applyFlags(c *cli.Context, cfg *config.Config) {
 	}
 }
 
+// absolute makes every path of a run independent of where it is started: it
+// may be resumed elsewhere, and the server has a working directory of its own.
+func absolute(cfg *config.Config) error {
+	paths := []*string{&cfg.Model, &cfg.Data, &cfg.Out, &cfg.Publish.Dir}
+	for i := range cfg.Validation.Data {
+		paths = append(paths, &cfg.Validation.Data[i])
+	}
+	for _, p := range paths {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return err
+		}
+		*p = abs
+	}
+	return nil
+}
+
 // sameRun refuses to resume with settings that would make it another run. What
-// may change is where and how long it runs.
+// may change is where, how long and how carefully it runs.
 func sameRun(recorded string, cfg config.Config) error {
 	before, err := resolve("", recorded, nil)
 	if err != nil {
 		return err
 	}
-	before.Server, before.Out, before.Steps, before.Trainer = cfg.Server, cfg.Out, cfg.Steps, cfg.Trainer
-	before.Publish, before.Checkpoint = cfg.Publish, cfg.Checkpoint
-	before.Sampling.Concurrency, before.Sampling.RequestTimeout = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout
+	before.Server, before.Served, before.Out, before.Steps = cfg.Server, cfg.Served, cfg.Out, cfg.Steps
+	before.Trainer.Device, before.Trainer.Threads = cfg.Trainer.Device, cfg.Trainer.Threads
+	before.Publish, before.Checkpoint, before.Mismatch = cfg.Publish, cfg.Checkpoint, cfg.Mismatch
+	before.Sampling.Concurrency, before.Sampling.RequestTimeout, before.Sampling.Patience = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout, cfg.Sampling.Patience
 	before.Validation.Every = cfg.Validation.Every
-	was, err := before.YAML()
-	if err != nil {
-		return err
-	}
-	is, err := cfg.YAML()
-	if err != nil {
-		return err
-	}
-	if line := firstDifference(string(was), string(is)); line != "" {
-		return fmt.Errorf("--resume: %s says %q: a resumed run cannot change that; start a new one", recorded, line)
+	if changed := cfg.Differences(before); len(changed) > 0 {
+		return fmt.Errorf("--resume: %s: a resumed run cannot change that; start a new one (%s says what it began with)", strings.Join(changed, ", "), recorded)
 	}
 	return nil
 }

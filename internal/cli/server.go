@@ -11,6 +11,7 @@ import (
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler/vllm"
+	"github.com/justrl/justrl/updater"
 	"github.com/justrl/justrl/updater/model"
 	"github.com/justrl/justrl/updater/safetensors"
 )
@@ -26,7 +27,7 @@ type server struct {
 
 // openServer connects and makes sure, before anything is written, that the
 // server can do what the run needs.
-func openServer(ctx context.Context, c *cli.Context, cfg config.Config) (*server, error) {
+func openServer(ctx context.Context, c *cli.Context, cfg config.Config, notify func(error, time.Duration)) (*server, error) {
 	spec, err := checkModel(cfg.Model)
 	if err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func openServer(ctx context.Context, c *cli.Context, cfg config.Config) (*server
 		return nil, usage(err)
 	}
 	s := &server{endpoint: e, spec: spec}
-	if err := s.open(ctx, cfg, c.String("served-model")); err != nil {
+	if err := s.open(ctx, cfg, notify); err != nil {
 		e.Close()
 		return nil, err
 	}
@@ -59,26 +60,42 @@ func checkModel(dir string) (spec model.Spec, err error) {
 	return spec, nil
 }
 
-func (s *server) open(ctx context.Context, cfg config.Config, served string) (err error) {
-	// A server that is not there at the start is a mistake, not an outage.
-	if s.info, err = vllm.Probe(ctx, s.endpoint, served, endpoint.Retry{Tries: 1}); err != nil {
+func (s *server) open(ctx context.Context, cfg config.Config, notify func(error, time.Duration)) (err error) {
+	if s.info, err = vllm.Probe(ctx, s.endpoint, cfg.Served, probing); err != nil {
 		return err
 	}
 	if err := s.info.ForTraining(s.endpoint.URL(), s.spec.Vocab); err != nil {
 		return err
 	}
-	if err := s.roomFor(cfg); err != nil {
+	if err := errors.Join(s.roomFor(cfg), s.rightLogprobs(cfg)); err != nil {
 		return err
 	}
 	o := vllm.Options{
 		Model: s.info.Model, Vocab: s.spec.Vocab,
-		Retry: endpoint.Retry{Attempt: time.Duration(cfg.Sampling.RequestTimeout)},
+		Retry: endpoint.Retry{Attempt: time.Duration(cfg.Sampling.RequestTimeout), Patience: time.Duration(cfg.Sampling.Patience), Notify: notify},
 	}
 	if s.generator, err = vllm.New(s.endpoint, o); err != nil {
 		return err
 	}
 	s.scorer, err = vllm.NewScorer(s.endpoint, o)
 	return err
+}
+
+// probing: a server that is not there at the start is a mistake, not an
+// outage, and one that does not answer is none.
+var probing = endpoint.Retry{Tries: 1, Attempt: 30 * time.Second}
+
+// rightLogprobs refuses log-probs of another temperature than the trainer's.
+func (s *server) rightLogprobs(cfg config.Config) error {
+	gated := cfg.Mismatch != config.Mismatch{} || cfg.Update.OldLogprobs == updater.OldLogprobsServer
+	if cfg.Sampling.Temperature == 1 || s.info.LogprobsMode != vllm.LogprobsRaw || !gated {
+		return nil
+	}
+	return &vllm.CannotError{
+		URL:  s.endpoint.URL(),
+		What: fmt.Sprintf("gives log-probs before temperature, and sampling.temperature is %g", cfg.Sampling.Temperature),
+		Hint: "start it with --logprobs-mode processed_logprobs",
+	}
 }
 
 // roomFor checks the server's context: vLLM refuses or cuts what goes beyond it.

@@ -1,12 +1,12 @@
 package cli
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -20,15 +20,12 @@ import (
 )
 
 // train wires a run and lets it go. Everything is checked in the order of what
-// it costs: files, then the server, then the run directory, then libtorch.
+// it costs: files, then the server, then libtorch; the run directory is written last.
 func train(c *cli.Context, cfg config.Config) (err error) {
 	ctx := c.Context
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
 
-	if cfg.Model, cfg.Out, err = absolute(cfg.Model, cfg.Out); err != nil {
-		return err
-	}
 	tok, err := tokenizer.Load(cfg.Model)
 	if err != nil {
 		return err
@@ -42,16 +39,19 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := openServer(ctx, c, cfg)
+	resume := c.Bool("resume")
+	if !resume {
+		if err := journal.Free(cfg.Out); err != nil {
+			return err
+		}
+	}
+	progress := newProgress(c.App.ErrWriter, c.String("log"), cfg, heldOut)
+	open.add(progress.Close)
+	server, err := openServer(ctx, c, cfg, progress.Retrying)
 	if err != nil {
 		return err
 	}
 	open.add(server.Close)
-	dir, info, err := openJournal(cfg, c.Bool("resume"))
-	if err != nil {
-		return err
-	}
-	open.add(dir.Close)
 	t, err := openTrainer(ctx, trainerOptions{
 		model: cfg.Model, dtype: cfg.Trainer.DType, device: cfg.Trainer.Device, threads: cfg.Trainer.Threads,
 		update: cfg.Update, optimizer: cfg.Optimizer,
@@ -60,12 +60,18 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		return err
 	}
 	open.add(t.Close)
+	dir, info, err := openJournal(cfg, resume)
+	if err != nil {
+		return err
+	}
+	open.add(dir.Close)
 
-	progress := newProgress(c.App.ErrWriter, c.String("log"), cfg, heldOut)
-	open.add(progress.Close)
 	verifier, err := newVerifier(cfg.Reward.Verifier)
 	if err != nil {
 		return err
+	}
+	for _, set := range heldOut {
+		progress.unreachable(set)
 	}
 	run := orchestrator.Run{
 		Config:  cfg,
@@ -84,8 +90,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if run.Publisher, run.Bridge, err = server.bridge(ctx, cfg, info.ID, t, data); err != nil {
 		return err
 	}
+	defer context.AfterFunc(ctx, func() {
+		progress.Notice("stopping at the next step boundary; another signal ends the process at once")
+	})()
 	summary, err := run.Train(ctx)
-	if errors.Is(err, orchestrator.ErrInterrupted) {
+	if errors.Is(err, orchestrator.ErrInterrupted) || isServerError(err) {
 		return fmt.Errorf("%w; to go on: justrl run --resume --out %s", err, cfg.Out)
 	}
 	if err != nil {
@@ -94,22 +103,17 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	return errors.Join(progress.Close(), printSummary(c.App.Writer, summary, cfg.Out))
 }
 
-func absolute(model, out string) (string, string, error) {
-	m, err := filepath.Abs(model)
-	if err != nil {
-		return "", "", err
-	}
-	o, err := filepath.Abs(out)
-	return m, o, err
-}
-
 func openJournal(cfg config.Config, resume bool) (*journal.Dir, journal.Info, error) {
-	if resume {
-		return journal.Open(cfg.Out)
-	}
 	text, err := cfg.YAML()
 	if err != nil {
 		return nil, journal.Info{}, err
+	}
+	if resume {
+		dir, info, err := journal.Open(cfg.Out)
+		if err == nil {
+			err = dir.SetConfig(text)
+		}
+		return dir, info, err
 	}
 	host, _ := os.Hostname() // a run without a name for its host is still a run
 	info := journal.Info{

@@ -1,10 +1,9 @@
 package cli
 
 import (
-	"context"
-
 	"github.com/urfave/cli/v2"
 
+	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/updater"
 	"github.com/justrl/justrl/updater/model"
 )
@@ -21,7 +20,12 @@ type trainerOptions struct {
 type trainer interface {
 	updater.Updater
 	Spec() model.Spec
-	WeightsSHA256(ctx context.Context) (string, error)
+}
+
+// trainerFlags checks --dtype and --device as the configuration does.
+func trainerFlags(c *cli.Context) error {
+	t := config.Trainer{DType: c.String("dtype"), Device: c.String("device"), Threads: c.Int("threads")}
+	return usage(t.Validate())
 }
 
 func modelFlag(usage string) cli.Flag {
@@ -37,5 +41,5 @@ func threadsFlag() cli.Flag {
 }
 
 func dtypeFlag() cli.Flag {
-	return &cli.StringFlag{Name: "dtype", EnvVars: []string{"JUSTRL_DTYPE"}, DefaultText: "the model's own", Usage: "`TYPE` of the arithmetic and of written weights: float32 or bfloat16"}
+	return &cli.StringFlag{Name: "dtype", EnvVars: []string{"JUSTRL_DTYPE"}, DefaultText: "the model's own; a CPU computes in float32", Usage: "`TYPE` of the arithmetic and of written weights: float32 or bfloat16"}
 }

@@ -159,6 +159,7 @@ func TestBadLines(t *testing.T) {
 		{"response outside the vocabulary", "update", `{"group":0,"prompt_token_ids":[7],"token_ids":[7777],"reward":1}`, ":1: token_ids[0] is 7777"},
 		{"empty response", "update", `{"group":0,"prompt_token_ids":[7],"token_ids":[],"reward":1}`, ":1: prompt_token_ids and token_ids"},
 		{"no reward", "update", `{"group":0,"prompt_token_ids":[7],"token_ids":[7]}`, ":1: has no reward"},
+		{"no group", "update", `{"prompt_token_ids":[7],"token_ids":[7],"reward":1}`, ":1: has no group"},
 		{"a reward that is no number", "update", rollout(`"reward":1`) + rollout(`"reward":"high"`), ":2: "},
 		{"too few log-probs", "update", `{"group":0,"prompt_token_ids":[7],"token_ids":[7,8],"logprobs":[-1],"reward":1}`, ":1: logprobs has 1 entries for 2"},
 	} {

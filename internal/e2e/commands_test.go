@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -127,6 +128,31 @@ func TestUpdateCommand(t *testing.T) {
 			}
 			stepTaken(t, fixtures+name, out, fixtures+name+"/reference.safetensors", "after3.")
 		})
+	}
+}
+
+// Mini-batches take groups in the order in which the file begins them, whatever
+// their numbers.
+func TestUpdateTakesGroupsInFileOrder(t *testing.T) {
+	dir := t.TempDir()
+	batch := readJSON[[]map[string]any](t, fixtures+"qwen2_tied/batch.json")
+	update := func(name string, numbers []int) string {
+		var renumbered []map[string]any
+		for _, r := range batch {
+			r = maps.Clone(r)
+			r["group"] = numbers[int(r["group"].(float64))]
+			renumbered = append(renumbered, r)
+		}
+		return must(t, "update", "--model", fixtures+"qwen2_tied", "--rollouts", lines(t, filepath.Join(dir, name+".jsonl"), renumbered),
+			"--out", filepath.Join(dir, name), "--json", "--set", "update.mini_batch=1", "--set", "optimizer.lr=1e-3").stdout
+	}
+	rising := update("rising", []int{3, 5, 9})
+	falling := update("falling", []int{9, 5, 3})
+	if rising == "" || rising != falling {
+		t.Errorf("the numbers of the groups changed the updates:\n%s%s", rising, falling)
+	}
+	if a, b := sha256Of(t, filepath.Join(dir, "rising")), sha256Of(t, filepath.Join(dir, "falling")); a != b {
+		t.Error("the numbers of the groups changed the weights")
 	}
 }
 

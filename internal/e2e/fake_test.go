@@ -203,6 +203,56 @@ func TestCrashedRunEndsTheSame(t *testing.T) {
 	sameRun(t, whole, cut, 4)
 }
 
+// What a resumed run was told stays told: the third attempt knows of the four steps.
+func TestResumeRemembers(t *testing.T) {
+	dir := t.TempDir()
+	server, whole, out := scripted(t, nil), filepath.Join(dir, "whole"), filepath.Join(dir, "run")
+	must(t, small(scripted(t, nil), whole, "--steps", "4")...)
+	must(t, small(server, out, "--steps", "2")...)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := justrlTo(ctx, t, &stopAfter{line: "step 3/4", stop: cancel}, "run", "--resume", "--out", out, "--steps", "4")
+	if r.code != cli.ExitInterrupted || !strings.Contains(r.stderr, "stopping at the next step boundary") {
+		t.Fatalf("exit code %d: %s", r.code, r.stderr)
+	}
+	must(t, "run", "--resume", "--out", out)
+	sameRun(t, whole, out, 4)
+	refused(t, cli.ExitFailed, []string{"4 steps", "--steps"}, filepath.Join(out, "checkpoints"), "run", "--resume", "--out", out, "--steps", "2")
+	refused(t, cli.ExitUsage, []string{"sampling.n is 8, was 4", "start a new one"}, out, "run", "--resume", "--out", out, "--set", "sampling.n=8")
+}
+
+// A server that dies ends the run with code 3 and how to go on; on another one it ends the same.
+func TestServerDies(t *testing.T) {
+	dir := t.TempDir()
+	whole, out := filepath.Join(dir, "whole"), filepath.Join(dir, "run")
+	must(t, small(scripted(t, nil), whole, "--steps", "3")...)
+	for _, tc := range []struct {
+		name, wants string
+		die         func(*openaitest.Server)
+	}{
+		{"gone", "start the server", (*openaitest.Server).Close},
+		{"errors for ever", "the fault that was asked for", func(s *openaitest.Server) {
+			s.Inject(openaitest.Fault{Kind: openaitest.FaultStatus, Status: 500, Times: -1})
+		}},
+		{"hangs", "no complete answer within", func(s *openaitest.Server) {
+			s.Inject(openaitest.Fault{Kind: openaitest.FaultHang, Times: -1})
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			out := out + tc.name
+			server := scripted(t, nil)
+			quick := []string{"--steps", "3", "--set", "sampling.patience=500ms", "--set", "sampling.request_timeout=2s"}
+			r := justrlTo(t.Context(), t, &stopAfter{line: "step 2/3", stop: func() { tc.die(server) }}, small(server, out, quick...)...)
+			for _, w := range []string{tc.wants, server.URL, "run --resume --out " + out} {
+				if r.code != cli.ExitServer || !strings.Contains(r.lastLine(), w) {
+					t.Errorf("exit code %d, last line %q; want %d and %q", r.code, r.lastLine(), cli.ExitServer, w)
+				}
+			}
+			must(t, "run", "--resume", "--server", scripted(t, nil).URL, "--out", out)
+			sameRun(t, whole, out, 3)
+		})
+	}
+}
+
 // sameRun compares two finished runs: records without clocks and versions,
 // rollouts, and final weights.
 func sameRun(t *testing.T, a, b string, n int) {

@@ -8,6 +8,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"time"
 
 	"github.com/justrl/justrl/updater"
@@ -20,6 +22,7 @@ type Config struct {
 	Data   string   `yaml:"data" about:"training problems: a .parquet or .jsonl file"`
 	Out    string   `yaml:"out" about:"run directory"`
 	Server []string `yaml:"server" about:"URLs of OpenAI-compatible servers"`
+	Served string   `yaml:"served_model" about:"name of the model on the server; empty = the only one it serves"`
 	Seed   int64    `yaml:"seed" about:"of data order, sampling and the shuffled-reward control"`
 	Steps  int      `yaml:"steps" about:"training steps, counted from 0"`
 
@@ -44,6 +47,7 @@ type Sampling struct {
 	Concurrency     int      `yaml:"concurrency" about:"rows in flight at once"`
 	Shuffle         bool     `yaml:"shuffle" about:"draw the problems in a seeded random order"`
 	RequestTimeout  Duration `yaml:"request_timeout" about:"bounds one attempt at one row's rollouts; 0s = no bound"`
+	Patience        Duration `yaml:"patience" about:"how long a server may be away, restarting perhaps, before the run stops"`
 }
 
 // Reward says how rollouts are scored.
@@ -58,15 +62,15 @@ type Reward struct {
 // trainer's, measured before the first update of a step.
 type Mismatch struct {
 	MaxRatioP50 float64 `yaml:"max_ratio_p50" about:"largest median of exp(|Δ log-prob|); 0 = no gate"`
-	MaxKL       float64 `yaml:"max_kl" about:"largest |mean Δ log-prob|, nats; 0 = no gate"`
+	MaxKL       float64 `yaml:"max_kl" about:"largest |mean Δ log-prob| beyond 3 standard errors, nats; 0 = no gate"`
 }
 
 // Publish says how weights reach the servers.
 type Publish struct {
-	Dir     string   `yaml:"dir" about:"folder for snapshots, on a path that the servers read too; empty = OUT/snapshots"`
+	Dir     string   `yaml:"dir" about:"folder for snapshots, a subfolder a run, on a path that the servers read too; empty = OUT/snapshots"`
 	Keep    int      `yaml:"keep" about:"snapshots kept on disk, ≥ 2 (the live one and the one before)"`
 	Probes  int      `yaml:"probes" about:"canary sequences scored before and after each load"`
-	Timeout Duration `yaml:"timeout" about:"of one load, canary included"`
+	Timeout Duration `yaml:"timeout" about:"of writing and loading one snapshot, canary included"`
 }
 
 // Checkpoint says when the run can be resumed from.
@@ -131,6 +135,7 @@ func (c Config) Validate() error {
 	bad(s.MaxPromptTokens >= 1, "sampling.max_prompt_tokens", "must be at least 1, is %d", s.MaxPromptTokens)
 	bad(s.Concurrency >= 1, "sampling.concurrency", "must be at least 1, is %d", s.Concurrency)
 	bad(s.RequestTimeout >= 0, "sampling.request_timeout", "must be 0s or more, is %s", time.Duration(s.RequestTimeout))
+	bad(s.Patience > 0, "sampling.patience", "must be more than 0s, is %s", time.Duration(s.Patience))
 	bad(c.Reward.Verifier == VerifierStrictBox, "reward.verifier", "must be %s, is %q", VerifierStrictBox, c.Reward.Verifier)
 	for _, err := range []error{c.Update.Validate(), c.Optimizer.Validate()} {
 		if err != nil {
@@ -152,11 +157,24 @@ func (c Config) Validate() error {
 	bad(v.Temperature > 0 || v.N == 1, "validation.n", "must be 1 when validation.temperature is 0 (greedy answers are all the same), is %d", v.N)
 	bad(v.TopP > 0 && v.TopP <= 1, "validation.top_p", "must be in (0, 1], is %g", v.TopP)
 	bad(v.MaxTokens >= 1, "validation.max_tokens", "must be at least 1, is %d", v.MaxTokens)
-	bad(c.Trainer.Threads >= 0, "trainer.threads", "must be 0 (all cores) or more, is %d", c.Trainer.Threads)
-	switch c.Trainer.DType {
-	case "", "float32", "bfloat16":
-	default:
-		bad(false, "trainer.dtype", "must be float32, bfloat16 or empty (the model's own), is %q", c.Trainer.DType)
+	if err := c.Trainer.Validate(); err != nil {
+		errs = append(errs, err)
 	}
+	return errors.Join(errs...)
+}
+
+var devices = regexp.MustCompile(`^(cpu|cuda(:[0-9]{1,2})?)?$`)
+
+// Validate reports every fault at once, one a line; nil if there is none.
+func (t Trainer) Validate() error {
+	var errs []error
+	bad := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	bad(t.Threads >= 0, "trainer.threads: must be 0 (all cores) or more, is %d", t.Threads)
+	bad(slices.Contains([]string{"", "float32", "bfloat16"}, t.DType), "trainer.dtype: must be float32, bfloat16 or empty (the model's own), is %q", t.DType)
+	bad(devices.MatchString(t.Device), "trainer.device: must be cpu, cuda or cuda:N, is %q", t.Device)
 	return errors.Join(errs...)
 }

@@ -218,3 +218,20 @@ func FuzzSet(f *testing.F) {
 		}
 	})
 }
+
+func TestDifferences(t *testing.T) {
+	a, err := Preset("tiny-cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := a
+	a.Server = []string{} // as read from a file; nil is the same
+	if d := a.Differences(b); len(d) != 0 {
+		t.Errorf("equal configs differ in %v", d)
+	}
+	b.Sampling.N, b.Validation.Data, b.Seed = 4, []string{"held.jsonl"}, 7
+	want := []string{"seed is 1, was 7", "sampling.n is 8, was 4", "validation.data is [], was [held.jsonl]"}
+	if d := cmp.Diff(want, a.Differences(b)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}

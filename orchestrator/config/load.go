@@ -44,6 +44,9 @@ func (c *Config) Set(assignment string) error {
 	if !ok || key == "" {
 		return fmt.Errorf("--set %s: want key=value, like --set sampling.n=8", assignment)
 	}
+	if key == "preset" {
+		return fmt.Errorf("--set %s: a preset is what the others are laid over; name it with --preset", assignment)
+	}
 	var doc bytes.Buffer
 	parts := strings.Split(key, ".")
 	for i, part := range parts {

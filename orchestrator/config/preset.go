@@ -22,7 +22,7 @@ type preset struct {
 }
 
 // presets returns them in the order in which they are listed. The two of the
-// paper differ in nothing but the model they are meant for.
+// paper differ in nothing but the model they are meant for and how long they ran.
 func presets() []preset {
 	return []preset{
 		{"justrl-deepseek-1.5b", "the paper's run on DeepSeek-R1-Distill-Qwen-1.5B", func(*Config) {}},
@@ -59,20 +59,22 @@ func Preset(name string) (Config, error) {
 
 // paper is the recipe of arXiv 2512.16649, section 3.
 func paper() Config {
+	update := updater.DefaultConfig()
+	update.Recompute = true // as the authors' run; 32k tokens of activations fit no GPU
 	return Config{
 		Steps: 4380,
 		Seed:  1,
 		Sampling: Sampling{
 			Batch: 256, N: 8, Temperature: 1, MaxTokens: 15360, MaxPromptTokens: 1024,
-			Concurrency: 256, Shuffle: true, RequestTimeout: Duration(time.Hour),
+			Concurrency: 256, Shuffle: true, RequestTimeout: Duration(time.Hour), Patience: Duration(3 * time.Minute),
 		},
 		Reward:    Reward{Verifier: VerifierStrictBox},
-		Update:    updater.DefaultConfig(),
+		Update:    update,
 		Optimizer: updater.DefaultOptimizerConfig(),
 		Mismatch:  Mismatch{MaxRatioP50: 1.05, MaxKL: 4e-4},
 		Publish:   Publish{Keep: 2, Probes: 4, Timeout: Duration(10 * time.Minute)},
 		Checkpoint: Checkpoint{
-			Every: 50, Keep: 0, Rollouts: 10,
+			Every: 50, Keep: 5, Rollouts: 10, // 25 GB a checkpoint
 		},
 		Validation: Validation{Every: 50, N: 32, Temperature: 0.7, TopP: 0.9, MaxTokens: 31744},
 		Trainer:    Trainer{Device: "cpu"},
@@ -85,7 +87,7 @@ func tinyCPU(c *Config) {
 	c.Steps = 30
 	c.Sampling.Batch, c.Sampling.MaxTokens, c.Sampling.MaxPromptTokens = 32, 96, 256
 	c.Sampling.Concurrency, c.Sampling.RequestTimeout = 32, Duration(2*time.Minute)
-	c.Update.MiniBatch, c.Update.MaxPackTokens = 8, 4096
+	c.Update.MiniBatch, c.Update.MaxPackTokens, c.Update.Recompute = 8, 4096, false
 	c.Optimizer.LR, c.Optimizer.WarmupSteps = 3e-5, 3
 	c.Publish.Timeout = Duration(time.Minute)
 	c.Checkpoint.Every, c.Checkpoint.Keep, c.Checkpoint.Rollouts = 10, 2, 0

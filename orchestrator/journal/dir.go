@@ -1,15 +1,13 @@
 package journal
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,9 +22,10 @@ var (
 // Dir is an open run directory. It is not safe for concurrent use; Close gives
 // up the lock.
 type Dir struct {
-	path  string
-	lock  *os.File
-	steps *os.File
+	path        string
+	lock        *os.File
+	steps       *lineFile
+	validations *lineFile
 }
 
 // Create starts a new run in path; missing folders are made, and config is
@@ -50,7 +49,17 @@ func Create(path string, info Info, config []byte) (*Dir, error) {
 	if err := errors.Join(d.writeJSON("run.json", info), d.write("config.yaml", config)); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
-	return d.openSteps()
+	return d.open()
+}
+
+// Free returns an error that wraps ErrExists if Create would refuse path for
+// the run that is in it; it changes nothing.
+func Free(path string) error {
+	begun, err := (&Dir{path: path}).begun()
+	if begun {
+		err = fmt.Errorf("run directory %s: %w", path, ErrExists)
+	}
+	return err
 }
 
 // Open goes on with the run in path.
@@ -69,7 +78,7 @@ func Open(path string) (*Dir, Info, error) {
 	if err := d.readJSON("run.json", &info); err != nil {
 		return nil, info, errors.Join(err, d.Close())
 	}
-	d, err = d.openSteps()
+	d, err = d.open()
 	return d, info, err
 }
 
@@ -93,73 +102,54 @@ func (d *Dir) Path() string { return d.path }
 
 // Close gives the directory free.
 func (d *Dir) Close() error {
-	var err error
-	if d.steps != nil {
-		err = d.steps.Close()
+	var errs []error
+	for _, l := range []*lineFile{d.steps, d.validations} {
+		if l != nil {
+			errs = append(errs, l.f.Close())
+		}
 	}
-	return errors.Join(err, d.lock.Close())
+	return errors.Join(append(errs, d.lock.Close())...)
 }
+
+// SetConfig replaces config.yaml: a resumed run may go on longer, or elsewhere.
+func (d *Dir) SetConfig(config []byte) error { return d.write("config.yaml", config) }
 
 // AppendStep adds a record to steps.jsonl and syncs it.
-func (d *Dir) AppendStep(s Step) error {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("record step %d: %w", s.Step, err)
-	}
-	if _, err := d.steps.Write(append(b, '\n')); err != nil {
-		return fmt.Errorf("record step %d: %w", s.Step, err)
-	}
-	if err := d.steps.Sync(); err != nil {
-		return fmt.Errorf("record step %d: %w", s.Step, err)
-	}
-	return nil
-}
+func (d *Dir) AppendStep(s Step) error { return d.steps.append(s) }
 
 // Steps returns the records so far.
-func (d *Dir) Steps() ([]Step, error) {
-	b, err := os.ReadFile(d.file("steps.jsonl"))
+func (d *Dir) Steps() ([]Step, error) { return readLines[Step](d.steps) }
+
+// AppendValidation adds a measurement to validation.jsonl and syncs it.
+func (d *Dir) AppendValidation(v Validation) error { return d.validations.append(v) }
+
+// Validations returns the measurements so far.
+func (d *Dir) Validations() ([]Validation, error) { return readLines[Validation](d.validations) }
+
+// Rewind drops what was recorded after the first `next` steps: it happened
+// after the checkpoint that a resumed run goes on from, and will happen again.
+func (d *Dir) Rewind(next int) error {
+	err := errors.Join(
+		keepLines(d.steps, func(s Step) bool { return s.Step < next }),
+		keepLines(d.validations, func(v Validation) bool { return v.Steps <= next }),
+	)
 	if err != nil {
-		return nil, fmt.Errorf("steps.jsonl: %w", err)
+		return err
 	}
-	var steps []Step
-	for n, line := range bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n")) {
-		if len(line) == 0 {
+	files, err := filepath.Glob(d.file("rollouts", "step-*.jsonl"))
+	if err != nil {
+		return fmt.Errorf("rollouts: %w", err)
+	}
+	for _, path := range files {
+		var step int
+		if _, err := fmt.Sscanf(filepath.Base(path), "step-%06d.jsonl", &step); err != nil || step < next {
 			continue
 		}
-		var s Step
-		if err := json.Unmarshal(line, &s); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", d.file("steps.jsonl"), n+1, err)
-		}
-		steps = append(steps, s)
-	}
-	return steps, nil
-}
-
-// Rewind drops the records of step `next` and later: they happened after the
-// checkpoint that a resumed run goes on from, and will happen again.
-func (d *Dir) Rewind(next int) error {
-	steps, err := d.Steps()
-	if err != nil {
-		return err
-	}
-	var keep bytes.Buffer
-	for _, s := range steps {
-		if s.Step < next {
-			b, err := json.Marshal(s)
-			if err != nil {
-				return fmt.Errorf("rewind to step %d: %w", next, err)
-			}
-			keep.Write(append(b, '\n'))
+		if err := d.DropRollouts(step); err != nil {
+			return err
 		}
 	}
-	if err := d.steps.Close(); err != nil {
-		return fmt.Errorf("rewind to step %d: %w", next, err)
-	}
-	if err := d.write("steps.jsonl", keep.Bytes()); err != nil {
-		return err
-	}
-	_, err = d.openSteps()
-	return err
+	return nil
 }
 
 // WriteRollouts replaces the rollouts of a step.
@@ -167,15 +157,16 @@ func (d *Dir) WriteRollouts(step int, rollouts []Rollout) error {
 	if err := os.MkdirAll(d.file("rollouts"), 0o777); err != nil {
 		return fmt.Errorf("rollouts: %w", err)
 	}
-	var b bytes.Buffer
-	w := json.NewEncoder(&b)
-	w.SetEscapeHTML(false)
-	for _, r := range rollouts {
-		if err := w.Encode(r); err != nil {
-			return fmt.Errorf("rollouts of step %d: %w", step, err)
+	return replace(d.file("rollouts", fmt.Sprintf("step-%06d.jsonl", step)), func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		for _, r := range rollouts {
+			if err := enc.Encode(r); err != nil {
+				return err
+			}
 		}
-	}
-	return d.write(filepath.Join("rollouts", fmt.Sprintf("step-%06d.jsonl", step)), b.Bytes())
+		return nil
+	})
 }
 
 // DropRollouts removes the rollouts of a step, if they are there.
@@ -214,23 +205,23 @@ func lock(path string) (*Dir, error) {
 	return &Dir{path: path, lock: f}, nil
 }
 
-// openSteps opens steps.jsonl for appending, after cutting off a line that a crash tore.
-func (d *Dir) openSteps() (*Dir, error) {
-	f, err := os.OpenFile(d.file("steps.jsonl"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o666)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("steps.jsonl: %w", err), d.Close())
-	}
-	d.steps = f
-	whole := int64(0)
-	for r := bufio.NewReader(f); ; {
-		line, err := r.ReadString('\n')
-		if err != nil || !strings.HasSuffix(line, "\n") {
-			break
+// open opens the files that grow, and removes what a killed process left half-written.
+func (d *Dir) open() (*Dir, error) {
+	for _, pattern := range []string{".*-*", "rollouts/.*-*"} {
+		left, err := filepath.Glob(d.file(pattern))
+		for _, path := range left {
+			err = errors.Join(err, os.Remove(path))
 		}
-		whole += int64(len(line))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("run directory: %w", err), d.Close())
+		}
 	}
-	if err := f.Truncate(whole); err != nil {
-		return nil, errors.Join(fmt.Errorf("steps.jsonl: %w", err), d.Close())
+	var err error
+	if d.steps, err = openLines(d.file("steps.jsonl")); err == nil {
+		d.validations, err = openLines(d.file("validation.jsonl"))
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }

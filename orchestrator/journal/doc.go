@@ -4,6 +4,7 @@
 //	config.yaml              the resolved configuration, every default written out
 //	run.json                 id, build, host, seed, servers ([Info])
 //	steps.jsonl              one line a finished step ([Step])
+//	validation.jsonl         one line a measurement on held-out problems ([Validation])
 //	rollouts/step-000012.jsonl   the scored rollouts of a step ([Rollout]), what `justrl update --rollouts` reads
 //	versions.json            the highest weights version ever handed out
 //	checkpoints/step-000100/ weights in the Hugging Face layout, trainer/ with the
@@ -11,6 +12,6 @@
 //	summary.json             written when the run is finished ([Summary])
 //
 // A directory belongs to one process at a time (an flock on run.lock). Files
-// are replaced by rename; steps.jsonl is appended and synced line by line, and
-// a torn last line, which only a crash can leave, is cut off when it is opened.
+// are replaced by rename; the .jsonl files of steps and validation are appended
+// and synced line by line, and a torn last line, which only a crash can leave, is cut off when it is opened.
 package journal

@@ -40,34 +40,37 @@ type Step struct {
 	ResponseClip float64 `json:"response_length/clip_ratio"` // share cut off at max_tokens
 	PromptMean   float64 `json:"prompt_length/mean"`
 
-	// The means over the step's updates, token-weighted like the updates themselves.
+	// The plain means over the step's updates, as verl reports them; tokens and packs are sums.
 	updater.UpdateMetrics
 	updater.Mismatch
 	Canary bridge.Report `json:"canary"`
-
-	Validation map[string]float64 `json:"validation,omitempty"` // accuracy by set, measured after the step
 
 	Epoch   int   `json:"data/epoch"`
 	Dropped int64 `json:"data/dropped"` // rows left out since the start because the prompt was too long
 
 	Updates []updater.UpdateMetrics `json:"updates"`
 
-	Sample   float64 `json:"timing_s/gen"` // verification included
-	Update   float64 `json:"timing_s/update_actor"`
-	Publish  float64 `json:"timing_s/publish"`
-	Validate float64 `json:"timing_s/validate"`
-	Total    float64 `json:"timing_s/step"`
-	Tokens   int     `json:"perf/total_num_tokens"` // prompt and response tokens trained on
-	Rate     float64 `json:"perf/throughput"`       // those tokens a second of the whole step
+	Sample  float64 `json:"timing_s/gen"` // verification included
+	Update  float64 `json:"timing_s/update_actor"`
+	Publish float64 `json:"timing_s/publish"`
+	Total   float64 `json:"timing_s/step"`
+	Tokens  int     `json:"perf/total_num_tokens"` // prompt and response tokens trained on
+	Rate    float64 `json:"perf/throughput"`       // those tokens a second of the whole step
+}
+
+// Validation is one measurement on the held-out sets, a line of validation.jsonl.
+type Validation struct {
+	Steps    int                `json:"steps"`    // done before it; 0 is before training
+	Accuracy map[string]float64 `json:"accuracy"` // by set
+	Seconds  float64            `json:"timing_s/validate"`
 }
 
 // Progress is what a resumed run needs besides the weights and the optimizer's state.
 type Progress struct {
-	NextStep   int                     `json:"next_step"`
-	Cursor     json.RawMessage         `json:"cursor"` // the data stream's own position
-	Validation map[string]FirstAndLast `json:"validation"`
-	WallS      float64                 `json:"wall_s"` // of all attempts so far
-	Tokens     int64                   `json:"tokens"` // response tokens sampled so far
+	NextStep int             `json:"next_step"`
+	Cursor   json.RawMessage `json:"cursor"` // the data stream's own position
+	WallS    float64         `json:"wall_s"` // up to this checkpoint; what was lost after one does not count
+	Tokens   int64           `json:"tokens"` // response tokens sampled so far
 }
 
 // FirstAndLast is a figure before and after training.

@@ -1,6 +1,6 @@
 //go:build torch
 
-// Command make makes what `make demo` and the tests train: a small Qwen2 with
+// Command make makes what the README and the tests train: a small Qwen2 with
 // a tokenizer of its own, warmed up on generated arithmetic in JustRL's prompt
 // form, and the problems to train it on and to hold out.
 //
