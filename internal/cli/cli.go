@@ -30,8 +30,9 @@ const Version = "0.1.0-devel"
 // stdout, progress, logs and the one line of an error to stderr. Cancelling
 // ctx interrupts the command, which ends cleanly.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	app := newApp(stdin, stdout, stderr)
-	err := app.RunContext(ctx, wordsLast(args))
+	args = wordsLast(args)
+	app := newApp(args, stdin, stdout, stderr)
+	err := app.RunContext(ctx, args)
 	if err == nil {
 		return ExitOK
 	}
@@ -42,7 +43,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return code
 }
 
-func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
+func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
 		Name:            "justrl",
 		Usage:           "train language models by plain GRPO against the inference servers you have",
@@ -51,6 +52,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 		// A list flag is given once for each entry: values such as a=[1, 2] hold commas.
 		DisableSliceFlagSeparator: true,
 		Reader:                    stdin, Writer: stdout, ErrWriter: stderr,
+		Metadata:        map[string]any{argsKey: args},
 		ExitErrHandler:  func(*cli.Context, error) {}, // exit codes are Run's business
 		OnUsageError:    usageError,
 		CommandNotFound: nil,
@@ -95,6 +97,19 @@ func wordsLast(args []string) []string {
 		return args
 	}
 	return slices.Concat(args[:2], args[2+flags:], args[2:2+flags])
+}
+
+// argsKey is where an app's metadata hold its command line.
+const argsKey = "args"
+
+// given tells whether a flag stands on the command line itself; urfave/cli does
+// not tell that from an environment variable.
+func given(c *cli.Context, flag string) bool {
+	args, _ := c.App.Metadata[argsKey].([]string)
+	return slices.ContainsFunc(args, func(a string) bool {
+		name, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		return strings.HasPrefix(a, "-") && name == flag
+	})
 }
 
 // need refuses a command line that lacks any of the flags.

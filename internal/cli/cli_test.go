@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/orchestrator"
+	"github.com/justrl/justrl/sampler/vllm"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -195,8 +201,8 @@ func TestGradeRefusesAndWritesNothing(t *testing.T) {
 
 func TestConfigPrintsWhatItReads(t *testing.T) {
 	code, text, stderr := run(t, "config", "tiny-cpu", "--set", "sampling.n=4")
-	if code != ExitOK {
-		t.Fatal(stderr)
+	if code != ExitOK || !strings.Contains(text, `"n": 4 # rollouts a row`) {
+		t.Fatalf("%s\n%s", stderr, text)
 	}
 	path := file(t, "c.yaml", text)
 	code, again, stderr := run(t, "config", "--config", path)
@@ -252,5 +258,56 @@ func TestOutputThroughLinks(t *testing.T) {
 	}
 	if err := g.Wait(); err != nil || !strings.Contains(string(got), `"correct":true`) {
 		t.Errorf("through the pipe came %q, %v", got, err)
+	}
+}
+
+// Flags over --set over the environment over a file over the preset: the value
+// that a validation complains of tells which one won.
+func TestPrecedence(t *testing.T) {
+	path := file(t, "c.yaml", "preset: tiny-cpu\nsteps: -1\n")
+	for _, tc := range []struct {
+		name, env string
+		args      []string
+		want      string
+	}{
+		{"file over preset", "", nil, "is -1"},
+		{"environment over file", "-2", nil, "is -2"},
+		{"--set over environment", "-2", []string{"--set", "steps=-3"}, "is -3"},
+		{"flag over --set", "-2", []string{"--set", "steps=-3", "--steps=-4"}, "is -4"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if tc.env != "" {
+				t.Setenv("JUSTRL_STEPS", tc.env)
+			}
+			code, _, stderr := run(t, append([]string{"run", "--config", path}, tc.args...)...)
+			if code != ExitUsage || !strings.Contains(stderr, "steps: must be at least 1, "+tc.want) {
+				t.Errorf("exit code %d: %s", code, stderr)
+			}
+		})
+	}
+}
+
+// Each kind of failure has its code, however deep it is wrapped.
+func TestExitCodes(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want int
+	}{
+		{errors.New("no such file"), ExitFailed},
+		{usagef("bad"), ExitUsage},
+		{&endpoint.UnreachableError{Err: errors.New("refused")}, ExitServer},
+		{&endpoint.StatusError{Status: 500}, ExitServer},
+		{&endpoint.ReplyError{Err: errors.New("cut")}, ExitServer},
+		{&endpoint.TimeoutError{}, ExitServer},
+		{&vllm.CannotError{}, ExitServer},
+		{&bridge.CanaryError{}, ExitServer},
+		{bridge.ErrUnsupported, ExitServer},
+		{orchestrator.ErrMismatch, ExitServer},
+		{orchestrator.ErrPublishTimeout, ExitServer},
+		{orchestrator.ErrInterrupted, ExitInterrupted},
+	} {
+		if got := exitCode(t.Context(), fmt.Errorf("step 3: %w", tc.err)); got != tc.want {
+			t.Errorf("%T %v: exit code %d, want %d", tc.err, tc.err, got, tc.want)
+		}
 	}
 }

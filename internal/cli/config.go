@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"os"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/justrl/justrl/orchestrator/config"
@@ -18,7 +20,11 @@ func configCommand() *cli.Command {
 			if c.NArg() > 1 {
 				return usagef("config takes one preset, got %q too", c.Args().Get(1))
 			}
-			cfg, err := resolve(c.Args().First(), c.String("config"), c.StringSlice("set"))
+			preset := c.Args().First()
+			if preset == "" {
+				preset = os.Getenv("JUSTRL_PRESET")
+			}
+			cfg, err := resolve(preset, c.String("config"), c.StringSlice("set"))
 			if err != nil {
 				return usage(err)
 			}
@@ -76,10 +82,15 @@ func resolve(preset, file string, assignments []string) (config.Config, error) {
 			return cfg, err
 		}
 	}
+	err = setAll(&cfg, assignments)
+	return cfg, err
+}
+
+func setAll(cfg *config.Config, assignments []string) error {
 	for _, a := range assignments {
 		if err := cfg.Set(a); err != nil {
-			return cfg, err
+			return err
 		}
 	}
-	return cfg, nil
+	return nil
 }

@@ -62,7 +62,7 @@ func runConfig(c *cli.Context) (config.Config, error) {
 			return config.Config{}, errors.New("--resume needs --out DIR, the run to go on with")
 		}
 		// What the environment says is for new runs.
-		if file != os.Getenv("JUSTRL_CONFIG") || preset != os.Getenv("JUSTRL_PRESET") {
+		if given(c, "config") || given(c, "preset") {
 			return config.Config{}, errors.New("--resume goes on with the run's own configuration; leave out --preset and --config")
 		}
 		if _, err := os.Stat(recorded); errors.Is(err, fs.ErrNotExist) {
@@ -70,11 +70,17 @@ func runConfig(c *cli.Context) (config.Config, error) {
 		}
 		preset, file = "", recorded
 	}
-	cfg, err := resolve(preset, file, c.StringSlice("set"))
+	cfg, err := resolve(preset, file, nil)
 	if err != nil {
 		return cfg, err
 	}
-	applyFlags(c, &cfg)
+	if !c.Bool("resume") {
+		applyFlags(c, &cfg, c.IsSet) // the environment's values, and the command line's, which come again below
+	}
+	if err := setAll(&cfg, c.StringSlice("set")); err != nil {
+		return cfg, err
+	}
+	applyFlags(c, &cfg, func(flag string) bool { return given(c, flag) })
 	if err := absolute(&cfg); err != nil {
 		return cfg, err
 	}
@@ -99,14 +105,15 @@ func runConfig(c *cli.Context) (config.Config, error) {
 	return cfg, nil
 }
 
-func applyFlags(c *cli.Context, cfg *config.Config) {
+// applyFlags lays the flags that set tells of over cfg.
+func applyFlags(c *cli.Context, cfg *config.Config, set func(flag string) bool) {
 	text := func(flag string, into *string) {
-		if c.IsSet(flag) {
+		if set(flag) {
 			*into = c.String(flag)
 		}
 	}
 	list := func(flag string, into *[]string) {
-		if c.IsSet(flag) {
+		if set(flag) {
 			*into = c.StringSlice(flag)
 		}
 	}
@@ -118,13 +125,13 @@ func applyFlags(c *cli.Context, cfg *config.Config) {
 	text("out", &cfg.Out)
 	text("device", &cfg.Trainer.Device)
 	text("dtype", &cfg.Trainer.DType)
-	if c.IsSet("steps") {
+	if set("steps") {
 		cfg.Steps = c.Int("steps")
 	}
-	if c.IsSet("seed") {
+	if set("seed") {
 		cfg.Seed = c.Int64("seed")
 	}
-	if c.IsSet("threads") {
+	if set("threads") {
 		cfg.Trainer.Threads = c.Int("threads")
 	}
 }

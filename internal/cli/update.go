@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -27,14 +28,17 @@ func updateCommand() *cli.Command {
 		},
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			if err := errors.Join(noArguments(c), need(c, "model", "rollouts", "out"), trainerFlags(c)); err != nil {
+			if err := errors.Join(noArguments(c), need(c, "model", "rollouts", "out")); err != nil {
 				return err
 			}
 			cfg, err := resolve(c.String("preset"), c.String("config"), c.StringSlice("set"))
 			if err != nil {
 				return usage(err)
 			}
-			if err := errors.Join(cfg.Update.Validate(), cfg.Optimizer.Validate()); err != nil {
+			applyFlags(c, &cfg, func(flag string) bool {
+				return slices.Contains([]string{"dtype", "device", "threads"}, flag) && c.IsSet(flag)
+			})
+			if err := errors.Join(cfg.Update.Validate(), cfg.Optimizer.Validate(), cfg.Trainer.Validate()); err != nil {
 				return usage(err)
 			}
 			if c.IsSet("step") && c.Int("step") < 0 {
@@ -47,7 +51,7 @@ func updateCommand() *cli.Command {
 
 func runUpdate(c *cli.Context, cfg config.Config) (err error) {
 	t, err := openTrainer(c.Context, trainerOptions{
-		model: c.String("model"), dtype: c.String("dtype"), device: c.String("device"), threads: c.Int("threads"),
+		model: c.String("model"), dtype: cfg.Trainer.DType, device: cfg.Trainer.Device, threads: cfg.Trainer.Threads,
 		update: cfg.Update, optimizer: cfg.Optimizer,
 	})
 	if err != nil {

@@ -234,6 +234,7 @@ func TestBadRuns(t *testing.T) {
 		{"no data", cli.ExitFailed, []string{"--data", "/nowhere/train.parquet"}, []string{"/nowhere/train.parquet", "no such file"}},
 		{"validation that is not there", cli.ExitFailed, []string{"--validation", "/nowhere/held.jsonl"}, []string{"/nowhere/held.jsonl"}},
 		{"broken weights", cli.ExitFailed, []string{"--model", broken}, []string{"model.safetensors", "truncated"}},
+		{"a GPU that is not there", cli.ExitFailed, []string{"--device", "cuda:99"}, []string{"CUDA"}},
 		{"no tokenizer", cli.ExitFailed, []string{"--model", fixtures + "qwen2_tied"}, []string{"tokenizer.json"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -134,6 +136,75 @@ func TestRunAgainstFake(t *testing.T) {
 	}
 	if before := sha256Of(t, policy); s.WeightsSHA256 == before {
 		t.Error("the weights have not changed")
+	}
+}
+
+// Every request of training says all that decides its distribution.
+func TestRequestsSayEverything(t *testing.T) {
+	server := scripted(t, nil)
+	must(t, small(server, filepath.Join(t.TempDir(), "run"), "--steps", "1", "--set", "checkpoint.rollouts=1")...)
+	n := 0
+	for _, r := range server.Requests("/v1/completions") {
+		var req struct {
+			N           int
+			Temperature *float64
+			TopP        *float64 `json:"top_p"`
+			TopK        *int     `json:"top_k"`
+			MinP        *float64 `json:"min_p"`
+			Seed        *int64
+			Logprobs    *int
+		}
+		if err := json.Unmarshal(r.Body, &req); err != nil {
+			t.Fatal(err)
+		}
+		if req.N != 4 {
+			continue // a probe
+		}
+		n++
+		if req.Temperature == nil || *req.Temperature != 1 || req.TopP == nil || *req.TopP != 1 || req.TopK == nil || *req.TopK != -1 ||
+			req.MinP == nil || *req.MinP != 0 || req.Seed == nil || req.Logprobs == nil {
+			t.Errorf("a training request does not draw from the policy itself: %s", r.Body)
+		}
+	}
+	if n != 8 {
+		t.Errorf("%d requests for rows, want 8", n)
+	}
+}
+
+// The seed decides the rows, the control only whose reward is whose, and only
+// the newest rollouts are kept.
+func TestSeedControlAndKeeping(t *testing.T) {
+	dir := t.TempDir()
+	first := func(name string, more ...string) (answers, rewards []string) {
+		out := filepath.Join(dir, name)
+		must(t, small(scripted(t, nil), out, append([]string{"--steps", "1"}, more...)...)...)
+		for _, r := range rollouts(t, out, 0) {
+			answers, rewards = append(answers, r.ProblemID+" "+r.Text), append(rewards, fmt.Sprint(r.Reward))
+		}
+		return answers, rewards
+	}
+	answers, rewards := first("one")
+	others, _ := first("two", "--seed", "2")
+	same, shuffled := first("control", "--set", "reward.shuffle_control=true")
+	ordered, _ := first("ordered", "--set", "sampling.shuffle=false")
+	if slices.Equal(answers, others) {
+		t.Error("two seeds draw the same rows")
+	}
+	if !slices.Equal(answers, same) || slices.Equal(rewards, shuffled) {
+		t.Error("the control changed the answers, or left the rewards where they were")
+	}
+	if slices.Sort(rewards); !slices.Equal(rewards, slices.Sorted(slices.Values(shuffled))) {
+		t.Error("the control changed which rewards there are")
+	}
+	if !strings.HasPrefix(ordered[0], "train-0000 ") || !strings.HasPrefix(ordered[31], "train-0007 ") {
+		t.Errorf("without shuffling the first rows are %s to %s", ordered[0], ordered[31])
+	}
+
+	out := filepath.Join(dir, "kept")
+	must(t, small(scripted(t, nil), out, "--steps", "3", "--set", "checkpoint.rollouts=2")...)
+	kept, err := filepath.Glob(filepath.Join(out, "rollouts", "*"))
+	if err != nil || len(kept) != 2 || !strings.HasSuffix(kept[0], "step-000001.jsonl") {
+		t.Errorf("kept %v (%v), want the newest two", kept, err)
 	}
 }
 

@@ -29,22 +29,23 @@ const (
 
 // Info is what a server is, as far as it lets itself be asked.
 type Info struct {
-	Version string // vLLM's; "" if it has no /version
+	Version string `json:"version"` // vLLM's; "" if it has no /version
 	// Models are the served models' names, the base model first.
-	Models []string
+	Models []string `json:"models"`
 	// Model is the one that was probed, Root what the server loaded it from.
-	Model, Root string
+	Model string `json:"model"`
+	Root  string `json:"root"`
 	// MaxModelLen is the context in tokens, prompt and answer together; 0 if unknown.
-	MaxModelLen int
+	MaxModelLen int `json:"max_model_len"`
 	// Vocab is the number of token ids that the model knows; 0 if unknown.
-	Vocab int
+	Vocab int `json:"vocab"`
 	// DevMode tells whether pause, reload and the like are reachable.
-	DevMode bool
+	DevMode bool `json:"dev_mode"`
 	// Paused tells whether generation is paused; false without DevMode.
-	Paused bool
+	Paused bool `json:"paused"`
 	// WeightVersion is the server's tag of its weights; "" if it has none.
-	WeightVersion string
-	LogprobsMode  LogprobsMode
+	WeightVersion string       `json:"weight_version"`
+	LogprobsMode  LogprobsMode `json:"logprobs_mode"`
 }
 
 // CannotError says that a server is reachable but lacks what a run needs.
