@@ -57,8 +57,8 @@ type Bridge interface {
 	Advance(ctx context.Context, s bridge.Snapshot) (bridge.Report, error)
 }
 
-// Publisher writes the updater's current weights as a complete snapshot folder.
-type Publisher interface {
+// Snapshotter writes the updater's current weights as a complete snapshot folder.
+type Snapshotter interface {
 	Publish(ctx context.Context, version int64, step int) (bridge.Snapshot, error)
 }
 
@@ -85,7 +85,7 @@ type Run struct {
 	Rows      Rows
 	Sampler   Sampler
 	Updater   updater.Updater
-	Publisher Publisher
+	Snapshots Snapshotter
 	Bridge    Bridge
 	Journal   *journal.Dir
 	HeldOut   []HeldOut

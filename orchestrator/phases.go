@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
 	"time"
 
 	"github.com/justrl/justrl/bridge"
@@ -56,7 +55,7 @@ func (r *Run) newSnapshot(ctx context.Context, step int) (bridge.Snapshot, error
 	if err != nil {
 		return bridge.Snapshot{}, err
 	}
-	return r.Publisher.Publish(ctx, version, step)
+	return r.Snapshots.Publish(ctx, version, step)
 }
 
 // gate refuses a step whose rollouts were not drawn from the policy that is to
@@ -194,65 +193,6 @@ func (r *Run) checkpoint(ctx context.Context) error {
 		func(dir string) error { return r.Updater.SaveState(ctx, dir) })
 }
 
-// Resume takes up the newest complete checkpoint, if there is one, and returns
-// the data cursor to open the rows at: nil, or JSON's null, at the very start.
-// Call it before Train.
-func (r *Run) Resume(ctx context.Context) (cursor []byte, err error) {
-	dir, progress, err := r.Journal.NewestCheckpoint()
-	if err != nil {
-		return nil, err
-	}
-	if progress.NextStep > r.Config.Steps {
-		return nil, fmt.Errorf("the run has done %d steps, and steps is %d: give a larger --steps", progress.NextStep, r.Config.Steps)
-	}
-	if dir != "" {
-		if err := r.Updater.LoadState(ctx, filepath.Join(dir, journal.StateFolder)); err != nil {
-			return nil, err
-		}
-		r.progress = progress
-	}
-	if err := r.Journal.Rewind(r.progress.NextStep); err != nil {
-		return nil, err
-	}
-	past, err := r.Journal.Validations()
-	if r.validated = -1; len(past) > 0 {
-		r.validated = past[len(past)-1].Steps
-	}
-	return r.progress.Cursor, err
-}
-
-func (r *Run) finish() (journal.Summary, error) {
-	steps, err := r.Journal.Steps()
-	if err != nil {
-		return journal.Summary{}, err
-	}
-	if len(steps) == 0 {
-		return journal.Summary{}, errors.New("the run has no recorded steps")
-	}
-	s := journal.Summary{
-		Steps: len(steps), Validation: map[string]journal.FirstAndLast{},
-		RewardFirst: steps[0].ScoreMean, RewardLast: steps[len(steps)-1].ScoreMean,
-		WallS: r.progress.WallS, Tokens: r.progress.Tokens,
-		WeightsSHA256: r.live.SHA256,
-		Model:         r.Journal.CheckpointPath(r.progress.NextStep),
-	}
-	measured, err := r.Journal.Validations()
-	if err != nil {
-		return journal.Summary{}, err
-	}
-	for _, v := range measured {
-		for set, accuracy := range v.Accuracy {
-			past, seen := s.Validation[set]
-			if !seen {
-				past.First = accuracy
-			}
-			past.Last = accuracy
-			s.Validation[set] = past
-		}
-	}
-	return s, r.Journal.WriteSummary(s)
-}
-
 // interrupted names a cancellation that was asked for; any other error stays what it is.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -260,23 +200,3 @@ func interrupted(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-// stopwatch times the phases of a step.
-type stopwatch struct {
-	now         func() time.Time
-	began, last time.Time
-}
-
-func startStopwatch(now func() time.Time) stopwatch {
-	t := now()
-	return stopwatch{now: now, began: t, last: t}
-}
-
-func (w *stopwatch) lap() float64 {
-	now := w.now()
-	d := now.Sub(w.last)
-	w.last = now
-	return d.Seconds()
-}
-
-func (w stopwatch) total() float64 { return w.now().Sub(w.began).Seconds() }

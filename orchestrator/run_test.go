@@ -177,7 +177,7 @@ func newRun(t *testing.T, w *world, c config.Config, dir string) (*Run, func()) 
 		t.Fatal(err)
 	}
 	r := &Run{
-		Config: c, Rows: w, Sampler: w, Updater: worldUpdater{w}, Publisher: w, Bridge: w, Journal: j, Observer: w,
+		Config: c, Rows: w, Sampler: w, Updater: worldUpdater{w}, Snapshots: w, Bridge: w, Journal: j, Observer: w,
 		HeldOut: []HeldOut{{Name: "set", Rows: []sampler.Row{{Ordinal: 900, PromptTokenIDs: []int32{1}}}}},
 		Now:     func() time.Time { return time.Unix(0, 0) },
 	}

@@ -73,44 +73,44 @@ func DefaultOptimizerConfig() OptimizerConfig {
 // Validate reports every fault at once; nil if there is none.
 func (c Config) Validate() error {
 	var errs []error
-	bad := func(ok bool, key, format string, args ...any) {
+	must := func(ok bool, key, format string, args ...any) {
 		if !ok {
 			errs = append(errs, fmt.Errorf("update.%s: %s", key, fmt.Sprintf(format, args...)))
 		}
 	}
-	bad(c.Epochs >= 1, "epochs", "must be at least 1, is %d", c.Epochs)
-	bad(c.MiniBatch >= 1, "mini_batch", "must be at least 1, is %d", c.MiniBatch)
-	bad(c.OldLogprobs == OldLogprobsRecompute || c.OldLogprobs == OldLogprobsServer, "old_logprobs", "must be recompute or server, is %q", c.OldLogprobs)
-	bad(c.ClipLow >= 0 && finite(c.ClipLow), "clip_low", "must be 0 or more (1 and more never clips below), is %g", c.ClipLow)
-	bad(c.ClipHigh >= 0 && finite(c.ClipHigh), "clip_high", "must be 0 or more, is %g", c.ClipHigh)
-	bad(c.ClipC > 1 && finite(c.ClipC), "clip_c", "must be more than 1, is %g", c.ClipC)
+	must(c.Epochs >= 1, "epochs", "must be at least 1, is %d", c.Epochs)
+	must(c.MiniBatch >= 1, "mini_batch", "must be at least 1, is %d", c.MiniBatch)
+	must(c.OldLogprobs == OldLogprobsRecompute || c.OldLogprobs == OldLogprobsServer, "old_logprobs", "must be recompute or server, is %q", c.OldLogprobs)
+	must(c.ClipLow >= 0 && finite(c.ClipLow), "clip_low", "must be 0 or more (1 and more never clips below), is %g", c.ClipLow)
+	must(c.ClipHigh >= 0 && finite(c.ClipHigh), "clip_high", "must be 0 or more, is %g", c.ClipHigh)
+	must(c.ClipC > 1 && finite(c.ClipC), "clip_c", "must be more than 1, is %g", c.ClipC)
 	switch c.Aggregation {
 	case TokenMean, TokenMeanVerl, SeqMeanTokenSum, SeqMeanTokenMean, SeqMeanTokenSumNorm:
 	default:
-		bad(false, "aggregation", "unknown %q; one of %s, %s, %s, %s, %s", c.Aggregation,
+		must(false, "aggregation", "unknown %q; one of %s, %s, %s, %s, %s", c.Aggregation,
 			TokenMean, TokenMeanVerl, SeqMeanTokenSum, SeqMeanTokenMean, SeqMeanTokenSumNorm)
 	}
-	bad(c.NormTokens >= 0, "norm_tokens", "must be 0 or more, is %d", c.NormTokens)
-	bad(c.MaxPackTokens >= 2, "max_pack_tokens", "must be at least 2, is %d", c.MaxPackTokens)
-	bad(c.Temperature > 0 && finite(c.Temperature), "temperature", "must be more than 0, is %g", c.Temperature)
+	must(c.NormTokens >= 0, "norm_tokens", "must be 0 or more, is %d", c.NormTokens)
+	must(c.MaxPackTokens >= 2, "max_pack_tokens", "must be at least 2, is %d", c.MaxPackTokens)
+	must(c.Temperature > 0 && finite(c.Temperature), "temperature", "must be more than 0, is %g", c.Temperature)
 	return errors.Join(errs...)
 }
 
 // Validate reports every fault at once; nil if there is none.
 func (c OptimizerConfig) Validate() error {
 	var errs []error
-	bad := func(ok bool, key, want string, is any) {
+	must := func(ok bool, key, want string, is any) {
 		if !ok {
 			errs = append(errs, fmt.Errorf("optimizer.%s: must be %s, is %v", key, want, is))
 		}
 	}
-	bad(c.LR >= 0 && finite(c.LR), "lr", "0 or more", c.LR)
-	bad(c.WarmupSteps >= 0, "warmup_steps", "0 or more", c.WarmupSteps)
-	bad(c.Beta1 >= 0 && c.Beta1 < 1, "beta1", "in [0, 1)", c.Beta1)
-	bad(c.Beta2 >= 0 && c.Beta2 < 1, "beta2", "in [0, 1)", c.Beta2)
-	bad(c.Eps > 0 && finite(c.Eps), "eps", "more than 0", c.Eps)
-	bad(c.WeightDecay >= 0 && finite(c.WeightDecay), "weight_decay", "0 or more", c.WeightDecay)
-	bad(c.GradClip >= 0 && finite(c.GradClip), "grad_clip", "0 or more", c.GradClip)
+	must(c.LR >= 0 && finite(c.LR), "lr", "0 or more", c.LR)
+	must(c.WarmupSteps >= 0, "warmup_steps", "0 or more", c.WarmupSteps)
+	must(c.Beta1 >= 0 && c.Beta1 < 1, "beta1", "in [0, 1)", c.Beta1)
+	must(c.Beta2 >= 0 && c.Beta2 < 1, "beta2", "in [0, 1)", c.Beta2)
+	must(c.Eps > 0 && finite(c.Eps), "eps", "more than 0", c.Eps)
+	must(c.WeightDecay >= 0 && finite(c.WeightDecay), "weight_decay", "0 or more", c.WeightDecay)
+	must(c.GradClip >= 0 && finite(c.GradClip), "grad_clip", "0 or more", c.GradClip)
 	return errors.Join(errs...)
 }
 

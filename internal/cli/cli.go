@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -23,8 +24,29 @@ const (
 	ExitInterrupted = 130
 )
 
-// Version is the release; builds from a checkout say "devel".
-const Version = "0.1.0-devel"
+// release is the version that is being worked towards.
+const release = "0.1.0-devel"
+
+// version is the release and, where the build knows it, the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return release
+	}
+	commit, changed := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision" && len(s.Value) >= 12:
+			commit = "+" + s.Value[:12]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = ".changed"
+		}
+	}
+	if commit == "" {
+		return release
+	}
+	return release + commit + changed
+}
 
 // Run executes one command line and returns the exit code. Results go to
 // stdout, progress, logs and the one line of an error to stderr. Cancelling
@@ -47,7 +69,7 @@ func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
 		Name:            "justrl",
 		Usage:           "train language models by plain GRPO against the inference servers you have",
-		Version:         Version,
+		Version:         version(),
 		HideHelpCommand: true,
 		// A list flag is given once for each entry: values such as a=[1, 2] hold commas.
 		DisableSliceFlagSeparator: true,

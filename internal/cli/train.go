@@ -87,7 +87,7 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if run.Rows, err = data.stream(cfg, cursor); err != nil {
 		return err
 	}
-	if run.Publisher, run.Bridge, err = server.bridge(ctx, cfg, info.ID, t, data); err != nil {
+	if run.Snapshots, run.Bridge, err = server.bridge(ctx, cfg, info.ID, t, data); err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() {
@@ -117,7 +117,7 @@ func openJournal(cfg config.Config, resume bool) (*journal.Dir, journal.Info, er
 	}
 	host, _ := os.Hostname() // a run without a name for its host is still a run
 	info := journal.Info{
-		ID: newRunID(), Version: Version, Go: runtime.Version(), Host: host, CPUs: runtime.NumCPU(), Started: time.Now().UTC(),
+		ID: newRunID(), Version: version(), Go: runtime.Version(), Host: host, CPUs: runtime.NumCPU(), Started: time.Now().UTC(),
 		Seed: cfg.Seed, Model: cfg.Model, Servers: cfg.Server,
 	}
 	dir, err := journal.Create(cfg.Out, info, text)

@@ -119,44 +119,44 @@ func (d *Duration) UnmarshalText(b []byte) error {
 // looks at values and how they relate, never at files or servers.
 func (c Config) Validate() error {
 	var errs []error
-	bad := func(ok bool, key, format string, args ...any) {
+	must := func(ok bool, key, format string, args ...any) {
 		if !ok {
 			errs = append(errs, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
 		}
 	}
-	bad(c.Steps >= 1, "steps", "must be at least 1, is %d", c.Steps)
-	bad(c.Seed >= 0, "seed", "must be 0 or more, is %d", c.Seed)
+	must(c.Steps >= 1, "steps", "must be at least 1, is %d", c.Steps)
+	must(c.Seed >= 0, "seed", "must be 0 or more, is %d", c.Seed)
 	s := c.Sampling
-	bad(s.Batch >= 1, "sampling.batch", "must be at least 1, is %d", s.Batch)
-	bad(s.N >= 2, "sampling.n", "must be at least 2 (an advantage compares rollouts of one row), is %d", s.N)
-	bad(s.Temperature > 0, "sampling.temperature", "must be more than 0, is %g", s.Temperature)
-	bad(s.Temperature == c.Update.Temperature, "update.temperature", "must equal sampling.temperature (%g), is %g", s.Temperature, c.Update.Temperature)
-	bad(s.MaxTokens >= 1, "sampling.max_tokens", "must be at least 1, is %d", s.MaxTokens)
-	bad(s.MaxPromptTokens >= 1, "sampling.max_prompt_tokens", "must be at least 1, is %d", s.MaxPromptTokens)
-	bad(s.Concurrency >= 1, "sampling.concurrency", "must be at least 1, is %d", s.Concurrency)
-	bad(s.RequestTimeout >= 0, "sampling.request_timeout", "must be 0s or more, is %s", time.Duration(s.RequestTimeout))
-	bad(s.Patience > 0, "sampling.patience", "must be more than 0s, is %s", time.Duration(s.Patience))
-	bad(c.Reward.Verifier == VerifierStrictBox, "reward.verifier", "must be %s, is %q", VerifierStrictBox, c.Reward.Verifier)
+	must(s.Batch >= 1, "sampling.batch", "must be at least 1, is %d", s.Batch)
+	must(s.N >= 2, "sampling.n", "must be at least 2 (an advantage compares rollouts of one row), is %d", s.N)
+	must(s.Temperature > 0, "sampling.temperature", "must be more than 0, is %g", s.Temperature)
+	must(s.Temperature == c.Update.Temperature, "update.temperature", "must equal sampling.temperature (%g), is %g", s.Temperature, c.Update.Temperature)
+	must(s.MaxTokens >= 1, "sampling.max_tokens", "must be at least 1, is %d", s.MaxTokens)
+	must(s.MaxPromptTokens >= 1, "sampling.max_prompt_tokens", "must be at least 1, is %d", s.MaxPromptTokens)
+	must(s.Concurrency >= 1, "sampling.concurrency", "must be at least 1, is %d", s.Concurrency)
+	must(s.RequestTimeout >= 0, "sampling.request_timeout", "must be 0s or more, is %s", time.Duration(s.RequestTimeout))
+	must(s.Patience > 0, "sampling.patience", "must be more than 0s, is %s", time.Duration(s.Patience))
+	must(c.Reward.Verifier == VerifierStrictBox, "reward.verifier", "must be %s, is %q", VerifierStrictBox, c.Reward.Verifier)
 	for _, err := range []error{c.Update.Validate(), c.Optimizer.Validate()} {
 		if err != nil {
 			errs = append(errs, err)
 		}
 	}
-	bad(c.Mismatch.MaxRatioP50 == 0 || c.Mismatch.MaxRatioP50 > 1, "mismatch.max_ratio_p50", "must be 0 (no gate) or more than 1, is %g", c.Mismatch.MaxRatioP50)
-	bad(c.Mismatch.MaxKL >= 0, "mismatch.max_kl", "must be 0 (no gate) or more, is %g", c.Mismatch.MaxKL)
-	bad(c.Publish.Keep >= 2, "publish.keep", "must be at least 2, is %d", c.Publish.Keep)
-	bad(c.Publish.Probes >= 1, "publish.probes", "must be at least 1, is %d", c.Publish.Probes)
-	bad(c.Publish.Timeout > 0, "publish.timeout", "must be more than 0s, is %s", time.Duration(c.Publish.Timeout))
-	bad(c.Checkpoint.Every >= 0, "checkpoint.every", "must be 0 or more, is %d", c.Checkpoint.Every)
-	bad(c.Checkpoint.Keep >= 0, "checkpoint.keep", "must be 0 or more, is %d", c.Checkpoint.Keep)
-	bad(c.Checkpoint.Rollouts >= 0, "checkpoint.rollouts", "must be 0 or more, is %d", c.Checkpoint.Rollouts)
+	must(c.Mismatch.MaxRatioP50 == 0 || c.Mismatch.MaxRatioP50 > 1, "mismatch.max_ratio_p50", "must be 0 (no gate) or more than 1, is %g", c.Mismatch.MaxRatioP50)
+	must(c.Mismatch.MaxKL >= 0, "mismatch.max_kl", "must be 0 (no gate) or more, is %g", c.Mismatch.MaxKL)
+	must(c.Publish.Keep >= 2, "publish.keep", "must be at least 2, is %d", c.Publish.Keep)
+	must(c.Publish.Probes >= 1, "publish.probes", "must be at least 1, is %d", c.Publish.Probes)
+	must(c.Publish.Timeout > 0, "publish.timeout", "must be more than 0s, is %s", time.Duration(c.Publish.Timeout))
+	must(c.Checkpoint.Every >= 0, "checkpoint.every", "must be 0 or more, is %d", c.Checkpoint.Every)
+	must(c.Checkpoint.Keep >= 0, "checkpoint.keep", "must be 0 or more, is %d", c.Checkpoint.Keep)
+	must(c.Checkpoint.Rollouts >= 0, "checkpoint.rollouts", "must be 0 or more, is %d", c.Checkpoint.Rollouts)
 	v := c.Validation
-	bad(v.Every >= 0, "validation.every", "must be 0 or more, is %d", v.Every)
-	bad(v.N >= 1, "validation.n", "must be at least 1, is %d", v.N)
-	bad(v.Temperature >= 0, "validation.temperature", "must be 0 or more, is %g", v.Temperature)
-	bad(v.Temperature > 0 || v.N == 1, "validation.n", "must be 1 when validation.temperature is 0 (greedy answers are all the same), is %d", v.N)
-	bad(v.TopP > 0 && v.TopP <= 1, "validation.top_p", "must be in (0, 1], is %g", v.TopP)
-	bad(v.MaxTokens >= 1, "validation.max_tokens", "must be at least 1, is %d", v.MaxTokens)
+	must(v.Every >= 0, "validation.every", "must be 0 or more, is %d", v.Every)
+	must(v.N >= 1, "validation.n", "must be at least 1, is %d", v.N)
+	must(v.Temperature >= 0, "validation.temperature", "must be 0 or more, is %g", v.Temperature)
+	must(v.Temperature > 0 || v.N == 1, "validation.n", "must be 1 when validation.temperature is 0 (greedy answers are all the same), is %d", v.N)
+	must(v.TopP > 0 && v.TopP <= 1, "validation.top_p", "must be in (0, 1], is %g", v.TopP)
+	must(v.MaxTokens >= 1, "validation.max_tokens", "must be at least 1, is %d", v.MaxTokens)
 	if err := c.Trainer.Validate(); err != nil {
 		errs = append(errs, err)
 	}
@@ -168,13 +168,13 @@ var devices = regexp.MustCompile(`^(cpu|cuda(:[0-9]{1,2})?)?$`)
 // Validate reports every fault at once, one a line; nil if there is none.
 func (t Trainer) Validate() error {
 	var errs []error
-	bad := func(ok bool, format string, args ...any) {
+	must := func(ok bool, format string, args ...any) {
 		if !ok {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	bad(t.Threads >= 0, "trainer.threads: must be 0 (all cores) or more, is %d", t.Threads)
-	bad(slices.Contains([]string{"", "float32", "bfloat16"}, t.DType), "trainer.dtype: must be float32, bfloat16 or empty (the model's own), is %q", t.DType)
-	bad(devices.MatchString(t.Device), "trainer.device: must be cpu, cuda or cuda:N, is %q", t.Device)
+	must(t.Threads >= 0, "trainer.threads: must be 0 (all cores) or more, is %d", t.Threads)
+	must(slices.Contains([]string{"", "float32", "bfloat16"}, t.DType), "trainer.dtype: must be float32, bfloat16 or empty (the model's own), is %q", t.DType)
+	must(devices.MatchString(t.Device), "trainer.device: must be cpu, cuda or cuda:N, is %q", t.Device)
 	return errors.Join(errs...)
 }
