@@ -202,13 +202,6 @@ func (s *Server) AwaitRunning(ctx context.Context, ok func(n int) bool) error {
 	return s.gate.until(ctx, func() bool { return ok(s.gate.inside) })
 }
 
-// Weights is the hash of the weights that the server really uses.
-func (s *Server) Weights() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.weights
-}
-
 // Policy is the policy that the server uses now.
 func (s *Server) Policy() *Policy {
 	s.mu.Lock()

@@ -15,9 +15,6 @@ const (
 	lastText  = 500
 )
 
-// BoxToken is the token whose text is \boxed{digit}: a test's way to script or to expect an answer.
-func BoxToken(digit int) int32 { return int32(firstBox + digit) }
-
 func isBox(id int32) bool { return id >= firstBox && id < firstWord }
 
 // Encode gives one token a byte.
