@@ -30,6 +30,9 @@ func (d *Dir) WriteCheckpoint(p Progress, version int64, keep int, weights, stat
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
+	if err := atomicdir.Sweep(filepath.Dir(path)); err != nil { // of processes that were killed
+		return fmt.Errorf("checkpoint: %w", err)
+	}
 	_, err := atomicdir.Create(path, atomicdir.Marker{Version: version, Step: p.NextStep}, func(tmp string) error {
 		if err := weights(tmp); err != nil {
 			return err
