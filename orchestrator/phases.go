@@ -106,6 +106,9 @@ func (r *Run) load(ctx context.Context, step int, into func(context.Context, bri
 	if err == nil {
 		err = into(ctx, snapshot)
 	}
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrPublishTimeout) && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w (%w)", cause, err)
+	}
 	if err == nil {
 		r.live = snapshot
 	}
@@ -137,6 +140,9 @@ func (r *Run) validate(ctx context.Context) error {
 		}
 		accuracy[set.Name] = correctShare(groups)
 		r.Observer.Validated(done-1, set.Name, accuracy[set.Name])
+	}
+	if err := r.Bridge.Check(ctx); err != nil {
+		return fmt.Errorf("validate: %w", err)
 	}
 	r.validated = done
 	return r.Journal.AppendValidation(journal.Validation{Steps: done, Accuracy: accuracy, Seconds: watch.total()})

@@ -48,7 +48,7 @@ func (r *Run) finish() (journal.Summary, error) {
 	s := journal.Summary{
 		Steps: len(steps), Validation: map[string]journal.FirstAndLast{},
 		RewardFirst: steps[0].ScoreMean, RewardLast: steps[len(steps)-1].ScoreMean,
-		WallS: r.progress.WallS, Tokens: r.progress.Tokens,
+		WallS: r.progress.WallS + r.Now().Sub(r.since).Seconds(), Tokens: r.progress.Tokens,
 		WeightsSHA256: r.live.SHA256,
 		Model:         r.Journal.CheckpointPath(r.progress.NextStep),
 	}

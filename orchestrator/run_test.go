@@ -258,8 +258,11 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 			w.onSample = at(3, func() error { w.mismatch = updater.Mismatch{Tokens: 9, RatioP50: 2}; return nil })
 		}, ErrMismatch, 3},
 		{"the server is another one after sampling step 3", func(w *world, _ func()) {
-			w.onCheck = nth(4, func() error { return broken })
+			w.onCheck = nth(6, func() error { return broken }) // each step and two validations are checked
 		}, broken, 3},
+		{"the server is another one after the last validation", func(w *world, _ func()) {
+			w.onCheck = nth(7, func() error { return broken })
+		}, broken, 4},
 		{"interrupt and a server that fails in one step: the failure is told", func(w *world, cancel func()) {
 			w.onUpdate = at(2, func() error { cancel(); return nil })
 			w.onLoad = func(s bridge.Snapshot) error {

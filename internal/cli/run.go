@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -74,9 +75,12 @@ func runConfig(c *cli.Context) (config.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	if !c.Bool("resume") {
-		applyFlags(c, &cfg, c.IsSet) // the environment's values, and the command line's, which come again below
-	}
+	// The environment's values, and the command line's, which come again below.
+	// A resumed run takes only where it runs from the environment, not what it is.
+	where := []string{"out", "server", "served-model", "device", "threads"}
+	applyFlags(c, &cfg, func(flag string) bool {
+		return c.IsSet(flag) && (!c.Bool("resume") || slices.Contains(where, flag))
+	})
 	if err := setAll(&cfg, c.StringSlice("set")); err != nil {
 		return cfg, err
 	}
@@ -160,6 +164,9 @@ func absolute(cfg *config.Config) error {
 // may change is where, how long and how carefully it runs.
 func sameRun(recorded string, cfg config.Config) error {
 	before, err := resolve("", recorded, nil)
+	if err == nil {
+		err = absolute(&before)
+	}
 	if err != nil {
 		return err
 	}

@@ -31,13 +31,20 @@ func updateCommand() *cli.Command {
 			if err := errors.Join(noArguments(c), need(c, "model", "rollouts", "out")); err != nil {
 				return err
 			}
-			cfg, err := resolve(c.String("preset"), c.String("config"), c.StringSlice("set"))
+			cfg, err := resolve(c.String("preset"), c.String("config"), nil)
 			if err != nil {
 				return usage(err)
 			}
-			applyFlags(c, &cfg, func(flag string) bool {
-				return slices.Contains([]string{"dtype", "device", "threads"}, flag) && c.IsSet(flag)
-			})
+			trainer := func(set func(string) bool) func(string) bool {
+				return func(flag string) bool {
+					return slices.Contains([]string{"dtype", "device", "threads"}, flag) && set(flag)
+				}
+			}
+			applyFlags(c, &cfg, trainer(c.IsSet))
+			if err := setAll(&cfg, c.StringSlice("set")); err != nil {
+				return usage(err)
+			}
+			applyFlags(c, &cfg, trainer(func(flag string) bool { return given(c, flag) }))
 			if err := errors.Join(cfg.Update.Validate(), cfg.Optimizer.Validate(), cfg.Trainer.Validate()); err != nil {
 				return usage(err)
 			}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,6 +46,12 @@ func Create(path string, info Info, config []byte) (*Dir, error) {
 			err = fmt.Errorf("run directory %s: %w", path, ErrExists)
 		}
 		return nil, errors.Join(err, d.Close())
+	}
+	// What an attempt that recorded no step has left is not this run's.
+	for _, name := range []string{"validation.jsonl", "summary.json"} {
+		if err := os.Remove(d.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(fmt.Errorf("run directory: %w", err), d.Close())
+		}
 	}
 	if err := errors.Join(d.writeJSON("run.json", info), d.write("config.yaml", config)); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -136,13 +143,13 @@ func (d *Dir) Rewind(next int) error {
 	if err != nil {
 		return err
 	}
-	files, err := filepath.Glob(d.file("rollouts", "step-*.jsonl"))
-	if err != nil {
+	entries, err := os.ReadDir(d.file("rollouts"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("rollouts: %w", err)
 	}
-	for _, path := range files {
+	for _, e := range entries {
 		var step int
-		if _, err := fmt.Sscanf(filepath.Base(path), "step-%06d.jsonl", &step); err != nil || step < next {
+		if _, err := fmt.Sscanf(e.Name(), "step-%06d.jsonl", &step); err != nil || step < next {
 			continue
 		}
 		if err := d.DropRollouts(step); err != nil {
@@ -207,14 +214,8 @@ func lock(path string) (*Dir, error) {
 
 // open opens the files that grow, and removes what a killed process left half-written.
 func (d *Dir) open() (*Dir, error) {
-	for _, pattern := range []string{".*-*", "rollouts/.*-*"} {
-		left, err := filepath.Glob(d.file(pattern))
-		for _, path := range left {
-			err = errors.Join(err, os.Remove(path))
-		}
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("run directory: %w", err), d.Close())
-		}
+	if err := errors.Join(sweep(d.path), sweep(d.file("rollouts"))); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	var err error
 	if d.steps, err = openLines(d.file("steps.jsonl")); err == nil {
@@ -224,4 +225,24 @@ func (d *Dir) open() (*Dir, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// temporary matches the names that replace gives the files of this package.
+var temporary = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|(steps|validation|step-[0-9]+)\.jsonl)-[0-9]+$`)
+
+// sweep removes what a killed process left half-written in a folder, and nothing else.
+func sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() && temporary.MatchString(e.Name()) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("run directory: %w", err)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,12 +59,15 @@ func TestARunThatRecordedNothingIsStartedAnew(t *testing.T) {
 	if _, err := d.ReserveVersion(); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Close(); err != nil {
+	if err := errors.Join(d.AppendValidation(Validation{}), d.Close()); err != nil {
 		t.Fatal(err)
 	}
 	d, err := Create(path, Info{ID: "def"}, []byte("steps: 4\n"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if past, err := d.Validations(); len(past) > 0 || err != nil {
+		t.Errorf("measurements of the first attempt: %v, %v", past, err)
 	}
 	if v, err := d.ReserveVersion(); v != 2 || err != nil {
 		t.Errorf("the first version of the second attempt is %d, %v; want 2", v, err)
@@ -213,5 +217,47 @@ func TestCheckpoints(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"step-000020", "step-000030"}, names); diff != "" {
 		t.Errorf("kept two, and nothing half-written (-want +got):\n%s", diff)
+	}
+}
+
+// What a killed process left half-written goes; what is not this package's stays.
+func TestOpenSweepsItsOwn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run[1") // a pattern's beginning
+	d := create(t, path)
+	if err := errors.Join(d.AppendStep(Step{}), d.WriteRollouts(0, nil), d.WriteRollouts(1, nil), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ours := []string{".steps.jsonl-123", ".run.json-7", "rollouts/.step-000012.jsonl-99"}
+	others := []string{".pre-commit-config.yaml", ".steps.jsonl-backup", ".Trash-1000/x", "rollouts/.step-one"}
+	for _, name := range append(ours, others...) {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(path, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(path, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, _, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range ours {
+		if _, err := os.Stat(filepath.Join(path, name)); err == nil {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	for _, name := range others {
+		if _, err := os.Stat(filepath.Join(path, name)); err != nil {
+			t.Errorf("%s is gone: %v", name, err)
+		}
+	}
+	if err := errors.Join(d.Rewind(1), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for step, want := range []bool{true, false} {
+		_, err := os.Stat(filepath.Join(path, "rollouts", fmt.Sprintf("step-%06d.jsonl", step)))
+		if (err == nil) != want {
+			t.Errorf("after rewinding to step 1 the rollouts of step %d: %v", step, err)
+		}
 	}
 }

@@ -22,13 +22,14 @@ const maxDifference = 700
 //	KLStdErr   = std(d) / √n           unbiased std; 0 for a single token
 //	RatioP50 … = quantiles of exp|d|   between two neighbours by linear interpolation
 //
-// A log-prob that is not finite counts as |d| = 700, so that no gate lets it pass.
+// A log-prob that is not finite counts as |d| = 700 and makes KL 700 ± 0,
+// however many others agree: no gate lets it pass.
 func CompareServer(server, trainer [][]float32) updater.Mismatch {
 	if len(server) != len(trainer) {
 		panic(fmt.Sprintf("grpo: %d responses of the server and %d of the trainer", len(server), len(trainer)))
 	}
 	var distances []float64
-	kl, squares := 0.0, 0.0
+	kl, squares, impossible := 0.0, 0.0, false
 	for i, s := range server {
 		t := trainer[i]
 		if s == nil || t == nil {
@@ -40,7 +41,7 @@ func CompareServer(server, trainer [][]float32) updater.Mismatch {
 		for j := range s {
 			d := float64(t[j]) - float64(s[j])
 			if !finite(d) {
-				d = -maxDifference
+				d, impossible = -maxDifference, true
 			}
 			d, _ = clamp(d, -maxDifference, maxDifference)
 			kl -= d
@@ -52,12 +53,15 @@ func CompareServer(server, trainer [][]float32) updater.Mismatch {
 	if n == 0 {
 		return updater.Mismatch{}
 	}
+	mean := kl / float64(n)
+	variance := max(0, squares-float64(n)*mean*mean) / float64(max(n-1, 1))
+	if impossible {
+		mean, variance = maxDifference, 0
+	}
 	slices.Sort(distances)
 	for i, d := range distances {
 		distances[i] = math.Exp(d)
 	}
-	mean := kl / float64(n)
-	variance := max(0, squares-float64(n)*mean*mean) / float64(max(n-1, 1))
 	return updater.Mismatch{
 		Tokens: n, KL: mean, KLStdErr: math.Sqrt(variance / float64(n)),
 		RatioP50: quantile(distances, 0.50), RatioP99: quantile(distances, 0.99), RatioMax: distances[n-1],

@@ -21,10 +21,11 @@ func TestCompareServer(t *testing.T) {
 		// Differences 0, 0.25, −0.5 over two responses, one left out; sorted ratios 1, e^¼, e^½.
 		"several": {[][]float32{{-1, -1}, nil, {-1}}, [][]float32{{-1, -1.25}, {-9}, {-0.5}}, updater.Mismatch{Tokens: 3, KL: -0.25 / 3, KLStdErr: math.Sqrt(7.0 / 144),
 			RatioP50: math.Exp(0.25), RatioP99: math.Exp(0.25) + 0.98*(math.Exp(0.5)-math.Exp(0.25)), RatioMax: math.Exp(0.5)}},
-		"no number":   {[][]float32{{nan}}, [][]float32{{-1}}, updater.Mismatch{Tokens: 1, KL: 700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
-		"impossible":  {[][]float32{{-1}}, [][]float32{{inf}}, updater.Mismatch{Tokens: 1, KL: 700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
-		"a stand-in":  {[][]float32{{-9999}}, [][]float32{{-1}}, updater.Mismatch{Tokens: 1, KL: -700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
-		"both not it": {[][]float32{{inf}}, [][]float32{{inf}}, updater.Mismatch{Tokens: 1, KL: 700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
+		"no number":             {[][]float32{{nan}}, [][]float32{{-1}}, updater.Mismatch{Tokens: 1, KL: 700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
+		"one of four no number": {[][]float32{{-1, -1, inf, -1}}, [][]float32{{-1, -1, -1, -1}}, updater.Mismatch{Tokens: 4, KL: 700, RatioP50: 1, RatioP99: 1 + 0.97*(math.Exp(700)-1), RatioMax: math.Exp(700)}},
+		"impossible":            {[][]float32{{-1}}, [][]float32{{inf}}, updater.Mismatch{Tokens: 1, KL: 700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
+		"a stand-in":            {[][]float32{{-9999}}, [][]float32{{-1}}, updater.Mismatch{Tokens: 1, KL: -700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
+		"both not it":           {[][]float32{{inf}}, [][]float32{{inf}}, updater.Mismatch{Tokens: 1, KL: 700, RatioP50: math.Exp(700), RatioP99: math.Exp(700), RatioMax: math.Exp(700)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := CompareServer(c.server, c.trainer)
