@@ -23,7 +23,7 @@ plain: ## the static program without training, bin/justrl-plain: needs nothing b
 	scripts/need-go
 	CGO_ENABLED=0 go build -trimpath -o bin/justrl-plain .
 
-test: test-plain test-torch ## all tests that need no server (about 15 minutes the first time, 4 after)
+test: test-plain test-torch ## all tests that need no server (8 minutes the first time, 3 after)
 
 test-plain: plain ## what is pure Go, under the race detector
 	go vet ./...
@@ -33,7 +33,7 @@ test-torch: build ## the updater on libtorch, and the whole program against the 
 	$(torch) go vet -tags torch $(torch_packages)
 	$(torch) scripts/gotest -tags torch -timeout 20m $(torch_packages)
 
-test-vllm: build ## the whole loop against a real vLLM on this CPU (720 MB fetched once; about 15 minutes)
+test-vllm: build ## the whole loop against a real vLLM on this CPU (8 minutes the first time, 4 after)
 	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
 	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run VLLM -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/e2e
 
