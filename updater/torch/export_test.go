@@ -96,20 +96,7 @@ func TestExportInAnotherDType(t *testing.T) {
 
 func TestExportGivesATiedHeadTheEmbedding(t *testing.T) {
 	src, dst := copyModel(t, filepath.Join("testdata", "qwen2_tied")), t.TempDir()
-	set := openTensors(t, filepath.Join(src, safetensors.SingleName))
-	layout := set.Layout()
-	embed, _ := set.Info(model.EmbedName)
-	embed.Name = model.HeadName
-	layout.Files[0].Tensors = append(layout.Files[0].Tensors, embed)
-	err := safetensors.Write(src, layout, func(name string) ([]byte, error) {
-		if name == model.HeadName {
-			name = model.EmbedName
-		}
-		return set.Bytes(name)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	addHead(t, src, false)
 	if err := openTrainer(t, src).Export(context.Background(), dst); err != nil {
 		t.Fatal(err)
 	}

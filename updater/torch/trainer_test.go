@@ -43,7 +43,7 @@ func TestOpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "gate_proj"},
-		{"a tied head that is not the embedding", func(t *testing.T, dir string, _ *Options) { addHead(t, dir) }, "tie_word_embeddings"},
+		{"a tied head that is not the embedding", func(t *testing.T, dir string, _ *Options) { addHead(t, dir, true) }, "tie_word_embeddings"},
 		{"unknown dtype", func(_ *testing.T, _ string, o *Options) { o.DType = "int8" }, "int8"},
 		{"float16", func(_ *testing.T, _ string, o *Options) { o.DType = "float16" }, "float16"},
 		{"unknown device", func(_ *testing.T, _ string, o *Options) { o.Device = "tpu" }, "tpu"},
@@ -123,8 +123,8 @@ func lastErrorOf(t *Trainer) (msg string) {
 	return msg
 }
 
-// addHead gives a tied model a head of zeros.
-func addHead(t *testing.T, dir string) {
+// addHead gives a tied model a head in its file: the embedding's values, or zeros.
+func addHead(t *testing.T, dir string, zeros bool) {
 	t.Helper()
 	set := openTensors(t, filepath.Join(dir, safetensors.SingleName))
 	layout := set.Layout()
@@ -132,11 +132,14 @@ func addHead(t *testing.T, dir string) {
 	embed.Name = model.HeadName
 	layout.Files[0].Tensors = append(layout.Files[0].Tensors, embed)
 	err := safetensors.Write(dir, layout, func(name string) ([]byte, error) {
-		if name == model.HeadName {
-			size, err := embed.Size()
-			return make([]byte, size), err
+		if name != model.HeadName {
+			return set.Bytes(name)
 		}
-		return set.Bytes(name)
+		b, err := set.Bytes(model.EmbedName)
+		if zeros {
+			b = make([]byte, len(b))
+		}
+		return b, err
 	})
 	if err != nil {
 		t.Fatal(err)
