@@ -6,7 +6,8 @@
 //
 //	scripts/with-torch go run -tags torch ./examples/arithmetic/make --out examples/arithmetic
 //
-// With the same flags and the same libtorch it makes the same files.
+// Problems and tokenizer depend on the flags alone; the weights on libtorch, on
+// the number of threads and on every rounding of the updater too.
 package main
 
 import (
