@@ -3,8 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Watcher is a Publisher that can tell cheaply whether its deployment still
@@ -36,16 +34,10 @@ func (b *Bridge) Check(ctx context.Context) error {
 	}
 	b.seen = nil
 	seen := make([]observation, len(b.o.Deployments))
-	errs := make([]error, len(b.o.Deployments))
-	var g errgroup.Group
-	for i := range b.o.Deployments {
-		g.Go(func() error {
-			seen[i], errs[i] = b.check(ctx, i)
-			return nil
-		})
-	}
-	_ = g.Wait() // the errors are in errs
-	err := errors.Join(errs...)
+	err := b.all(func(i int) (err error) {
+		seen[i], err = b.check(ctx, i)
+		return err
+	})
 	var other *CanaryError
 	switch {
 	case errors.As(err, &other):

@@ -120,23 +120,32 @@ func (b *Bridge) Advance(ctx context.Context, s Snapshot) (Report, error) {
 	return r, err
 }
 
-// each runs do for all deployments at once and waits for all: one that fails
-// does not stop another in the middle of a load.
+// each runs do for all deployments and reports what came of each.
 func (b *Bridge) each(ctx context.Context, s Snapshot, do func(context.Context, int) (ServerReport, error)) (Report, error) {
 	r := Report{Version: s.Version, Changed: true, Servers: make([]ServerReport, len(b.o.Deployments))}
+	err := b.all(func(i int) (err error) {
+		r.Servers[i], err = do(ctx, i)
+		r.Servers[i].complete(b.o.Deployments[i].Name, err)
+		return err
+	})
+	r.Passed = err == nil
+	return r, err
+}
+
+// all runs do for all deployments at once and waits for all: one that fails
+// does not stop another in the middle of a load. The errors are joined in the
+// order of the deployments.
+func (b *Bridge) all(do func(i int) error) error {
 	errs := make([]error, len(b.o.Deployments))
 	var g errgroup.Group
 	for i := range b.o.Deployments {
 		g.Go(func() error {
-			r.Servers[i], errs[i] = do(ctx, i)
-			r.Servers[i].complete(b.o.Deployments[i].Name, errs[i])
+			errs[i] = do(i)
 			return nil
 		})
 	}
 	_ = g.Wait() // the errors are in errs
-	err := errors.Join(errs...)
-	r.Passed = err == nil
-	return r, err
+	return errors.Join(errs...)
 }
 
 func (b *Bridge) start(ctx context.Context, i int, s Snapshot, trainer [2]logprobs) (ServerReport, error) {

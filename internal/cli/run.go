@@ -75,16 +75,12 @@ func runConfig(c *cli.Context) (config.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	// The environment's values, and the command line's, which come again below.
 	// A resumed run takes only where it runs from the environment, not what it is.
 	where := []string{"out", "server", "served-model", "device", "threads"}
-	applyFlags(c, &cfg, func(flag string) bool {
-		return c.IsSet(flag) && (!c.Bool("resume") || slices.Contains(where, flag))
-	})
-	if err := setAll(&cfg, c.StringSlice("set")); err != nil {
+	err = overlay(c, &cfg, func(flag string) bool { return !c.Bool("resume") || slices.Contains(where, flag) })
+	if err != nil {
 		return cfg, err
 	}
-	applyFlags(c, &cfg, func(flag string) bool { return given(c, flag) })
 	if err := absolute(&cfg); err != nil {
 		return cfg, err
 	}
@@ -107,6 +103,18 @@ func runConfig(c *cli.Context) (config.Config, error) {
 		return cfg, sameRun(recorded, cfg)
 	}
 	return cfg, nil
+}
+
+// overlay lays flags over --set over the environment over cfg; fromEnv tells
+// which flags the environment may give.
+func overlay(c *cli.Context, cfg *config.Config, fromEnv func(flag string) bool) error {
+	// The command line's flags are set too, and come again at the end.
+	applyFlags(c, cfg, func(flag string) bool { return c.IsSet(flag) && fromEnv(flag) })
+	if err := setAll(cfg, c.StringSlice("set")); err != nil {
+		return err
+	}
+	applyFlags(c, cfg, func(flag string) bool { return given(c, flag) })
+	return nil
 }
 
 // applyFlags lays the flags that set tells of over cfg.

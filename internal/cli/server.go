@@ -13,7 +13,6 @@ import (
 	"github.com/justrl/justrl/sampler/vllm"
 	"github.com/justrl/justrl/updater"
 	"github.com/justrl/justrl/updater/model"
-	"github.com/justrl/justrl/updater/safetensors"
 )
 
 // server is the deployment that a run samples from and loads weights into.
@@ -28,8 +27,11 @@ type server struct {
 // openServer connects and makes sure, before anything is written, that the
 // server can do what the run needs.
 func openServer(ctx context.Context, c *cli.Context, cfg config.Config, notify func(error, time.Duration)) (*server, error) {
-	spec, err := checkModel(cfg.Model)
+	spec, weights, err := model.Open(cfg.Model) // of the weights only the headers are read
 	if err != nil {
+		return nil, err
+	}
+	if err := weights.Close(); err != nil {
 		return nil, err
 	}
 	e, err := endpoint.New(cfg.Server[0], endpoint.Options{APIKey: c.String("api-key")})
@@ -42,22 +44,6 @@ func openServer(ctx context.Context, c *cli.Context, cfg config.Config, notify f
 		return nil, err
 	}
 	return s, nil
-}
-
-// checkModel reads a model's config and the headers of its weights, not the weights.
-func checkModel(dir string) (spec model.Spec, err error) {
-	if spec, err = model.Load(dir); err != nil {
-		return spec, err
-	}
-	set, err := safetensors.Open(dir)
-	if err != nil {
-		return spec, err
-	}
-	defer func() { err = errors.Join(err, set.Close()) }()
-	if err := spec.Check(set); err != nil {
-		return spec, fmt.Errorf("%s: %w", dir, err)
-	}
-	return spec, nil
 }
 
 func (s *server) open(ctx context.Context, cfg config.Config, notify func(error, time.Duration)) (err error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -35,16 +34,9 @@ func updateCommand() *cli.Command {
 			if err != nil {
 				return usage(err)
 			}
-			trainer := func(set func(string) bool) func(string) bool {
-				return func(flag string) bool {
-					return slices.Contains([]string{"dtype", "device", "threads"}, flag) && set(flag)
-				}
-			}
-			applyFlags(c, &cfg, trainer(c.IsSet))
-			if err := setAll(&cfg, c.StringSlice("set")); err != nil {
+			if err := overlay(c, &cfg, func(string) bool { return true }); err != nil {
 				return usage(err)
 			}
-			applyFlags(c, &cfg, trainer(func(flag string) bool { return given(c, flag) }))
 			if err := errors.Join(cfg.Update.Validate(), cfg.Optimizer.Validate(), cfg.Trainer.Validate()); err != nil {
 				return usage(err)
 			}

@@ -84,23 +84,14 @@ func summary(t *testing.T, out string) journal.Summary {
 // in order, sampled with the version that the step before made live.
 func steps(t *testing.T, out string, want int) []journal.Step {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(out, "steps.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []journal.Step
-	for line := range bytes.Lines(b) {
-		var s journal.Step
-		if err := json.Unmarshal(line, &s); err != nil {
-			t.Fatal(err)
+	all := readLines[journal.Step](t, content(t, filepath.Join(out, "steps.jsonl")))
+	for i, s := range all {
+		if s.Step != i {
+			t.Fatalf("steps.jsonl: line %d is of step %d", i+1, s.Step)
 		}
-		if s.Step != len(all) {
-			t.Fatalf("steps.jsonl: line %d is of step %d", len(all)+1, s.Step)
+		if i > 0 && s.WeightsVersion <= all[i-1].WeightsVersion {
+			t.Fatalf("step %d was sampled with version %d, the step before with %d", s.Step, s.WeightsVersion, all[i-1].WeightsVersion)
 		}
-		if len(all) > 0 && s.WeightsVersion <= all[len(all)-1].WeightsVersion {
-			t.Fatalf("step %d was sampled with version %d, the step before with %d", s.Step, s.WeightsVersion, all[len(all)-1].WeightsVersion)
-		}
-		all = append(all, s)
 	}
 	if len(all) != want {
 		t.Fatalf("%d steps recorded, want %d", len(all), want)

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -49,29 +48,13 @@ func justrlTo(ctx context.Context, t *testing.T, stderr *stopAfter, args ...stri
 
 func countSteps(t *testing.T, out string) int {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(out, "steps.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bytes.Count(b, []byte("\n"))
+	return bytes.Count(content(t, filepath.Join(out, "steps.jsonl")), []byte("\n"))
 }
 
 // rollouts are those of a step, as the journal has them.
 func rollouts(t *testing.T, out string, step int) []journal.Rollout {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(out, "rollouts", fmt.Sprintf("step-%06d.jsonl", step)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []journal.Rollout
-	for line := range bytes.Lines(b) {
-		var r journal.Rollout
-		if err := json.Unmarshal(line, &r); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, r)
-	}
-	return all
+	return readLines[journal.Rollout](t, content(t, filepath.Join(out, "rollouts", fmt.Sprintf("step-%06d.jsonl", step))))
 }
 
 // everyRowOnce checks that over all steps the rows are 0, 1, 2 …, each with

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,6 +61,23 @@ func (s Spec) Tensors() []Tensor {
 		t = append(t, Tensor{HeadName, []int64{int64(s.Vocab), hidden}})
 	}
 	return t
+}
+
+// Open reads dir/config.json and opens the weights beside it, whose headers fit
+// it; the caller closes the set.
+func Open(dir string) (Spec, *safetensors.Set, error) {
+	spec, err := Load(dir)
+	if err != nil {
+		return spec, nil, err
+	}
+	set, err := safetensors.Open(dir)
+	if err != nil {
+		return spec, nil, err
+	}
+	if err := spec.Check(set); err != nil {
+		return spec, nil, errors.Join(fmt.Errorf("%s: %w", dir, err), set.Close())
+	}
+	return spec, set, nil
 }
 
 // Check holds a folder's tensors against the architecture: every parameter

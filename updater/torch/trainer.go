@@ -66,18 +66,11 @@ func Open(ctx context.Context, o Options) (*Trainer, error) {
 }
 
 func (t *Trainer) load(device int) (err error) {
-	spec, err := model.Load(t.opt.Dir)
-	if err != nil {
-		return err
-	}
-	set, err := safetensors.Open(t.opt.Dir)
+	spec, set, err := model.Open(t.opt.Dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, set.Close()) }()
-	if err := spec.Check(set); err != nil {
-		return fmt.Errorf("%s: %w", t.opt.Dir, err)
-	}
 	if err := sameHead(spec, set); err != nil {
 		return fmt.Errorf("%s: %w", t.opt.Dir, err)
 	}
