@@ -166,10 +166,20 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// explain says what to do about a full disk.
+// explain names the folder where a full disk is the trouble.
 func explain(dir string, err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return fmt.Errorf("%s: the disk is full; free some space: %w", dir, err)
+	if isFull(err) {
+		return fmt.Errorf("%s: %w", dir, fullDisk(err))
 	}
 	return err
 }
+
+// fullDisk says what to do about a full disk; any other error stays what it is.
+func fullDisk(err error) error {
+	if isFull(err) {
+		return fmt.Errorf("the disk is full; free some space: %w", err)
+	}
+	return err
+}
+
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

@@ -1,5 +1,6 @@
 // Package atomicdir publishes folders that are whole or not there: snapshots
-// for a server, checkpoints for a resumed run.
+// for a server, checkpoints for a resumed run. [ReplaceFile] does the same for
+// a single file.
 //
 // [Create] fills a temporary sibling (.NAME.tmp-…), hashes and syncs every
 // file, writes the marker under the name COMPLETE.pending, renames the folder

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/justrl/justrl/internal/atomicdir"
 )
 
 // maxLine bounds a line of a JSON Lines file: a rollout of 32k tokens with
@@ -59,27 +61,14 @@ func eachLine[T any](path string, do func(n int, v T) error) error {
 //
 // A link is followed. What is no regular file (a pipe, /dev/stdout) cannot be
 // replaced, and is written to.
-func writeFile(path string, fill func(w io.Writer) error) (err error) {
+func writeFile(path string, fill func(w io.Writer) error) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
 	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() && !st.IsDir() {
 		return writeTo(path, fill)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-		}
-	}()
-	w := bufio.NewWriter(f)
-	if err := errors.Join(fill(w), w.Flush(), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return atomicdir.ReplaceFile(path, fill)
 }
 
 func writeTo(path string, fill func(w io.Writer) error) (err error) {

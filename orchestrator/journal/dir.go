@@ -11,6 +11,8 @@ import (
 	"regexp"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/justrl/justrl/internal/atomicdir"
 )
 
 // The ways in which a run directory can refuse.
@@ -164,7 +166,7 @@ func (d *Dir) WriteRollouts(step int, rollouts []Rollout) error {
 	if err := os.MkdirAll(d.file("rollouts"), 0o777); err != nil {
 		return fmt.Errorf("rollouts: %w", err)
 	}
-	return replace(d.file("rollouts", fmt.Sprintf("step-%06d.jsonl", step)), func(w io.Writer) error {
+	return atomicdir.ReplaceFile(d.file("rollouts", fmt.Sprintf("step-%06d.jsonl", step)), func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		for _, r := range rollouts {
@@ -227,7 +229,7 @@ func (d *Dir) open() (*Dir, error) {
 	return d, nil
 }
 
-// temporary matches the names that replace gives the files of this package.
+// temporary matches the names that atomicdir.ReplaceFile gives the files of this package.
 var temporary = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|(steps|validation|step-[0-9]+)\.jsonl)-[0-9]+$`)
 
 // sweep removes what a killed process left half-written in a folder, and nothing else.

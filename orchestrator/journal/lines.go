@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/justrl/justrl/internal/atomicdir"
 )
 
 // lineFile is a file of one JSON object a line, appended and synced line by line.
@@ -96,7 +98,7 @@ func keepLines[T any](l *lineFile, keep func(T) bool) error {
 	if !dropped {
 		return nil
 	}
-	err = replace(l.path, func(w io.Writer) error {
+	err = atomicdir.ReplaceFile(l.path, func(w io.Writer) error {
 		_, err := w.Write(kept.Bytes())
 		return err
 	})

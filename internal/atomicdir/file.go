@@ -1,0 +1,32 @@
+package atomicdir
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// ReplaceFile fills a file through a temporary sibling, named .BASE-NUMBER, and
+// syncs both it and its folder: a reader sees the old text or the new, never a
+// part. On an error the old one is still there and the sibling is not.
+func ReplaceFile(path string, fill func(w io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	w := bufio.NewWriterSize(f, 1<<16)
+	if err = fill(w); err == nil {
+		err = w.Flush()
+	}
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, fullDisk(err)), os.Remove(f.Name()))
+	}
+	return syncDir(filepath.Dir(path))
+}
