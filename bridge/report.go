@@ -40,8 +40,8 @@ type ServerReport struct {
 	// Checksums counts the server's tensors by what their checksum did over the load; null if it offers none.
 	Checksums *Checksums `json:"checksums"`
 
-	LoadS   float64 `json:"load_s"`   // seconds from pause to resume
-	CanaryS float64 `json:"canary_s"` // seconds for everything around it
+	LoadS   float64 `json:"-"` // seconds from pause to resume; records keep what a clock decides apart
+	CanaryS float64 `json:"-"` // seconds for everything around it
 }
 
 // complete fills in what every outcome has.

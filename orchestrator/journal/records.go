@@ -27,6 +27,8 @@ type Info struct {
 type Step struct {
 	Step           int   `json:"step"`
 	WeightsVersion int64 `json:"weights_version"` // that the step's rollouts were sampled with
+	// WeightsSHA256 is that of the weights after the step, over their tensors in name order.
+	WeightsSHA256 string `json:"weights_sha256"`
 
 	ScoreMean float64 `json:"critic/score/mean"` // reward, over rollouts
 	ScoreMax  float64 `json:"critic/score/max"`
@@ -53,6 +55,8 @@ type Step struct {
 	Sample  float64 `json:"timing_s/gen"` // verification included
 	Update  float64 `json:"timing_s/update_actor"`
 	Publish float64 `json:"timing_s/publish"`
+	Load    float64 `json:"timing_s/load"`   // the slowest server's part of publishing, from pause to resume
+	Prove   float64 `json:"timing_s/canary"` // the slowest server's canary
 	Total   float64 `json:"timing_s/step"`
 	Tokens  int     `json:"perf/total_num_tokens"` // prompt and response tokens trained on
 	Rate    float64 `json:"perf/throughput"`       // those tokens a second of the whole step
@@ -62,6 +66,8 @@ type Step struct {
 type Validation struct {
 	Steps    int                `json:"steps"`    // done before it; 0 is before training
 	Accuracy map[string]float64 `json:"accuracy"` // by set
+	// Sampled is the share of right answers at the training temperature, by set; empty unless validation.sampled_n asks for it.
+	Sampled map[string]float64 `json:"sampled,omitempty"`
 	Seconds  float64            `json:"timing_s/validate"`
 }
 
@@ -103,4 +109,17 @@ type Rollout struct {
 	FinishReason   string    `json:"finish_reason"`
 	Reward         float64   `json:"reward"`
 	WeightsVersion int64     `json:"weights_version"`
+}
+
+// Answer is one answer to a held-out problem, a line of eval/step-…/SET.jsonl.
+type Answer struct {
+	ProblemID    string `json:"problem_id"`
+	Question     string `json:"question"`
+	GroundTruth  string `json:"ground_truth"`
+	Sampled      bool   `json:"sampled"` // at the training temperature (validation.sampled_n), not as validation.temperature says
+	Sample       int    `json:"sample"`
+	Tokens       int    `json:"tokens"`
+	Text         string `json:"text"`
+	FinishReason string `json:"finish_reason"`
+	Correct      bool   `json:"correct"`
 }
