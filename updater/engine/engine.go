@@ -60,6 +60,7 @@ type Engine struct {
 	draws    []Draw
 	drawn    []*sequence // whose draw is draws[i]
 	planned  []*sequence
+	ended    []*request // that have not been told yet
 }
 
 // Stats is what an engine is doing, and has done since it started.
@@ -231,6 +232,7 @@ func (e *Engine) loop() {
 		}
 		if closed {
 			e.endAll(ErrClosed)
+			e.publish()
 			return
 		}
 		if cancelled {
@@ -246,8 +248,17 @@ func (e *Engine) loop() {
 // busy tells whether a pass has something to do.
 func (e *Engine) busy() bool { return !e.frozen && len(e.waiting)+len(e.admitted) > 0 }
 
-// publish makes the loop's state visible to Stats.
+// publish makes the loop's state visible to Stats, then tells those whose
+// request has ended: who was answered is no longer counted.
 func (e *Engine) publish() {
+	e.count()
+	for _, r := range e.ended {
+		close(r.done)
+	}
+	e.ended = e.ended[:0]
+}
+
+func (e *Engine) count() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stats = e.totals
@@ -261,7 +272,8 @@ func (e *Engine) publish() {
 	}
 }
 
-// end finishes a request; its sequences let go of the cache.
+// end finishes a request; its sequences let go of the cache. Whoever asked is
+// told by publish.
 func (e *Engine) end(r *request, err error) {
 	if r.prompt != nil {
 		e.drop(r.prompt)
@@ -270,7 +282,7 @@ func (e *Engine) end(r *request, err error) {
 		e.drop(s)
 	}
 	r.running, r.prompt, r.err = nil, nil, err
-	close(r.done)
+	e.ended = append(e.ended, r)
 }
 
 func (e *Engine) endAll(err error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sort"
 	"testing"
 )
 
@@ -76,87 +75,14 @@ func toyLogits(h uint64, vocab int, nan bool) []float32 {
 func (m *toy) Draw(b *Batch, draws []Draw) {
 	for i := range draws {
 		d := &draws[i]
-		from := b.Logits[d.Row*m.vocab : (d.Row+1)*m.vocab]
-		raw := from
+		raw := b.Logits[d.Row*m.vocab : (d.Row+1)*m.vocab]
+		from := raw
 		if d.Adjusted >= 0 {
 			from = b.Adjusted[d.Adjusted*m.vocab : (d.Adjusted+1)*m.vocab]
 		}
-		if !d.Given {
-			d.ID = drawReference(from, *d)
-		}
-		d.Logprob, d.Rank = float64(raw[d.ID])-logSumExp(raw), 1
-		for _, x := range raw {
-			if x > raw[d.ID] {
-				d.Rank++
-			}
-		}
+		d.Decide(raw, from)
 	}
 }
-
-// drawReference draws in float64: temperature, min-p, top-k, top-p, then the
-// inverse of the cumulative distribution.
-func drawReference(logits []float32, d Draw) int32 {
-	n := len(logits)
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
-	sort.SliceStable(order, func(a, b int) bool { return logits[order[a]] > logits[order[b]] })
-	if d.Temperature == 0 {
-		return int32(order[0])
-	}
-	w := make([]float64, n)
-	for i, x := range logits {
-		w[i] = math.Exp(float64(x-logits[order[0]]) / d.Temperature)
-	}
-	keep := n
-	for keep > 1 && w[order[keep-1]] < d.MinP {
-		keep--
-	}
-	if d.TopK > 0 {
-		keep = min(keep, d.TopK)
-	}
-	total, sum := 0.0, 0.0
-	for _, v := range order[:keep] {
-		total += w[v]
-	}
-	for i, v := range order[:keep] {
-		if sum += w[v]; sum >= d.TopP*total {
-			keep = i + 1
-			break
-		}
-	}
-	kept := make([]bool, n)
-	total = 0
-	for _, v := range order[:keep] {
-		kept[v] = true
-		total += w[v]
-	}
-	sum = 0
-	last := 0
-	for v := range w {
-		if kept[v] {
-			last = v
-			if sum += w[v]; sum > d.Uniform*total {
-				break
-			}
-		}
-	}
-	return int32(last)
-}
-
-func logSumExp(row []float32) float64 {
-	most := math.Inf(-1)
-	for _, x := range row {
-		most = math.Max(most, float64(x))
-	}
-	sum := 0.0
-	for _, x := range row {
-		sum += math.Exp(float64(x) - most)
-	}
-	return most + math.Log(sum)
-}
-
 func (m *toy) Copy(from, to int32) {
 	copy(m.cells[to*BlockTokens:(to+1)*BlockTokens], m.cells[from*BlockTokens:(from+1)*BlockTokens])
 }
@@ -202,15 +128,11 @@ func reference(weights uint64, vocab int, o Options, q Request, j int) Sample {
 				from[v] = float32(math.Inf(-1))
 			}
 		}
-		id := drawReference(from, Draw{Temperature: q.Temperature, TopP: q.TopP, TopK: q.TopK, MinP: q.MinP, Uniform: uniform(q.Seed+int64(j), len(s.Tokens))})
-		rank := 1
-		for _, x := range row {
-			if x > row[id] {
-				rank++
-			}
-		}
+		d := Draw{Temperature: q.Temperature, TopP: q.TopP, TopK: q.TopK, MinP: q.MinP, Uniform: uniform(q.Seed+int64(j), len(s.Tokens))}
+		d.Decide(row, from)
+		id := d.ID
 		tokens = append(tokens, id)
-		s.Tokens = append(s.Tokens, Token{ID: id, Logprob: float64(row[id]) - logSumExp(row), Rank: rank})
+		s.Tokens = append(s.Tokens, Token{ID: id, Logprob: d.Logprob, Rank: d.Rank})
 		if ends(id) {
 			s.Finish = FinishStop
 			for _, stop := range q.StopTokenIDs {
