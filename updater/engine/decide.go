@@ -13,11 +13,15 @@ import (
 // The order is vLLM's: temperature, min-p, top-k, top-p of what is left, then
 // the inverse of the cumulative distribution by ascending id.
 func (d *Draw) Decide(raw, from []float32) {
-	if !d.Given {
-		d.ID = d.pick(from)
-	}
 	norm := logSumExp(raw)
+	drawn := math.NaN()
+	if !d.Given {
+		d.ID, drawn = d.pick(from)
+	}
 	d.Logprob, d.Rank = float64(raw[d.ID])-norm, 1
+	if d.Processed && !d.Given && d.Temperature > 0 && !math.IsNaN(norm) {
+		d.Logprob = drawn
+	}
 	for _, x := range raw {
 		if x > raw[d.ID] {
 			d.Rank++
@@ -25,7 +29,8 @@ func (d *Draw) Decide(raw, from []float32) {
 	}
 }
 
-func (d *Draw) pick(logits []float32) int32 {
+// pick returns a token and its log-prob in the distribution that it comes from.
+func (d *Draw) pick(logits []float32) (int32, float64) {
 	order := make([]int, len(logits)) // by descending logit
 	for i := range order {
 		order[i] = i
@@ -40,7 +45,7 @@ func (d *Draw) pick(logits []float32) int32 {
 		return 0
 	})
 	if d.Temperature == 0 {
-		return int32(order[0])
+		return int32(order[0]), 0
 	}
 	weights := make([]float64, len(logits))
 	for i, x := range logits {
@@ -68,13 +73,15 @@ func (d *Draw) pick(logits []float32) int32 {
 		}
 	}
 	kept := slices.Sorted(slices.Values(order[:keep]))
-	at := d.Uniform * sum(kept)
+	total := sum(kept)
+	at, id := d.Uniform*total, kept[len(kept)-1]
 	for _, v := range kept {
 		if at -= weights[v]; at < 0 {
-			return int32(v)
+			id = v
+			break
 		}
 	}
-	return int32(kept[len(kept)-1])
+	return int32(id), float64(logits[id]-logits[order[0]])/d.Temperature - math.Log(total)
 }
 
 // logSumExp is NaN where a logit is not finite.

@@ -25,6 +25,7 @@ func (e *Engine) draw() {
 				d.Temperature, d.TopP, d.TopK, d.MinP = s.r.Temperature, s.r.TopP, s.r.TopK, s.r.MinP
 				d.Uniform = uniform(s.r.Seed+int64(s.sample), len(s.tokens)-len(s.r.Prompt))
 				d.Adjusted = e.adjust(s, e.row(d.Row))
+				d.Processed = e.o.Processed
 			}
 			e.draws, e.drawn = append(e.draws, d), append(e.drawn, s)
 		}
@@ -105,7 +106,7 @@ func (e *Engine) adjust(s *sequence, logits []float32) int {
 	}
 	for id, bias := range r.LogitBias {
 		if e.inVocab(id) {
-			row[id] += float32(bias)
+			row[id] += bias
 		}
 	}
 	if early {
@@ -135,12 +136,17 @@ func (e *Engine) adjust(s *sequence, logits []float32) int {
 	return at
 }
 
-// top is the n most likely tokens of a draw's row.
+// top is the n most likely tokens of a draw's row, at temperature 1.
 func (e *Engine) top(d Draw, n int) []Candidate {
 	if n <= 0 {
 		return nil
 	}
 	row := e.row(d.Row)
+	if d.Processed {
+		raw := Draw{Given: true, ID: d.ID}
+		raw.Decide(row, row)
+		d.Logprob = raw.Logprob
+	}
 	norm := float64(row[d.ID]) - d.Logprob
 	best := make([]Candidate, 0, n+1)
 	for id, x := range row {

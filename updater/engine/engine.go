@@ -28,6 +28,9 @@ type Options struct {
 	// MaxRows is how many tokens one pass may have, so that a long prompt does
 	// not hold everybody up; 0 is 512. At least MaxSequences.
 	MaxRows int
+	// Processed makes log-probs those of the distribution that is drawn from
+	// (after temperature and truncation), not the model's own.
+	Processed bool
 }
 
 // ErrClosed is the answer to whoever asks a closed engine.

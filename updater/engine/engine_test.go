@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -226,6 +227,7 @@ func TestLoadUnderWay(t *testing.T) {
 	})
 	<-reached
 	g.Go(func() error { return e.Load(t.Context(), "2") })
+	e.awaitControl()
 	close(release)
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
@@ -266,10 +268,11 @@ func TestFreeze(t *testing.T) {
 		return err
 	})
 	<-reached
-	g.Go(func() error { e.Freeze(true); return nil })
+	var frozen errgroup.Group
+	frozen.Go(func() error { e.Freeze(true); return nil })
+	e.awaitControl()
 	close(release)
-	for !e.isFrozen() {
-	}
+	_ = frozen.Wait()
 	before := drawn.Load()
 	if _, err := e.Checksums(t.Context()); err != nil { // the loop goes round
 		t.Error(err)
@@ -283,10 +286,13 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
-// isFrozen asks in the loop.
-func (e *Engine) isFrozen() (frozen bool) {
-	_ = e.control(func() { frozen = e.frozen })
-	return frozen
+// awaitControl returns when somebody waits for the end of the pass under way.
+func (e *Engine) awaitControl() {
+	for waiting := false; !waiting; runtime.Gosched() {
+		e.mu.Lock()
+		waiting = len(e.controls) > 0
+		e.mu.Unlock()
+	}
 }
 
 func TestOnTokenEnds(t *testing.T) {
@@ -338,7 +344,7 @@ func TestAdjustments(t *testing.T) {
 			t.Errorf("token %d is not allowed", id)
 		}
 	}
-	if got := ids(func(q *Request) { q.LogitBias = map[int32]float64{9: 100}; q.MaxTokens = 5 }); !slices.Equal(got, []int32{9, 9, 9, 9, 9}) {
+	if got := ids(func(q *Request) { q.LogitBias = map[int32]float32{9: 100}; q.MaxTokens = 5 }); !slices.Equal(got, []int32{9, 9, 9, 9, 9}) {
 		t.Errorf("a bias of 100 on token 9 gives %v", got)
 	}
 	if got := ids(func(q *Request) { q.FrequencyPenalty = 100; q.IgnoreEOS = true }); distinct(got) != 40 {
@@ -350,7 +356,7 @@ func TestAdjustments(t *testing.T) {
 	if got := ids(func(q *Request) { q.RepetitionPenalty = 1e9; q.IgnoreEOS = true; q.Temperature = 0; q.MaxTokens = 20 }); distinct(got) != 20 || slices.Contains(got, 2) {
 		t.Errorf("with a huge repetition penalty: %v", got)
 	}
-	if got := ids(func(q *Request) { q.LogitBias = map[int32]float64{1: 100}; q.MinTokens = 6 }); len(got) != 7 || got[6] != 1 {
+	if got := ids(func(q *Request) { q.LogitBias = map[int32]float32{1: 100}; q.MinTokens = 6 }); len(got) != 7 || got[6] != 1 {
 		t.Errorf("a certain end after at least 6 tokens gives %v", got)
 	}
 }
@@ -417,6 +423,7 @@ func TestClose(t *testing.T) {
 	<-reached
 	wg.Go(func() { errs[1] = e.Close() })
 	for !e.isClosed() {
+		runtime.Gosched()
 	}
 	close(release)
 	wg.Wait()

@@ -66,7 +66,11 @@ type Draw struct {
 	TopP        float64 // then all but the fewest with this share of the rest; 1 is off
 	Uniform     float64 // in [0, 1): where in the distribution, by ascending id
 
+	// Processed asks for the log-prob under the distribution that was drawn
+	// from, where Temperature is not 0.
+	Processed bool
+
 	ID      int32
 	Rank    int     // 1 + the tokens that are more likely
-	Logprob float64 // natural, at temperature 1; NaN if the row has a logit that is not finite
+	Logprob float64 // natural, at temperature 1 unless Processed; NaN if the row has a logit that is not finite
 }

@@ -34,7 +34,7 @@ type Request struct {
 	RepetitionPenalty float64 // > 0; divides positive and multiplies negative logits of tokens that are there; 1 is off
 	PresencePenalty   float64 // taken off the logits of tokens that were generated; 0 is off
 	FrequencyPenalty  float64 // the same for each time that they were; 0 is off
-	LogitBias         map[int32]float64
+	LogitBias         map[int32]float32
 	Allowed           []int32 // the only tokens that may be drawn; nil is all
 
 	Top int // how many of the most likely tokens come with each
@@ -47,7 +47,7 @@ type Request struct {
 // Token is one token of a sample or of a scored sequence.
 type Token struct {
 	ID      int32
-	Logprob float64 // natural, of the model's distribution at temperature 1
+	Logprob float64 // natural, of the model's distribution at temperature 1, or of Options.Processed
 	Rank    int     // 1 for the most likely
 	Top     []Candidate
 }

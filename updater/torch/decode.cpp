@@ -312,6 +312,7 @@ void draw(const float *logits, const float *from, int64_t n, jr_draw &d, std::ve
   if (!finite(logits, n)) return;
   int64_t id = d.id;
   float top = largest(from, n);
+  double drawn = 0; // log of the sum of weights
   if (d.given) {
   } else if (d.temperature == 0) {
     id = 0;
@@ -321,6 +322,7 @@ void draw(const float *logits, const float *from, int64_t n, jr_draw &d, std::ve
     double total = weigh(from, n, top, static_cast<float>(1 / d.temperature), w.data());
     if (d.top_k > 0 || d.top_p < 1 || d.min_p > 0) total = truncate(w.data(), n, d);
     id = pick(w.data(), n, d.uniform * total);
+    drawn = std::log(total);
   }
   float most = largest(logits, n);
   double total = weigh(logits, n, most, 1, nullptr);
@@ -329,6 +331,9 @@ void draw(const float *logits, const float *from, int64_t n, jr_draw &d, std::ve
   d.id = static_cast<int32_t>(id);
   d.rank = above + 1;
   d.logprob = static_cast<double>(logits[id]) - static_cast<double>(most) - std::log(total);
+  if (d.processed && !d.given && d.temperature > 0) {
+    d.logprob = (static_cast<double>(from[id]) - static_cast<double>(top)) / d.temperature - drawn;
+  }
 }
 
 } // namespace

@@ -58,10 +58,11 @@ typedef struct {
   double temperature, top_p, min_p;
   int64_t top_k; // -1 off
   double uniform; // in [0, 1): where in the distribution
+  int32_t processed; // 1: the log-prob is of the distribution drawn from, unless temperature is 0
   int32_t given;  // 1: id is there already, and is only to be judged
   int32_t id;     // out: the token
   int32_t rank;   // out: 1 + tokens more likely than it; 0 where the row's logits are not finite
-  double logprob; // out: natural, at temperature 1
+  double logprob; // out: natural, at temperature 1 unless processed
 } jr_draw;
 
 void jr_decode_draw(const float *logits, const float *adjusted, int64_t vocab, jr_draw *draws, int64_t n);

@@ -84,13 +84,9 @@ func (d *Decoder) Draw(b *engine.Batch, draws []engine.Draw) {
 	}
 	d.draws = d.draws[:0]
 	for _, q := range draws {
-		given := C.int32_t(0)
-		if q.Given {
-			given = 1
-		}
 		d.draws = append(d.draws, C.jr_draw{
 			row: C.int64_t(q.Row), adjusted: C.int64_t(q.Adjusted), temperature: C.double(q.Temperature), top_p: C.double(q.TopP), min_p: C.double(q.MinP),
-			top_k: C.int64_t(q.TopK), uniform: C.double(q.Uniform), given: given, id: C.int32_t(q.ID),
+			top_k: C.int64_t(q.TopK), uniform: C.double(q.Uniform), given: flag(q.Given), processed: flag(q.Processed), id: C.int32_t(q.ID),
 		})
 	}
 	_ = d.worker.do(func() error { // it can fail only when closed, and then nobody asks
@@ -104,6 +100,13 @@ func (d *Decoder) Draw(b *engine.Batch, draws []engine.Draw) {
 			draws[i].Logprob = math.NaN()
 		}
 	}
+}
+
+func flag(on bool) C.int32_t {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 func floats(v []float32) *C.float { return (*C.float)(unsafe.Pointer(unsafe.SliceData(v))) }
