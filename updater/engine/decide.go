@@ -55,8 +55,15 @@ func (d *Draw) pick(logits []float32) (int32, float64) {
 	for keep > 1 && weights[order[keep-1]] < max(d.MinP, math.SmallestNonzeroFloat64) {
 		keep--
 	}
+	most := keep
+	ties := func(n int) int { // equals of the last one stay
+		for n < most && logits[order[n]] == logits[order[n-1]] {
+			n++
+		}
+		return n
+	}
 	if d.TopK > 0 {
-		keep = min(keep, d.TopK)
+		keep = ties(min(keep, d.TopK))
 	}
 	sum := func(tokens []int) (s float64) {
 		for _, v := range tokens {
@@ -67,7 +74,7 @@ func (d *Draw) pick(logits []float32) (int32, float64) {
 	if total, s := sum(order[:keep]), 0.0; d.TopP < 1 {
 		for i, v := range order[:keep] {
 			if s += weights[v]; s >= d.TopP*total {
-				keep = i + 1
+				keep = ties(i + 1)
 				break
 			}
 		}
