@@ -44,7 +44,6 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request, typed bool) (*form
 
 func parseForm(body []byte) (*form, *refusal) {
 	p := &problems{}
-	body = bytes.TrimLeft(body, " \t\r\n")
 	if len(body) == 0 {
 		p.add("missing", "body", "Field required", nil, "")
 		return nil, p.refusal()
@@ -61,7 +60,7 @@ func parseForm(body []byte) (*form, *refusal) {
 		p.add("json_invalid", fmt.Sprintf("body.%d", at), "JSON decode error", []byte("{}"), "'error': "+pyString(scan.err.message))
 		return nil, p.refusal()
 	}
-	body = bytes.TrimRight(body, " \t\r\n")
+	body = bytes.Trim(body, " \t\r\n")
 	switch kindOf(body) {
 	case kindObject:
 		return &form{fields: object(body), at: "body", problems: p}, nil

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/big"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -18,21 +19,47 @@ type form struct {
 	problems *problems
 }
 
-// problems are pydantic's complaints, of which a reply shows the first ten.
+// problems are pydantic's complaints, of which a reply shows the first ten in
+// the order of its fields.
 type problems struct {
-	n     int
-	first []string
-	param string
+	n        int
+	first    []problem
+	asItCame bool // in the order of the complaints instead
+}
+
+type problem struct {
+	loc, text string
 }
 
 const (
+	keptProblems  = 200
 	shownProblems = 10
 	shownInput    = 200
 	shownProblem  = 1000
 )
 
+// order is that of the fields in vLLM's requests.
+var order = rank("token_ids", "sampling_params", "messages", "model", "prompt", "echo", "frequency_penalty", "logit_bias", "logprobs",
+	"top_logprobs", "max_tokens", "max_completion_tokens", "n", "presence_penalty", "seed", "stop", "stream", "stream_options",
+	"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "stop_token_ids", "include_stop_str_in_output", "ignore_eos",
+	"min_tokens", "skip_special_tokens", "allowed_token_ids", "prompt_logprobs")
+
+func rank(names ...string) map[string]int {
+	out := map[string]int{}
+	for i, name := range names {
+		out[name] = i - len(names)
+	}
+	return out
+}
+
+// place is where a complaint about a location comes; unknown fields come last.
+func place(loc string) int {
+	parts := strings.Split(loc, ".")
+	return order[parts[min(1, len(parts)-1)]]
+}
+
 func (p *problems) add(kind, loc, message string, input []byte, ctx string) {
-	if p.n++; p.n > shownProblems {
+	if p.n++; p.n > keptProblems {
 		return
 	}
 	text := fmt.Sprintf("{'type': %s, 'loc': %s, 'msg': %s, 'input': %s", pyString(kind), pyString(loc), pyString(message), pyString(summary(input)))
@@ -42,10 +69,7 @@ func (p *problems) add(kind, loc, message string, input []byte, ctx string) {
 	if text += "}"; utf8.RuneCountInString(text) > shownProblem {
 		text = string([]rune(text)[:shownProblem]) + "...[truncated]"
 	}
-	if p.n == 1 {
-		p.param = loc
-	}
-	p.first = append(p.first, text)
+	p.first = append(p.first, problem{loc, text})
 }
 
 // refusal is nil if there are no problems.
@@ -53,18 +77,21 @@ func (p *problems) refusal() *refusal {
 	if p.n == 0 {
 		return nil
 	}
+	if !p.asItCame {
+		slices.SortStableFunc(p.first, func(a, b problem) int { return place(a.loc) - place(b.loc) })
+	}
 	label := "error"
 	if p.n > 1 {
 		label = "errors"
 	}
 	message := fmt.Sprintf("%d validation %s:", p.n, label)
-	for _, text := range p.first {
-		message += "\n  " + text
+	for _, problem := range p.first[:min(len(p.first), shownProblems)] {
+		message += "\n  " + problem.text
 	}
 	if p.n > shownProblems {
 		message += fmt.Sprintf("\n  ...and %d more errors", p.n-shownProblems)
 	}
-	return &refusal{status: http.StatusBadRequest, typ: "Bad Request", param: p.param, message: message}
+	return &refusal{status: http.StatusBadRequest, typ: "Bad Request", param: p.first[0].loc, message: message}
 }
 
 // summary is how a complaint shows the value it is about.
@@ -152,15 +179,29 @@ func (p *problems) lax(raw []byte, loc string) (int64, bool) {
 		i, _ := big.NewFloat(x).Int(nil)
 		return clip(i.String()), true
 	case kindString:
-		s := strings.TrimSpace(unquote(raw))
-		if s = strings.TrimPrefix(s, "+"); isInt(s) {
-			return clip(s), true
+		if i, ok := parseInt(unquote(raw)); ok {
+			return i, true
 		}
 		p.add("int_parsing", loc, "Input should be a valid integer, unable to parse string as an integer", raw, "")
 		return 0, false
 	}
 	p.add("int_type", loc, "Input should be a valid integer", raw, "")
 	return 0, false
+}
+
+// parseInt reads the text of an integer as pydantic does: " +1_000.0" is one.
+func parseInt(s string) (int64, bool) {
+	s = strings.TrimPrefix(strings.TrimSpace(s), "+")
+	if whole, fraction, ok := strings.Cut(s, "."); ok && strings.Trim(fraction, "0") == "" {
+		s = whole
+	}
+	if strings.HasPrefix(s, "_") || strings.HasSuffix(s, "_") || strings.Contains(s, "__") || strings.HasPrefix(s, "-_") {
+		return 0, false
+	}
+	if s = strings.ReplaceAll(s, "_", ""); !isInt(s) {
+		return 0, false
+	}
+	return clip(s), true
 }
 
 func isInt(s string) bool {

@@ -80,10 +80,22 @@ func (s *Server) parseGenerate(f *form, id string) (c *generate, bad, late *refu
 		return nil, bad, nil
 	}
 	ids := f.ids("token_ids")
+	for _, id := range ids {
+		if id < 0 {
+			f.problems.add("value_error", f.loc("token_ids"), "Value error, token_ids must not contain negative values", f.fields["token_ids"],
+				"'error': ValueError('token_ids must not contain negative values')")
+			break
+		}
+	}
 	model := f.text("model", true)
+	inner.problems = &problems{}
 	p := inner.params()
 	p.n = deref(inner.integer("n", true), 1)
 	p.logprobs, p.returnIDs = inner.integer("logprobs", true), f.flag("return_token_ids", true, false)
+	if wrong := inner.problems; wrong.n > 0 {
+		f.problems.add("is_instance_of", inner.at, "Input should be an instance of SamplingParams", f.fields["sampling_params"], "'class': 'SamplingParams'")
+		f.problems.n, f.problems.first = f.problems.n+wrong.n, append(f.problems.first, wrong.first...)
+	}
 	if own := f.text("request_id", false); own != nil {
 		id = *own
 	}

@@ -2,6 +2,7 @@ package localserver
 
 import (
 	"bytes"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/goccy/go-json"
@@ -263,6 +264,30 @@ func unquote(raw []byte) string {
 	var s string
 	_ = json.Unmarshal(raw, &s) // it was scanned
 	return s
+}
+
+// lonely tells whether a scanned string has half a surrogate pair, which is no
+// text and which Python's parser lets pass.
+func lonely(raw []byte) bool {
+	if !bytes.Contains(raw, []byte(`\u`)) {
+		return false
+	}
+	high := false // the last character was the first half of a pair
+	for i := 1; i < len(raw)-1; i++ {
+		unit := int64(0)
+		if raw[i] == '\\' {
+			if i++; raw[i] == 'u' {
+				unit, _ = strconv.ParseInt(string(raw[i+1:i+5]), 16, 32)
+				i += 4
+			}
+		}
+		low := unit >= 0xdc00 && unit < 0xe000
+		if high != low {
+			return true
+		}
+		high = unit >= 0xd800 && unit < 0xdc00
+	}
+	return high
 }
 
 // object gives the members of a scanned object; of two with one name the last counts.

@@ -39,6 +39,8 @@ func (f *form) conversation() (conversation, *refusal) {
 	switch {
 	case !ok:
 		f.problems.add("missing", f.loc(name), "Field required", f.whole(), "")
+	case kindOf(raw) == kindNull:
+		return c, invalid("", "'NoneType' object is not iterable")
 	case kindOf(raw) != kindList:
 		f.problems.add("list_type", f.loc(name), "Input should be a valid list", raw, "")
 	default:
@@ -100,6 +102,9 @@ func (c *conversation) read(raw []byte) *refusal {
 		switch content := fields["content"]; kindOf(content) {
 		case kindNone, kindNull:
 		case kindString:
+			if lonely(content) {
+				return errNoText
+			}
 			message.Content = unquote(content)
 		case kindList:
 			var parts []string
@@ -120,7 +125,7 @@ func (c *conversation) read(raw []byte) *refusal {
 				case "image_url", "input_audio", "video_url", "audio_url", "image_embeds", "image_pil":
 					return errMultimodal
 				default:
-					return wrongMessage(i, "a part of content is no text")
+					return invalid("", fmt.Sprintf("body.messages.%d: a part of content is neither text nor anything else that is known", i))
 				}
 			}
 			message.Content = strings.Join(parts, "\n")

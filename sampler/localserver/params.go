@@ -138,7 +138,9 @@ func (f *form) params() params {
 			f.problems.add("greater_than_equal", f.loc("seed"), "Input should be greater than or equal to -9223372036854775808", f.fields["seed"], "'ge': -9223372036854775808")
 		}
 	}
-	if options, ok := f.object("stream_options"); ok {
+	if f.given("stream_options") && f.kind("stream_options") != kindObject {
+		f.problems.add("model_attributes_type", f.loc("stream_options"), "Input should be a valid dictionary or object to extract fields from", f.fields["stream_options"], "")
+	} else if options, ok := f.object("stream_options"); ok {
 		o := form{fields: options, at: f.loc("stream_options"), problems: f.problems}
 		p.usage = o.flag("include_usage", true, false)
 		p.usageEach = p.usage && o.flag("continuous_usage_stats", true, false)

@@ -18,9 +18,13 @@ const maxPrompts = 1024
 // rawPrompts are prompts before they are tokenised and checked: all texts, or
 // all ids.
 type rawPrompts struct {
+	none  bool // an empty list
 	texts []string
 	ids   []rawIDs
 }
+
+// errNoText is a text with half a surrogate pair in it.
+var errNoText = invalid("", "TextEncodeInput must be Union[TextInputSequence, Tuple[InputSequence, InputSequence]]")
 
 type rawIDs struct {
 	first []int64 // as many as the context has, and one
@@ -36,6 +40,9 @@ func (f *form) prompts(maxLen int) (rawPrompts, *refusal) {
 	case k == kindNone || k == kindNull || k == kindString && len(raw) == 2:
 		return rawPrompts{}, invalid(name, "Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)")
 	case k == kindString:
+		if lonely(raw) {
+			return rawPrompts{}, errNoText
+		}
 		return rawPrompts{texts: []string{unquote(raw)}}, nil
 	case k != kindList:
 		f.wrongPrompt(raw)
@@ -51,6 +58,9 @@ func (f *form) prompts(maxLen int) (rawPrompts, *refusal) {
 	switch {
 	case n > 0 && kinds[kindString] == n:
 		for _, x := range list(raw) {
+			if lonely(x) {
+				return rawPrompts{}, errNoText
+			}
 			out.texts = append(out.texts, unquote(x))
 		}
 	case n > 0 && kinds[kindList] == n:
@@ -60,7 +70,7 @@ func (f *form) prompts(maxLen int) (rawPrompts, *refusal) {
 		}
 	default:
 		first, length := p.ints(raw, f.loc(name), true, maxLen+1)
-		out.ids = []rawIDs{{first, length}}
+		out.ids, out.none = []rawIDs{{first, length}}, n == 0
 	}
 	if p.n > 0 {
 		f.wrongPrompt(raw)
@@ -122,7 +132,7 @@ func (s *Server) tokenise(raw rawPrompts) ([]prompt, *refusal) {
 		}
 		out = append(out, p)
 	}
-	if len(out) == 1 && len(out[0].ids) == 0 {
+	if raw.none {
 		return nil, invalid("", "You must pass at least one prompt")
 	}
 	for _, p := range out {

@@ -150,7 +150,8 @@ func (s *Server) parseTokenize(f *form) (text string, strs bool, bad *refusal) {
 			f.problems.add("missing", f.loc("prompt"), "Field required", f.whole(), "")
 		}
 		text = deref(f.text("prompt", false), "")
-		if f.problems.n > 0 {
+		if f.problems.n > 0 { // it is neither of two kinds of requests
+			f.problems.asItCame = true
 			f.problems.add("missing", f.loc("messages"), "Field required", f.whole(), "")
 		}
 	}
