@@ -5,60 +5,78 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+
+	"github.com/justrl/justrl/sampler/localserver"
 )
 
 // draw samples one choice's tokens from its own stream of random numbers.
 type draw struct {
-	o      Options
-	req    completionRequest
-	policy *Policy
-	seed   int64
-	rng    *rand.Rand
-	temp   float64
+	o    Options
+	r    localserver.Request
+	seed int64
+	rng  *rand.Rand
+	seen map[int32]int // how often a token is in prompt (as 0) and answer
 }
 
 // newDraw is sample j's: its stream is that of seed + j, whatever n is, and
-// whatever the prompt. Without a seed it is a fixed one, unlike vLLM's.
-func newDraw(o Options, req completionRequest, j int, policy *Policy) *draw {
-	seed := orDefault(req.Seed, 0) + int64(j)
-	return &draw{
-		o: o, req: req, policy: policy, seed: seed,
-		rng:  rand.New(rand.NewPCG(uint64(seed), 0x6a09e667f3bcc908)),
-		temp: orDefault(req.Temperature, 1),
+// whatever the prompt.
+func newDraw(o Options, r localserver.Request, j int) *draw {
+	seed := r.Seed + int64(j)
+	d := &draw{o: o, r: r, seed: seed, rng: rand.New(rand.NewPCG(uint64(seed), 0x6a09e667f3bcc908)), seen: map[int32]int{}}
+	for _, id := range r.Prompt {
+		d.seen[id] = 0
 	}
+	return d
 }
 
-// next draws the token after prev, the done-th of the choice, with the
-// log-prob that the server reports for it.
-func (d *draw) next(prev int32, done int) (id int32, logprob float64) {
-	raw := d.policy.row(prev)
+// next draws the token after prev, the done-th of the choice, and gives the
+// log-probs that the server reports.
+func (d *draw) next(policy *Policy, prev int32, done int) (id int32, reported []float64) {
+	raw := policy.row(prev)
 	p := slices.Clone(raw)
-	if done < d.req.MinTokens {
-		for v := range p {
-			if d.ends(int32(v)) {
-				p[v] = math.Inf(-1)
-			}
-		}
-	}
-	if d.temp == 0 {
+	d.shift(p, done)
+	if d.r.Temperature == 0 {
 		best := 0
 		for v := range p {
 			if p[v] > p[best] {
 				best = v
 			}
 		}
-		return int32(best), raw[best]
+		return int32(best), raw
 	}
 	for v := range p {
-		p[v] /= d.temp
+		p[v] /= d.r.Temperature
 	}
-	truncate(p, orDefault(d.req.TopP, 1), orDefault(d.req.TopK, -1), d.req.MinP)
+	truncate(p, d.r.TopP, d.r.TopK, d.r.MinP)
 	normalize(p)
 	id = d.pick(p)
 	if d.o.Processed {
-		return id, p[id]
+		return id, p
 	}
-	return id, raw[id]
+	return id, raw
+}
+
+// shift applies what changes logits before the temperature does.
+func (d *draw) shift(p []float64, done int) {
+	for v := range p {
+		id := int32(v)
+		if d.r.Allowed != nil && !slices.Contains(d.r.Allowed, id) || done < d.r.MinTokens && d.ends(id) {
+			p[v] = math.Inf(-1)
+			continue
+		}
+		p[v] += float64(d.r.LogitBias[id])
+		if times, ok := d.seen[id]; ok {
+			if p[v] > 0 {
+				p[v] /= d.r.RepetitionPenalty
+			} else {
+				p[v] *= d.r.RepetitionPenalty
+			}
+			p[v] -= d.r.FrequencyPenalty * float64(times)
+			if times > 0 {
+				p[v] -= d.r.PresencePenalty
+			}
+		}
+	}
 }
 
 // pick inverts the cumulative distribution.
@@ -79,16 +97,17 @@ func (d *draw) pick(p []float64) int32 {
 
 // ends tells whether id ends a rollout.
 func (d *draw) ends(id int32) bool {
-	return (id == d.o.EOS && !d.req.IgnoreEOS) || slices.Contains(d.req.StopTokenIDs, id)
+	return (id == d.o.EOS && !d.r.IgnoreEOS) || slices.Contains(d.r.StopTokenIDs, id)
 }
 
-// stops tells whether the rollout ends with id, and vLLM's stop_reason: null for the end token.
-func (d *draw) stops(id int32, done int) (bool, any) {
-	if done < d.req.MinTokens || !d.ends(id) {
-		return false, nil
+// stops tells whether the rollout ends with id, and which stop token it is: -1
+// for the end token.
+func (d *draw) stops(id int32, done int) (bool, int32) {
+	if done < d.r.MinTokens || !d.ends(id) {
+		return false, -1
 	}
-	if id == d.o.EOS && !d.req.IgnoreEOS {
-		return true, nil
+	if id == d.o.EOS && !d.r.IgnoreEOS {
+		return true, -1
 	}
 	return true, id
 }

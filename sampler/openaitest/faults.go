@@ -2,6 +2,7 @@ package openaitest
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -99,8 +100,8 @@ func (s *Server) misbehave(f Fault, right http.Handler, w http.ResponseWriter, r
 			status = http.StatusServiceUnavailable
 		}
 		if f.Body == "" {
-			writeError(w, status, http.StatusText(status), "", "the fault that was asked for")
-			return
+			w.Header().Set("Content-Type", "application/json")
+			f.Body = fmt.Sprintf(`{"error":{"message":"the fault that was asked for","type":%q,"param":null,"code":%d}}`, http.StatusText(status), status)
 		}
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(f.Body))
@@ -115,8 +116,8 @@ func (s *Server) misbehave(f Fault, right http.Handler, w http.ResponseWriter, r
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case FaultHang:
-		_, _ = s.gate.enter(r.Context())
-		defer s.gate.leave()
+		s.engine.change(func() { s.engine.running++ })
+		defer s.engine.change(func() { s.engine.running-- })
 		select {
 		case <-r.Context().Done():
 		case <-s.stop:
@@ -130,7 +131,11 @@ func (s *Server) misbehave(f Fault, right http.Handler, w http.ResponseWriter, r
 		word := map[FaultKind]string{FaultNaN: "NaN", FaultNull: "null"}[f.Kind]
 		_, _ = w.Write(spoilLogprob(whole.Body.Bytes(), word))
 	default:
-		right.ServeHTTP(w, r.WithContext(withFault(r.Context(), f)))
+		whole := httptest.NewRecorder()
+		right.ServeHTTP(whole, r)
+		w.Header().Set("Content-Type", whole.Header().Get("Content-Type"))
+		w.WriteHeader(whole.Code)
+		_, _ = w.Write(spoil(whole.Body.Bytes(), f, s.engine.o.Vocab, s.engine.o.MaxModelLen))
 	}
 }
 

@@ -78,6 +78,7 @@ func generate(ctx context.Context, fake *openaitest.Server, pool *errgroup.Group
 		if err != nil {
 			return err
 		}
+		req.Header.Set("Content-Type", "application/json")
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ type exchange struct {
 	Path   string `json:"path"`
 	Body   string `json:"body,omitempty"`   // as it is sent; MODELDIR is the folder of the served model
 	NoKey  bool   `json:"no_key,omitempty"` // sent without the API key
+	Own    bool   `json:"own,omitempty"`    // an error that the fake words in its own way
 	Status int    `json:"status"`
 	Type   string `json:"type"` // the answer's media type
 	Reply  string `json:"reply,omitempty"`
@@ -32,13 +33,15 @@ func requests() []exchange {
 		get("version", "/version"),
 		get("health", "/health"),
 		get("metrics", "/metrics"),
+		get("ping", "/ping"),
+		get("load", "/load"),
 		post("tokenize", "/tokenize", `{"model":"tiny","prompt":"12","add_special_tokens":false}`),
 		post("tokenize for another model", "/tokenize", `{"model":"big","prompt":"12"}`),
 		post("detokenize", "/detokenize", `{"model":"tiny","tokens":[19,20]}`),
 		get("unknown route", "/v1/nothing"),
 		get("wrong method", "/v1/completions"),
 		post("wrong method of a list", "/v1/models", `{}`),
-	}, completions(post, noKey), chats(post), development(get, post))
+	}, completions(post, noKey), limits(post), streams(post), chats(post), moreChats(post), tokens(post), generates(post, noKey), development(get, post), moreDevelopment(get, post))
 }
 
 // completions are bodies around one that is right: each changes the fields it names.

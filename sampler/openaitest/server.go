@@ -2,21 +2,18 @@
 // own: deterministic, seeded, changed by reloading weights from a folder, and
 // wrong on demand.
 //
-// It answers the routes that justrl uses with the JSON, the errors and the
-// side effects of vLLM 0.32: generation and prompt log-probs over
-// /v1/completions, chat, model list, tokenizer, and the development routes
-// that pause it and reload its weights. Its log-probs come from a [Policy], a
-// bigram table that is a pure function of a seed and of the bytes of the
-// weights it was told to load, so that a test can compute them too, and a
-// whole training loop can run against it without torch. A [Fault] makes it
-// misbehave, once or for ever.
+// It is sampler/localserver, vLLM 0.32's dialect, over a small engine. Its
+// log-probs come from a [Policy], a bigram table that is a pure function of a
+// seed and of the bytes of the weights it was told to load, so that a test can
+// compute them too, and a whole training loop can run against it without
+// torch. A [Fault] makes it misbehave, once or for ever.
 //
 // It is held to a real one: testdata/vllm.jsonl are a real vLLM's answers, and
 // the fake's must have their shape, and the words of their errors.
 // recorded_test.go says how to record them again.
 //
-// What it does not imitate: batch noise (it is exact, whatever else runs),
-// streaming, LoRA, the weight-transfer routes, sleep.
+// What it does not imitate: batch noise (it is exact, whatever else runs), and
+// what localserver leaves out.
 package openaitest
 
 import (
@@ -29,9 +26,13 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/justrl/justrl/sampler/localserver"
 )
 
 // Options are a Server's settings; the zero value is a working server.
+// [Server.Set] can change KeepOldWeights, KeepOldCache, TokenTime, Script and
+// Logprobs while it runs.
 type Options struct {
 	Model       string // served name; "" is "tiny"
 	ModelDir    string // folder of the weights it starts with; "" starts with made-up ones
@@ -78,24 +79,14 @@ type Server struct {
 	// URL is the server's root, such as http://127.0.0.1:43211.
 	URL string
 
-	http *httptest.Server
-	gate gate
-	stop chan struct{} // closed when the server closes: hung requests end
-
+	http   *httptest.Server
+	engine *engine
+	stop   chan struct{} // closed when the server closes: hung requests end
 	closed sync.Once
 
 	mu       sync.Mutex
-	o        Options
 	requests []Request
 	faults   []*Fault
-	weights  string // hash of the loaded weights
-	served   string // the folder that they were loaded from
-	version  string // the tag that /update_weight_version set
-	broken   bool   // a reload failed half way: the next generation kills the engine
-	dead     bool
-	prefix   map[string]string // prefix cache: blocks of a prompt → weights they were computed with
-	policies map[string]*Policy
-	nextID   int
 }
 
 // Request is one request as it arrived.
@@ -110,19 +101,24 @@ type Request struct {
 // New starts a server that t closes at its end.
 func New(t testing.TB, o Options) *Server {
 	t.Helper()
-	s := &Server{
-		o: withDefaults(o), version: "default", stop: make(chan struct{}),
-		prefix: map[string]string{}, policies: map[string]*Policy{}, weights: "initial",
-	}
-	s.gate.init()
+	o = withDefaults(o)
+	s := &Server{engine: newEngine(o), stop: make(chan struct{})}
 	if o.ModelDir != "" {
 		sum, err := HashWeights(o.ModelDir)
 		if err != nil {
 			t.Fatalf("openaitest: %v", err)
 		}
-		s.weights, s.served = sum, o.ModelDir
+		s.engine.weights, s.engine.served = sum, o.ModelDir
 	}
-	s.http = httptest.NewServer(s.handler())
+	local, err := localserver.New(localserver.Options{
+		Engine: s.engine, Tokenizer: vocabulary{o}, Models: []string{o.Model}, Root: o.ModelDir, Version: o.Version,
+		Fingerprint: "fake", APIKey: o.APIKey, DevMode: !o.NoDevMode,
+		Seed: func() int64 { return 0 }, // unlike vLLM's: the same request has the same answer
+	})
+	if err != nil {
+		t.Fatalf("openaitest: %v", err)
+	}
+	s.http = httptest.NewServer(s.handler(local))
 	s.URL = s.http.URL
 	t.Cleanup(s.Close)
 	return s
@@ -159,26 +155,14 @@ func withDefaults(o Options) Options {
 	if o.Step == 0 {
 		o.Step = 0.05
 	}
-	if o.Decode == nil {
-		o.Decode = Decode
-	}
-	if o.Encode == nil {
-		o.Encode = Encode
-	}
 	return o
 }
 
 // Set changes options of the running server, such as KeepOldWeights.
 func (s *Server) Set(change func(*Options)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change(&s.o)
-}
-
-func (s *Server) options() Options {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.o
+	s.engine.mu.Lock()
+	defer s.engine.mu.Unlock()
+	change(&s.engine.o)
 }
 
 // Requests are all requests so far to path ("" is every path), in order of arrival.
@@ -194,34 +178,23 @@ func (s *Server) Requests(path string) []Request {
 	return out
 }
 
-// Running is the number of generations under way.
-func (s *Server) Running() int { return s.gate.running() }
+// Running is the number of generations under way: prompts, whatever n is.
+func (s *Server) Running() int { return s.engine.Stats().Running }
 
 // AwaitRunning waits until the number of generations under way satisfies ok, or ctx ends.
 func (s *Server) AwaitRunning(ctx context.Context, ok func(n int) bool) error {
-	return s.gate.until(ctx, func() bool { return ok(s.gate.inside) })
+	return s.engine.until(ctx, func() bool { return ok(s.engine.running) })
 }
 
 // Policy is the policy that the server uses now.
 func (s *Server) Policy() *Policy {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.policy(s.weights)
+	s.engine.mu.Lock()
+	defer s.engine.mu.Unlock()
+	return s.engine.policy(s.engine.weights)
 }
 
-// policy makes or finds the policy of some weights; s.mu is held.
-func (s *Server) policy(weights string) *Policy {
-	if s.policies[weights] == nil {
-		s.policies[weights] = NewPolicy(s.o, weights)
-	}
-	return s.policies[weights]
-}
-
-// handler records every request, lets faults strike, and routes.
-func (s *Server) handler() http.Handler {
-	mux := http.NewServeMux()
-	s.openRoutes(mux)
-	s.devRoutes(mux)
+// handler records every request, lets faults strike, and hands it on.
+func (s *Server) handler(right http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -232,9 +205,9 @@ func (s *Server) handler() http.Handler {
 		s.requests = append(s.requests, Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone(), Body: body})
 		s.mu.Unlock()
 		if fault, ok := s.strike(r.URL.Path); ok {
-			s.misbehave(fault, mux, w, r)
+			s.misbehave(fault, right, w, r)
 			return
 		}
-		mux.ServeHTTP(w, r)
+		right.ServeHTTP(w, r)
 	})
 }

@@ -16,7 +16,25 @@ import (
 // of all JSON values and "path {keys}" of all objects. Texts and numbers may
 // differ, but not those of an error: its message is part of the shape, with #
 // for numbers.
+//
+// A stream is the shapes of its events, of equal ones in a row the first: how
+// many tokens there are, and how many an event has, may differ.
 func shape(reply string) []string {
+	if strings.HasPrefix(reply, "data: ") {
+		var out []string
+		last := ""
+		for _, event := range strings.Split(strings.TrimSuffix(reply, "\n\n"), "\n\n") {
+			data, ok := strings.CutPrefix(event, "data: ")
+			if !ok {
+				data = "no event: " + event
+			}
+			if s := shape(data); strings.Join(s, "\n") != last {
+				last = strings.Join(s, "\n")
+				out = append(append(out, "event"), s...)
+			}
+		}
+		return out
+	}
 	var v any
 	if json.Unmarshal([]byte(reply), &v) != nil {
 		return []string{numbers.ReplaceAllString(reply, "#")}
@@ -65,8 +83,8 @@ func walk(set map[string]bool, path string, v any) {
 	}
 }
 
-// byToken are the objects whose keys are tokens or their ids.
-var byToken = regexp.MustCompile(`(prompt_logprobs|top_logprobs)\[\]$`)
+// byToken are the objects whose keys are tokens or their ids, or tensors.
+var byToken = regexp.MustCompile(`(prompt_logprobs|top_logprobs)\[\]$|\.checksums$`)
 
 // TestShapeSeesDifferences: what holds the fake to a real server must itself hold.
 func TestShapeSeesDifferences(t *testing.T) {

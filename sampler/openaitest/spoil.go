@@ -1,41 +1,63 @@
 package openaitest
 
-// spoil makes a right reply wrong.
-func spoil(reply *completionReply, f Fault, o Options) {
-	i := min(f.Sample, len(reply.Choices)-1)
-	c := &reply.Choices[i]
+import (
+	"github.com/goccy/go-json"
+)
+
+// spoil makes a right reply of /v1/completions wrong; another body stays as it is.
+func spoil(body []byte, f Fault, vocab, maxLen int) []byte {
+	var reply map[string]any
+	if json.Unmarshal(body, &reply) != nil {
+		return body
+	}
+	choices, _ := reply["choices"].([]any)
+	if len(choices) == 0 {
+		return body
+	}
+	i := min(f.Sample, len(choices)-1)
+	c, _ := choices[i].(map[string]any)
+	ids, _ := c["token_ids"].([]any)
+	logprobs, _ := c["logprobs"].(map[string]any)
+	given := func() []any { given, _ := logprobs["token_logprobs"].([]any); return given }
 	switch f.Kind {
 	case FaultAbort:
-		c.FinishReason = "abort"
-		keep := len(c.TokenIDs) / 2
-		c.TokenIDs = c.TokenIDs[:keep]
-		if c.Logprobs != nil {
-			c.Logprobs.TokenLogprobs = c.Logprobs.TokenLogprobs[:keep]
+		c["finish_reason"] = "abort"
+		keep := len(ids) / 2
+		c["token_ids"] = ids[:keep]
+		if logprobs != nil {
+			logprobs["token_logprobs"] = given()[:keep]
 		}
 	case FaultDrop:
-		reply.Choices = append(reply.Choices[:i], reply.Choices[i+1:]...)
+		reply["choices"] = append(choices[:i], choices[i+1:]...)
 	case FaultTwice:
-		c.Index = reply.Choices[(i+1)%len(reply.Choices)].Index
+		next, _ := choices[(i+1)%len(choices)].(map[string]any)
+		c["index"] = next["index"]
 	case FaultShort:
-		if c.Logprobs != nil {
-			c.Logprobs.TokenLogprobs = c.Logprobs.TokenLogprobs[1:]
+		if logprobs != nil {
+			logprobs["token_logprobs"] = given()[1:]
 		}
 	case FaultVocab:
-		c.TokenIDs[0] = int32(o.Vocab)
+		ids[0] = vocab
 	case FaultEmpty:
-		c.TokenIDs = []int32{}
+		c["token_ids"] = []any{}
 	case FaultNoIDs:
-		c.TokenIDs = nil
+		c["token_ids"] = nil
 	case FaultEcho:
-		c.PromptTokenIDs = append([]int32{c.PromptTokenIDs[0] + 1}, c.PromptTokenIDs[1:]...)
+		prompt, _ := c["prompt_token_ids"].([]any)
+		first, _ := prompt[0].(float64)
+		prompt[0] = first + 1
 	case FaultFinish:
-		c.FinishReason = "content_filter"
+		c["finish_reason"] = "content_filter"
 	case FaultLong:
-		for range 1 + o.MaxModelLen {
-			c.TokenIDs = append(c.TokenIDs, 5)
-			if c.Logprobs != nil {
-				c.Logprobs.TokenLogprobs = append(c.Logprobs.TokenLogprobs, -1)
-			}
+		logs := given()
+		for range 1 + maxLen {
+			ids, logs = append(ids, 5), append(logs, -1)
+		}
+		c["token_ids"] = ids
+		if logprobs != nil {
+			logprobs["token_logprobs"] = logs
 		}
 	}
+	spoilt, _ := json.Marshal(reply) // it was JSON
+	return spoilt
 }

@@ -112,6 +112,13 @@ func parseTemplate(source string) (parsed *exec.Template, err error) {
 // addGenerationPrompt it ends where the assistant's answer starts. It is an
 // error if the folder had no template, or if the template refuses the messages.
 func (t *Tokenizer) Render(msgs []Message, addGenerationPrompt bool) (text string, err error) {
+	return t.RenderWith(msgs, addGenerationPrompt, nil)
+}
+
+// RenderWith is Render with further variables for the template, such as
+// enable_thinking; they do not replace those that every rendering sees, except
+// for the special tokens' names.
+func (t *Tokenizer) RenderWith(msgs []Message, addGenerationPrompt bool, variables map[string]any) (text string, err error) {
 	if t.template == nil {
 		return "", errors.New("render prompt: the model folder has no chat template: add chat_template.jinja, or chat_template to tokenizer_config.json")
 	}
@@ -125,12 +132,14 @@ func (t *Tokenizer) Render(msgs []Message, addGenerationPrompt bool) (text strin
 	for i, m := range msgs {
 		messages[i] = map[string]any{"role": m.Role, "content": m.Content}
 	}
-	vars := map[string]any{
-		"messages": messages, "tools": nil, "documents": nil, "add_generation_prompt": addGenerationPrompt,
-	}
+	vars := map[string]any{"tools": nil, "documents": nil}
 	for name, token := range t.template.special {
 		vars[name] = token
 	}
+	for name, v := range variables {
+		vars[name] = v
+	}
+	vars["messages"], vars["add_generation_prompt"] = messages, addGenerationPrompt
 	var out bytes.Buffer
 	if err := t.template.parsed.Execute(&out, exec.NewContext(vars)); err != nil {
 		return "", err

@@ -1,0 +1,84 @@
+package localserver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+// read gives a request's body, or a refusal; both nil means that the client is gone.
+func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, &refusal{status: http.StatusRequestEntityTooLarge, typ: "Request Entity Too Large",
+			message: fmt.Sprintf("the body is larger than %d bytes: send fewer or shorter prompts in one request", s.o.MaxBody)}
+	case err != nil:
+		return nil, nil
+	case body == nil:
+		return []byte{}, nil
+	}
+	return body, nil
+}
+
+// form reads a JSON body as vLLM's web framework does. A nil form with a nil
+// refusal means that the client is gone.
+func (s *Server) form(w http.ResponseWriter, r *http.Request, typed bool) (*form, *refusal) {
+	media, _, _ := strings.Cut(strings.ToLower(r.Header.Get("Content-Type")), ";")
+	if typed && media != "application/json" {
+		return nil, &refusal{status: http.StatusBadRequest, typ: "Bad Request",
+			message: "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"}
+	}
+	body, bad := s.read(w, r)
+	if body == nil {
+		return nil, bad
+	}
+	return parseForm(body)
+}
+
+func parseForm(body []byte) (*form, *refusal) {
+	p := &problems{}
+	if len(body) == 0 {
+		p.add("missing", "body", "Field required", nil, "")
+		return nil, p.refusal()
+	}
+	if !utf8.Valid(body) {
+		return nil, unparsed
+	}
+	scan := scanner{b: body}
+	if !scan.document() {
+		if scan.err == nil {
+			return nil, unparsed
+		}
+		at := characters(body, scan.err.at)
+		p.add("json_invalid", fmt.Sprintf("body.%d", at), "JSON decode error", []byte("{}"), "'error': "+pyString(scan.err.message))
+		return nil, p.refusal()
+	}
+	body = bytes.Trim(body, " \t\r\n")
+	switch kindOf(body) {
+	case kindObject:
+		return &form{fields: object(body), at: "body", problems: p}, nil
+	case kindNull:
+		p.add("missing", "body", "Field required", nil, "")
+	default:
+		p.add("model_attributes_type", "body", "Input should be a valid dictionary or object to extract fields from", body, "")
+	}
+	return nil, p.refusal()
+}
+
+// deref is what a pointer points to, or otherwise.
+func deref[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
+
+// small is an int of what is far within its range or checked to be.
+func small(i int64) int { return int(max(math.MinInt32, min(math.MaxInt32, i))) }

@@ -1,0 +1,214 @@
+package localserver
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+func (s *Server) routes() {
+	handle := func(method, path string, h http.HandlerFunc) {
+		s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != method {
+				detail(w, http.StatusMethodNotAllowed)
+				return
+			}
+			h(w, r)
+		})
+	}
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { detail(w, http.StatusNotFound) })
+	handle(http.MethodGet, "/health", s.health)
+	s.mux.HandleFunc("/ping", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodPost {
+			detail(w, http.StatusMethodNotAllowed)
+			return
+		}
+		s.health(w, r)
+	})
+	handle(http.MethodGet, "/version", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, map[string]string{"version": s.o.Version})
+	})
+	handle(http.MethodGet, "/load", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, map[string]int64{"server_load": s.load.Load() - 1})
+	})
+	handle(http.MethodGet, "/metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP)
+	handle(http.MethodGet, "/v1/models", s.models)
+	handle(http.MethodPost, "/v1/completions", s.completions)
+	handle(http.MethodPost, "/v1/chat/completions", s.chat)
+	handle(http.MethodPost, "/tokenize", s.tokenize)
+	handle(http.MethodPost, "/detokenize", s.detokenize)
+	handle(http.MethodPost, "/inference/v1/generate", s.generate)
+	if s.o.DevMode {
+		s.devRoutes(handle)
+	}
+}
+
+// detail answers as the web framework under vLLM does.
+func detail(w http.ResponseWriter, status int) {
+	(&refusal{status: status, message: http.StatusText(status), detail: true}).write(w)
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	if s.dead.Load() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+}
+
+// requestID is what names a request: the client's header, or random digits.
+func (s *Server) requestID(r *http.Request) string {
+	if id := r.Header.Get("X-Request-Id"); id != "" {
+		return id
+	}
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+type modelCard struct {
+	ID          string            `json:"id"`
+	Object      string            `json:"object"`
+	Created     int64             `json:"created"`
+	OwnedBy     string            `json:"owned_by"`
+	Root        string            `json:"root"`
+	Parent      *string           `json:"parent"`
+	MaxModelLen int               `json:"max_model_len"`
+	Permission  []modelPermission `json:"permission"`
+}
+
+type modelPermission struct {
+	ID                 string  `json:"id"`
+	Object             string  `json:"object"`
+	Created            int64   `json:"created"`
+	AllowCreateEngine  bool    `json:"allow_create_engine"`
+	AllowSampling      bool    `json:"allow_sampling"`
+	AllowLogprobs      bool    `json:"allow_logprobs"`
+	AllowSearchIndices bool    `json:"allow_search_indices"`
+	AllowView          bool    `json:"allow_view"`
+	AllowFineTuning    bool    `json:"allow_fine_tuning"`
+	Organization       string  `json:"organization"`
+	Group              *string `json:"group"`
+	IsBlocking         bool    `json:"is_blocking"`
+}
+
+func (s *Server) models(w http.ResponseWriter, _ *http.Request) {
+	cards := []modelCard{}
+	for i, name := range s.o.Models {
+		cards = append(cards, modelCard{
+			ID: name, Object: "model", Created: s.created, OwnedBy: "vllm", Root: s.o.Root, MaxModelLen: s.model.MaxLen,
+			Permission: []modelPermission{{
+				ID: fmt.Sprintf("modelperm-%d", i), Object: "model_permission", Created: s.created,
+				AllowSampling: true, AllowLogprobs: true, AllowView: true, Organization: "*",
+			}},
+		})
+	}
+	writeJSON(w, struct {
+		Object string      `json:"object"`
+		Data   []modelCard `json:"data"`
+	}{"list", cards})
+}
+
+func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) {
+	f, bad := s.form(w, r, true)
+	if f == nil {
+		if bad != nil {
+			bad.write(w)
+		}
+		return
+	}
+	text, strs, bad := s.parseTokenize(f)
+	if bad != nil {
+		bad.write(w)
+		return
+	}
+	ids := s.o.Tokenizer.Encode(text)
+	reply := struct {
+		Count       int      `json:"count"`
+		MaxModelLen int      `json:"max_model_len"`
+		Tokens      []int32  `json:"tokens"`
+		TokenStrs   []string `json:"token_strs"`
+	}{len(ids), s.model.MaxLen, append([]int32{}, ids...), nil}
+	if strs {
+		reply.TokenStrs = s.o.Tokenizer.Strings(ids)
+	}
+	writeJSON(w, reply)
+}
+
+// parseTokenize gives the text of a prompt or of messages.
+func (s *Server) parseTokenize(f *form) (text string, strs bool, bad *refusal) {
+	var c conversation
+	chat := kindOf(f.fields["messages"]) != kindNone
+	if chat {
+		if c, bad = f.conversation(); bad != nil {
+			return "", false, bad
+		}
+	} else {
+		if _, ok := f.fields["prompt"]; !ok {
+			f.problems.add("missing", f.loc("prompt"), "Field required", f.whole(), "")
+		}
+		text = deref(f.text("prompt", false), "")
+		if f.problems.n > 0 { // it is neither of two kinds of requests
+			f.problems.asItCame = true
+			f.problems.add("missing", f.loc("messages"), "Field required", f.whole(), "")
+		}
+	}
+	model := f.text("model", true)
+	strs = f.flag("return_token_strs", true, false)
+	if bad := f.problems.refusal(); bad != nil {
+		return "", false, bad
+	}
+	if bad := s.checkModel(model); bad != nil {
+		return "", false, bad
+	}
+	if chat {
+		text, bad = s.render(c)
+	}
+	return text, strs, bad
+}
+
+func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) {
+	f, bad := s.form(w, r, true)
+	if f == nil {
+		if bad != nil {
+			bad.write(w)
+		}
+		return
+	}
+	ids, bad := s.parseDetokenize(f)
+	if bad != nil {
+		bad.write(w)
+		return
+	}
+	writeJSON(w, map[string]string{"prompt": s.o.Tokenizer.Decode(ids, false)})
+}
+
+func (s *Server) parseDetokenize(f *form) ([]int32, *refusal) {
+	const name = "tokens"
+	var ids []int64
+	switch raw, ok := f.fields[name]; {
+	case !ok:
+		f.problems.add("missing", f.loc(name), "Field required", f.whole(), "")
+	case kindOf(raw) != kindList:
+		f.problems.add("list_type", f.loc(name), "Input should be a valid list", raw, "")
+	default:
+		var n int
+		if ids, n = f.problems.ints(raw, f.loc(name), true, maxIDs); n > maxIDs {
+			f.problems.add("too_long", f.loc(name), "List should have at most "+strconv.Itoa(maxIDs)+" items", raw, "")
+		}
+	}
+	model := f.text("model", true)
+	if bad := f.problems.refusal(); bad != nil {
+		return nil, bad
+	}
+	if bad := s.checkModel(model); bad != nil {
+		return nil, bad
+	}
+	out := make([]int32, len(ids))
+	for i, id := range ids {
+		out[i] = int32(small(id))
+	}
+	return out, nil
+}
