@@ -126,7 +126,7 @@ func TestRunListsEveryFault(t *testing.T) {
 	if code != ExitUsage {
 		t.Errorf("exit code %d", code)
 	}
-	for _, w := range []string{"--model", "--data", "--out", "--server", "sampling.n", "optimizer.eps"} {
+	for _, w := range []string{"--model", "--data", "--out", "sampling.n", "optimizer.eps"} {
 		if !strings.Contains(stderr, w) {
 			t.Errorf("not reported: %s\n%s", w, stderr)
 		}

@@ -30,7 +30,7 @@ func (s *server) bridge(ctx context.Context, cfg config.Config, run string, t tr
 		return nil, nil, fmt.Errorf("choose the canary's probes: %w", err)
 	}
 	b, err := bridge.New(bridge.Options{
-		Deployments: []bridge.Deployment{{Name: s.endpoint.URL(), Publisher: publisher, Server: s.scorer}},
+		Deployments: []bridge.Deployment{{Name: s.name, Publisher: publisher, Server: s.scorer}},
 		Trainer:     trainerScorer{t},
 		Probes:      probes,
 	})

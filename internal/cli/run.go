@@ -19,11 +19,12 @@ func runCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "run",
 		Usage: "train a policy: sample from a server, reward, update, hot-reload the new weights, step after step",
-		Description: "The server must serve the model given with --model in vLLM's development mode (VLLM_SERVER_DEV_MODE=1)\n" +
+		Description: "Without --server the run starts the embedded server on --model, on this machine's CPU, and stops it at its end.\n" +
+			"A server must serve the model given with --model in vLLM's development mode (VLLM_SERVER_DEV_MODE=1)\n" +
 			"and be able to read the run directory, or publish.dir, under the same path. Ctrl-C stops at a step boundary\n" +
 			"and saves it; run --resume --out DIR goes on.",
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of the vLLM server to sample from"},
+			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of the vLLM server to sample from (default: the embedded one)"},
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
 			&cli.StringFlag{Name: "api-key", EnvVars: []string{"JUSTRL_API_KEY"}, Usage: "bearer `KEY` for the server"},
 			modelFlag("`DIR` of the policy in the Hugging Face layout"),
@@ -89,11 +90,7 @@ func runConfig(c *cli.Context) (config.Config, error) {
 			err = errors.Join(err, fmt.Errorf("run needs --%s", need.flag))
 		}
 	}
-	switch len(cfg.Server) {
-	case 0:
-		err = errors.Join(err, errors.New("run needs --server URL of a vLLM deployment"))
-	case 1:
-	default:
+	if len(cfg.Server) > 1 {
 		err = errors.Join(err, fmt.Errorf("run takes one --server for now, got %d", len(cfg.Server)))
 	}
 	if err := errors.Join(err, cfg.Validate()); err != nil {
@@ -182,7 +179,7 @@ func sameRun(recorded string, cfg config.Config) error {
 	before.Trainer.Device, before.Trainer.Threads = cfg.Trainer.Device, cfg.Trainer.Threads
 	before.Publish, before.Checkpoint, before.Mismatch = cfg.Publish, cfg.Checkpoint, cfg.Mismatch
 	before.Sampling.Concurrency, before.Sampling.RequestTimeout, before.Sampling.Patience = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout, cfg.Sampling.Patience
-	before.Validation.Every = cfg.Validation.Every
+	before.Validation.Every, before.Engine = cfg.Validation.Every, cfg.Engine
 	if changed := cfg.Differences(before); len(changed) > 0 {
 		return fmt.Errorf("--resume: %s: a resumed run cannot change that; start a new one (%s says what it began with)", strings.Join(changed, ", "), recorded)
 	}

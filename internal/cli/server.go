@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -17,15 +18,17 @@ import (
 
 // server is the deployment that a run samples from and loads weights into.
 type server struct {
+	name      string // for the records: its URL, or "embedded", whose port is another one each time
 	endpoint  *endpoint.Endpoint
 	info      vllm.Info
 	generator *vllm.Generator
 	scorer    *vllm.Scorer
 	spec      model.Spec
+	embedded  *embedded // nil if it is somebody else's
 }
 
-// openServer connects and makes sure, before anything is written, that the
-// server can do what the run needs.
+// openServer connects, to the embedded server if no other is named, and makes
+// sure, before anything is written, that the server can do what the run needs.
 func openServer(ctx context.Context, c *cli.Context, cfg config.Config, notify func(error, time.Duration)) (*server, error) {
 	spec, weights, err := model.Open(cfg.Model) // of the weights only the headers are read
 	if err != nil {
@@ -34,16 +37,50 @@ func openServer(ctx context.Context, c *cli.Context, cfg config.Config, notify f
 	if err := weights.Close(); err != nil {
 		return nil, err
 	}
-	e, err := endpoint.New(cfg.Server[0], endpoint.Options{APIKey: c.String("api-key")})
-	if err != nil {
-		return nil, usage(err)
+	s := &server{spec: spec, name: embeddedName}
+	url, key := "", ""
+	if len(cfg.Server) > 0 {
+		s.name = cfg.Server[0]
+		url, key = cfg.Server[0], c.String("api-key")
+	} else {
+		if s.embedded, err = startForRun(ctx, cfg, spec); err != nil {
+			return nil, err
+		}
+		url = s.embedded.url
 	}
-	s := &server{endpoint: e, spec: spec}
+	if s.endpoint, err = endpoint.New(url, endpoint.Options{APIKey: key}); err != nil {
+		return nil, errors.Join(usage(err), s.Close())
+	}
 	if err := s.open(ctx, cfg, notify); err != nil {
-		e.Close()
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// embeddedName is what records call the embedded server.
+const embeddedName = "embedded"
+
+// startForRun starts the embedded server with what the run needs.
+func startForRun(ctx context.Context, cfg config.Config, spec model.Spec) (*embedded, error) {
+	need, key := contextOf(cfg)
+	if need > spec.MaxPositions {
+		return nil, usage(fmt.Errorf("the run's prompts and answers need a context of %d tokens, %s has max_position_embeddings %d: lower %s or sampling.max_prompt_tokens", need, cfg.Model, spec.MaxPositions, key))
+	}
+	return startEmbedded(ctx, embeddedOptions{
+		model: cfg.Model, names: []string{filepath.Base(cfg.Model)}, listen: "127.0.0.1:0", context: need,
+		sequences: cfg.Engine.Sequences, cache: int64(cfg.Engine.CacheMiB) << 20, threads: cfg.Trainer.Threads,
+		processed: cfg.Sampling.Temperature != 1,
+	})
+}
+
+// contextOf is how many tokens a prompt and its answer can have, and the key
+// that decides over the answer.
+func contextOf(cfg config.Config) (need int, key string) {
+	answer, key := cfg.Sampling.MaxTokens, "sampling.max_tokens"
+	if v := cfg.Validation; len(v.Data) > 0 && v.MaxTokens > answer {
+		answer, key = v.MaxTokens, "validation.max_tokens"
+	}
+	return cfg.Sampling.MaxPromptTokens + answer, key
 }
 
 func (s *server) open(ctx context.Context, cfg config.Config, notify func(error, time.Duration)) (err error) {
@@ -86,11 +123,7 @@ func (s *server) rightLogprobs(cfg config.Config) error {
 
 // roomFor checks the server's context: vLLM refuses or cuts what goes beyond it.
 func (s *server) roomFor(cfg config.Config) error {
-	answer, key := cfg.Sampling.MaxTokens, "sampling.max_tokens"
-	if v := cfg.Validation; len(v.Data) > 0 && v.MaxTokens > answer {
-		answer, key = v.MaxTokens, "validation.max_tokens"
-	}
-	need := cfg.Sampling.MaxPromptTokens + answer
+	need, key := contextOf(cfg)
 	if s.info.MaxModelLen == 0 || s.info.MaxModelLen >= need {
 		return nil
 	}
@@ -101,7 +134,13 @@ func (s *server) roomFor(cfg config.Config) error {
 	}
 }
 
+// Close ends the connections, and the embedded server if it was that.
 func (s *server) Close() error {
-	s.endpoint.Close()
+	if s.endpoint != nil {
+		s.endpoint.Close()
+	}
+	if s.embedded != nil {
+		return s.embedded.Close()
+	}
 	return nil
 }

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 
+	"github.com/justrl/justrl/updater/engine"
 	"github.com/justrl/justrl/updater/torch"
 )
 
@@ -13,4 +14,15 @@ func openTrainer(ctx context.Context, o trainerOptions) (trainer, error) {
 	return torch.Open(ctx, torch.Options{
 		Dir: o.model, DType: o.dtype, Device: o.device, Threads: o.threads, Update: o.update, Optimizer: o.optimizer,
 	})
+}
+
+// openDecoder loads a model for generation; the caller closes it.
+func openDecoder(o embeddedOptions, context int) (decoder, error) {
+	d, err := torch.OpenDecoder(torch.DecoderOptions{
+		Dir: o.model, MaxLen: context, MaxRows: max(engine.DefaultMaxRows, o.sequences), CacheBytes: o.cache, Threads: o.threads, Batched: o.batched,
+	})
+	if err != nil {
+		return nil, err // a nil *Decoder in a decoder would not be nil
+	}
+	return d, nil
 }

@@ -118,10 +118,18 @@ func openJournal(cfg config.Config, resume bool) (*journal.Dir, journal.Info, er
 	host, _ := os.Hostname() // a run without a name for its host is still a run
 	info := journal.Info{
 		ID: newRunID(), Version: version(), Go: runtime.Version(), Host: host, CPUs: runtime.NumCPU(), Started: time.Now().UTC(),
-		Seed: cfg.Seed, Model: cfg.Model, Servers: cfg.Server,
+		Seed: cfg.Seed, Model: cfg.Model, Servers: servers(cfg),
 	}
 	dir, err := journal.Create(cfg.Out, info, text)
 	return dir, info, err
+}
+
+// servers are those that a run samples from, by their names in its records.
+func servers(cfg config.Config) []string {
+	if len(cfg.Server) == 0 {
+		return []string{embeddedName}
+	}
+	return cfg.Server
 }
 
 func newRunID() string {

@@ -21,7 +21,7 @@ type Config struct {
 	Model  string   `yaml:"model" about:"folder of the policy in the Hugging Face layout"`
 	Data   string   `yaml:"data" about:"training problems: a .parquet or .jsonl file"`
 	Out    string   `yaml:"out" about:"run directory"`
-	Server []string `yaml:"server" about:"URLs of OpenAI-compatible servers"`
+	Server []string `yaml:"server" about:"URLs of OpenAI-compatible servers; none = the embedded one, on the CPU, started and stopped by the run"`
 	Served string   `yaml:"served_model" about:"name of the model on the server; empty = the only one it serves"`
 	Seed   int64    `yaml:"seed" about:"of data order, sampling and the shuffled-reward control"`
 	Steps  int      `yaml:"steps" about:"training steps, counted from 0"`
@@ -35,6 +35,13 @@ type Config struct {
 	Checkpoint Checkpoint              `yaml:"checkpoint" about:"where a run can be resumed from"`
 	Validation Validation              `yaml:"validation" about:"accuracy on held-out problems"`
 	Trainer    Trainer                 `yaml:"trainer" about:"where the updater runs"`
+	Engine     Engine                  `yaml:"engine" about:"the embedded server, where no other is named; it changes how fast answers come, not what they are"`
+}
+
+// Engine sizes the embedded server.
+type Engine struct {
+	Sequences int `yaml:"sequences" about:"samples that run at a time"`
+	CacheMiB  int `yaml:"cache_mib" about:"memory for keys and values, MiB; taken as it is needed"`
 }
 
 // Sampling says how rollouts are drawn.
@@ -157,6 +164,8 @@ func (c Config) Validate() error {
 	must(v.Temperature > 0 || v.N == 1, "validation.n", "must be 1 when validation.temperature is 0 (greedy answers are all the same), is %d", v.N)
 	must(v.TopP > 0 && v.TopP <= 1, "validation.top_p", "must be in (0, 1], is %g", v.TopP)
 	must(v.MaxTokens >= 1, "validation.max_tokens", "must be at least 1, is %d", v.MaxTokens)
+	must(c.Engine.Sequences >= 1, "engine.sequences", "must be at least 1, is %d", c.Engine.Sequences)
+	must(c.Engine.CacheMiB >= 1, "engine.cache_mib", "must be at least 1, is %d", c.Engine.CacheMiB)
 	if err := c.Trainer.Validate(); err != nil {
 		errs = append(errs, err)
 	}

@@ -78,6 +78,7 @@ func paper() Config {
 		},
 		Validation: Validation{Every: 50, N: 32, Temperature: 0.7, TopP: 0.9, MaxTokens: 31744},
 		Trainer:    Trainer{Device: "cpu"},
+		Engine:     Engine{Sequences: 256, CacheMiB: 4096},
 	}
 }
 
@@ -91,5 +92,6 @@ func tinyCPU(c *Config) {
 	c.Optimizer.LR, c.Optimizer.WarmupSteps = 3e-5, 3
 	c.Publish.Timeout = Duration(time.Minute)
 	c.Checkpoint.Every, c.Checkpoint.Keep, c.Checkpoint.Rollouts = 10, 2, 0
+	c.Engine.CacheMiB = 512
 	c.Validation.Every, c.Validation.N, c.Validation.Temperature, c.Validation.TopP, c.Validation.MaxTokens = 10, 1, 0, 1, 96
 }
