@@ -68,7 +68,7 @@ type Validation struct {
 	Accuracy map[string]float64 `json:"accuracy"` // by set
 	// Sampled is the share of right answers at the training temperature, by set; empty unless validation.sampled_n asks for it.
 	Sampled map[string]float64 `json:"sampled,omitempty"`
-	Seconds  float64            `json:"timing_s/validate"`
+	Seconds float64            `json:"timing_s/validate"`
 }
 
 // Progress is what a resumed run needs besides the weights and the optimizer's state.
