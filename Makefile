@@ -9,7 +9,7 @@ torch := scripts/with-torch
 torch_packages := ./updater/torch ./internal/... ./examples/...
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain test test-plain test-torch test-vllm lint fuzz policy install clean help
+.PHONY: all build plain test test-plain test-torch test-vllm test-browser lint fuzz policy install clean help
 
 all: build
 
@@ -36,6 +36,11 @@ test-torch: build ## the updater on libtorch, and the whole program against the 
 test-vllm: build ## the whole loop against a real vLLM on this CPU (8 minutes the first time, 4 after)
 	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
 	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run VLLM -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/e2e
+
+test-browser: ## the report as a browser shows it (installs Chromium where it is missing and you are root)
+	scripts/need-chromium
+	go vet -tags browser ./orchestrator/report
+	scripts/gotest -tags browser -run Browser -timeout 10m -v ./orchestrator/report
 
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
 	scripts/lint

@@ -43,7 +43,7 @@ func file(t *testing.T, name, text string) string {
 // Whole help texts, so that every change to what users read is seen.
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
-		{"--help"}, {"run", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"doctor", "--help"}, {"config", "--help"},
+		{"--help"}, {"run", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"doctor", "--help"}, {"config", "--help"}, {"report", "--help"},
 	} {
 		name := "help"
 		if len(args) > 1 {
@@ -96,6 +96,8 @@ func TestUsageErrors(t *testing.T) {
 		{"log format", []string{"run", "--log", "xml"}, []string{`"xml"`}},
 		{"bad address", []string{"doctor", "--server", "ftp://x"}, []string{"ftp://x"}},
 		{"logprobs without a model", []string{"logprobs", "--in", "a", "--out", "b"}, []string{"--model"}},
+		{"a report of nothing", []string{"report"}, []string{"RUN"}},
+		{"a report of two", []string{"report", "a", "b"}, []string{`"b"`}},
 		{"unknown dtype", []string{"logprobs", "--model", "m", "--in", "a", "--out", "b", "--dtype", "BF16"}, []string{"trainer.dtype", `"BF16"`}},
 		{"unknown device", []string{"update", "--model", "m", "--rollouts", "a", "--out", "b", "--device", "tpu"}, []string{"trainer.device", `"tpu"`}},
 		{"negative step", []string{"update", "--model", "m", "--rollouts", "a", "--out", "b", "--step", "-3"}, []string{"--step", "-3"}},

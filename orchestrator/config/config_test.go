@@ -235,3 +235,14 @@ func TestDifferences(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
+
+// A run of another version is read for what is known of it.
+func TestRecorded(t *testing.T) {
+	c, err := Recorded([]byte("steps: 7\nnovel: {a: 1}\nvalidation:\n  temperature: 0.6\n  sampled_m: 3\n"))
+	if err != nil || c.Steps != 7 || c.Validation.Temperature != 0.6 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if _, err := Recorded([]byte("{[:")); err == nil {
+		t.Error("what is no YAML was read")
+	}
+}

@@ -23,6 +23,17 @@ func (c *Config) LoadFile(path string) error {
 	return c.overlay(b, path)
 }
 
+// Recorded reads the config.yaml of a run directory for those who look at a
+// run: keys that this program does not know are left out, because the run may
+// be of another version, and nothing is validated.
+func Recorded(doc []byte) (Config, error) {
+	var c Config
+	if err := unmarshal(doc, &c); err != nil {
+		return Config{}, locate(err, "")
+	}
+	return c, nil
+}
+
 // PresetOf returns the preset that a config file names, "" if it names none.
 func PresetOf(path string) (string, error) {
 	b, err := os.ReadFile(path)

@@ -229,8 +229,8 @@ func (d *Dir) open() (*Dir, error) {
 	return d, nil
 }
 
-// temporary matches the names that atomicdir.ReplaceFile gives the files of this package.
-var temporary = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|(steps|validation|step-[0-9]+)\.jsonl)-[0-9]+$`)
+// temporary matches the names that atomicdir.ReplaceFile gives the files of a run directory.
+var temporary = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|report\.html|(steps|validation|step-[0-9]+)\.jsonl)-[0-9]+$`)
 
 // sweep removes what a killed process left half-written in a folder, and nothing else.
 func sweep(dir string) error {

@@ -5,11 +5,13 @@
 //	run.json                 id, build, host, seed, servers ([Info])
 //	steps.jsonl              one line a finished step ([Step])
 //	validation.jsonl         one line a measurement on held-out problems ([Validation])
+//	eval/step-000050/SET.jsonl   the answers to a held-out set after so many steps ([Answer])
 //	rollouts/step-000012.jsonl   the scored rollouts of a step ([Rollout]), what `justrl update --rollouts` reads
 //	versions.json            the highest weights version ever handed out
 //	checkpoints/step-000100/ weights in the Hugging Face layout, trainer/ with the
 //	                         optimizer's state, progress.json ([Progress]), COMPLETE
 //	summary.json             written when the run is finished ([Summary])
+//	report.html              what came of it, for a browser (orchestrator/report)
 //
 // A directory belongs to one process at a time (an flock on run.lock). Files
 // are replaced by rename; the .jsonl files of steps and validation are appended

@@ -1,0 +1,137 @@
+package report
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/justrl/justrl/orchestrator/journal"
+)
+
+// Which answer is compared with which, and what is counted.
+func TestCompare(t *testing.T) {
+	a := func(problem string, sample int, right bool) journal.Answer {
+		return journal.Answer{ProblemID: problem, Sample: sample, Correct: right}
+	}
+	sampled := func(x journal.Answer) journal.Answer { x.Sampled = true; return x }
+	for _, tc := range []struct {
+		name          string
+		before, after []journal.Answer
+		want          comparison
+	}{
+		{"one answer each, in another order", []journal.Answer{a("x", 0, false), a("y", 0, true)}, []journal.Answer{a("y", 0, false), a("x", 0, true)},
+			comparison{problems: 2, answers: 2, counts: [changes]int{becameRight: 1, becameWrong: 1}}},
+		{"several answers each", []journal.Answer{a("x", 0, false), a("x", 1, true)}, []journal.Answer{a("x", 0, false), a("x", 1, true)},
+			comparison{problems: 1, answers: 2, counts: [changes]int{stayedWrong: 1, stayedRight: 1}}},
+		{"a problem that the set holds twice", []journal.Answer{a("x", 0, false), a("x", 0, true)}, []journal.Answer{a("x", 0, true), a("x", 0, true)},
+			comparison{problems: 1, answers: 2, counts: [changes]int{becameRight: 1, stayedRight: 1}}},
+		{"problems of one side alone", []journal.Answer{a("x", 0, true), a("y", 0, true)}, []journal.Answer{a("x", 0, true), a("z", 0, true), a("w", 0, false)},
+			comparison{problems: 1, answers: 1, unmatched: 3, counts: [changes]int{stayedRight: 1}}},
+		{"sampled ones do not count beside the others", []journal.Answer{a("x", 0, false), sampled(a("x", 0, true))}, []journal.Answer{sampled(a("x", 0, true)), a("x", 0, true)},
+			comparison{problems: 1, answers: 1, counts: [changes]int{becameRight: 1}}},
+		{"sampled ones alone", []journal.Answer{sampled(a("x", 0, false))}, []journal.Answer{sampled(a("x", 0, true))},
+			comparison{sampled: true, problems: 1, answers: 1, counts: [changes]int{becameRight: 1}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "eval/step-000000/s.jsonl", lines(t, tc.before))
+			write(t, dir, "eval/step-000009/s.jsonl", lines(t, tc.after))
+			got, err := compare(dir, "s", 0, 9)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range got.examples {
+				if e.before.ProblemID != e.after.ProblemID || e.change != changeOf(e.before.Correct, e.after.Correct) {
+					t.Errorf("an example is %+v", e)
+				}
+			}
+			if len(got.examples) == 0 {
+				t.Error("no example")
+			}
+			tc.want.set, tc.want.after, got.examples = "s", 9, nil
+			if d := cmp.Diff(tc.want, got, cmp.AllowUnexported(comparison{})); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// The examples are the first of each kind, as many as are shown.
+func TestExamples(t *testing.T) {
+	dir := t.TempDir()
+	text := func(bool, int) string { return "" }
+	write(t, dir, "eval/step-000000/s.jsonl", lines(t, answers("+-+-+-------+", text)))
+	write(t, dir, "eval/step-000002/s.jsonl", lines(t, answers("-+--+--+++++-", text)))
+	c, err := compare(dir, "s", 0, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range c.examples {
+		got = append(got, changeNames[e.change].class+" "+e.after.ProblemID[len("heldout-"):])
+	}
+	want := []string{"became-right 0001", "became-right 0007", "became-right 0008", "stayed-wrong 0003", "stayed-wrong 0005", "stayed-right 0004", "became-wrong 0000", "became-wrong 0002"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestSpans(t *testing.T) {
+	long := strings.Repeat("é", 4000)
+	for _, tc := range []struct {
+		name, text string
+		want       []span
+	}{
+		{"nothing", "", nil},
+		{"no box", "a\n b", []span{{Text: "a\n b"}}},
+		{"a box", `so \boxed{4} is it`, []span{{Text: "so "}, {Text: `\boxed{4}`, Boxed: true}, {Text: " is it"}}},
+		{"the last of two", `\boxed{1} \boxed{2}`, []span{{Text: `\boxed{1} `}, {Text: `\boxed{2}`, Boxed: true}}},
+		{"braces in it", `\boxed{\frac{1}{2}}.`, []span{{Text: `\boxed{\frac{1}{2}}`, Boxed: true}, {Text: "."}}},
+		{"never closed", `\boxed{1} \boxed{2`, []span{{Text: `\boxed{1} \boxed{2`}}},
+		{"a long text", long + `\boxed{7}`, []span{{Text: long[:1500]}, {Text: "2,504", Left: true}, {Text: long[6508:]}, {Text: `\boxed{7}`, Boxed: true}}},
+	} {
+		got := spans(tc.text)
+		if d := cmp.Diff(tc.want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, d)
+		}
+	}
+}
+
+// Whatever the answer: its characters, all or its beginning and end, in order.
+func FuzzSpans(f *testing.F) {
+	for _, s := range []string{`\boxed{1}`, `\boxed{\boxed{`, strings.Repeat(`x\boxed{`, 900), strings.Repeat("€", 2000) + `\boxed{a}`, "\xff\xfe"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var before, after strings.Builder
+		left, boxes := false, 0
+		for _, s := range spans(text) {
+			switch {
+			case s.Left:
+				left = true
+				continue
+			case s.Boxed:
+				boxes++
+			}
+			if left {
+				after.WriteString(s.Text)
+			} else {
+				before.WriteString(s.Text)
+			}
+			if utf8.ValidString(text) && !utf8.ValidString(s.Text) {
+				t.Errorf("a character was cut: %q", s.Text)
+			}
+		}
+		if !left && before.String() != text {
+			t.Errorf("%q became %q", text, before.String())
+		}
+		if !strings.HasPrefix(text, before.String()) || !strings.HasSuffix(text, after.String()) || before.Len()+after.Len() > len(text) {
+			t.Errorf("%q became %q … %q", text, before.String(), after.String())
+		}
+		if boxes > 2 {
+			t.Errorf("%d pieces are marked", boxes)
+		}
+	})
+}

@@ -1,0 +1,273 @@
+package report
+
+import (
+	"bytes"
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// size is that of a drawing, in the pixels of a page that shows it unscaled.
+type size struct{ width, height vg.Length }
+
+// letters is the size of the text in a drawing. Its font has the widths of
+// Arial, which the style sheet asks for: what is aligned here is aligned there.
+const letters = 11
+
+// draw returns the figure as an SVG element of an HTML page. The steps go from
+// 0 to steps.
+func (f figure) draw(s size, steps float64, class string) (string, error) {
+	p := plot.New()
+	p.BackgroundColor = nil
+	f.axes(p)
+	p.Add(rules{})
+	if f.stacked {
+		f.addLayers(p)
+	} else {
+		f.addCurves(p)
+	}
+	f.limits(p, steps)
+	canvas := vgsvg.NewWith(vgsvg.UseWH(s.width, s.height))
+	p.Draw(draw.New(canvas))
+	var svg bytes.Buffer
+	if _, err := canvas.WriteTo(&svg); err != nil {
+		return "", err
+	}
+	return inline(svg.Bytes(), class, f.words())
+}
+
+// axes sets how they look and what they mark.
+func (f figure) axes(p *plot.Plot) {
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		a.Color = inkAxis.placeholder()
+		a.Width = 1
+		a.Padding = 0
+		a.Tick.Length = 0
+		a.Tick.Width = 0
+		a.Tick.Color = inkAxis.placeholder()
+		a.Tick.Label.Color = inkText.placeholder()
+		a.Tick.Label.Font = font.Font{Typeface: "Liberation", Variant: "Sans", Size: letters}
+		a.Label.TextStyle.Color = inkText.placeholder()
+		a.Label.TextStyle.Font = a.Tick.Label.Font
+	}
+	p.X.Label.Text = "step"
+	p.X.Label.Padding = 2
+	p.X.Tick.Length = 4
+	p.X.Tick.Width = 1
+	p.X.Tick.Marker = ticks{count: 6, whole: true}
+	p.Y.Width = 0
+	p.Y.Padding = 5
+}
+
+// limits sets the axes' ranges when all the data are in.
+func (f figure) limits(p *plot.Plot, steps float64) {
+	p.X.Min, p.X.Max = 0, max(1, steps)
+	low, high := p.Y.Min, p.Y.Max
+	switch {
+	case f.fixed:
+		low, high = f.low, f.high
+	case f.log:
+		low, high = math.Floor(low+1e-9), math.Ceil(high-1e-9)
+	case f.zero && low >= 0:
+		low = 0
+	}
+	if !finite(low) || !finite(high) {
+		low, high = 0, 1
+	}
+	if low == high { // one value, or always the same
+		switch {
+		case f.log:
+			low, high = low-1, high+1
+		case low == 0:
+			high = 1
+		default:
+			low, high = low-math.Abs(low)/2, high+math.Abs(high)/2
+		}
+	}
+	step := roundStep((high - low) / 4)
+	if step > 0 && !f.fixed && !f.log { // to the marks around them
+		low, high = math.Floor(low/step+1e-9)*step, math.Ceil(high/step-1e-9)*step
+	}
+	p.Y.Min, p.Y.Max = low, high
+	p.Y.Tick.Marker = ticks{step: step, count: 4}
+	if f.log {
+		p.Y.Tick.Marker = powers{count: 5}
+	}
+}
+
+// place turns a value into its height on the axis. What is so near to 0 that
+// its neighbours cannot be told apart is 0.
+func (f figure) place(y float64) float64 {
+	if math.Abs(y) < 1e-290 {
+		y = 0
+	}
+	if !f.log {
+		return y
+	}
+	if y <= 0 {
+		return math.NaN()
+	}
+	return math.Log10(y)
+}
+
+func (f figure) placed(y []float64) []float64 {
+	all := make([]float64, len(y))
+	for i := range y {
+		all[i] = f.place(y[i])
+	}
+	return all
+}
+
+func (f figure) addCurves(p *plot.Plot) {
+	for _, c := range f.curves {
+		if c.upper != nil {
+			addArea(p, c.x, f.placed(c.lower), f.placed(c.upper), c.ink.beneath(band1))
+		}
+	}
+	window := f.window()
+	for _, c := range f.curves {
+		y := f.placed(c.y)
+		if window > 0 && !c.dots {
+			addLine(p, c.x, y, c.ink.beneath(pale1), 1, false)
+			addLine(p, c.x, smooth(y, window), c.ink, 1.75, c.dashed)
+			continue
+		}
+		addLine(p, c.x, y, c.ink, 1.75, c.dashed)
+		addDots(p, c, y)
+	}
+}
+
+// addLayers draws each curve as an area on top of those before it; what is
+// missing counts as 0.
+func (f figure) addLayers(p *plot.Plot) {
+	if len(f.curves) == 0 {
+		return
+	}
+	below := make([]float64, len(f.curves[0].y))
+	for _, c := range f.curves {
+		y := f.placed(c.y)
+		if window := f.window(); window > 0 {
+			y = smooth(y, window)
+		}
+		top := make([]float64, len(below))
+		for i := range top {
+			top[i] = below[i]
+			if finite(y[i]) {
+				top[i] += max(0, y[i])
+			}
+		}
+		addArea(p, c.x, below, top, c.ink.beneath(layer1))
+		below = top
+	}
+}
+
+// addLine adds a line for each stretch without gaps; a value alone is a dot.
+func addLine(p *plot.Plot, x, y []float64, i ink, width vg.Length, dashed bool) {
+	for _, r := range runs(x, y) {
+		if len(r) == 1 {
+			p.Add(dots(r, i, width))
+			continue
+		}
+		l := &plotter.Line{XYs: xys(r)}
+		l.Color, l.Width = i.placeholder(), width
+		if dashed {
+			l.Dashes = []vg.Length{5, 3}
+		}
+		p.Add(l)
+	}
+}
+
+// addDots marks the first and the last value, or all where there are few.
+func addDots(p *plot.Plot, c curve, y []float64) {
+	var at []point
+	for i := range y {
+		if finite(y[i]) && finite(c.x[i]) && (c.dots && len(y) <= 40 || i == c.first() || i == c.last()) {
+			at = append(at, point{c.x[i], y[i]})
+		}
+	}
+	if len(at) > 0 {
+		p.Add(dots(at, c.ink, 2.75))
+	}
+}
+
+// addArea fills what is between two curves.
+func addArea(p *plot.Plot, x, lower, upper []float64, i ink) {
+	both := make([]float64, len(x)) // a gap where either is missing
+	for j := range both {
+		both[j] = lower[j] + upper[j]
+	}
+	from := 0
+	for from < len(x) {
+		if !finite(both[from]) || !finite(x[from]) {
+			from++
+			continue
+		}
+		to := from
+		for to < len(x) && finite(both[to]) && finite(x[to]) {
+			to++
+		}
+		outline := xys(thinned(x[from:to], upper[from:to]))
+		bottom := thinned(x[from:to], lower[from:to])
+		for k := len(bottom) - 1; k >= 0; k-- {
+			outline = append(outline, plotter.XY{X: bottom[k].x, Y: bottom[k].y})
+		}
+		p.Add(&plotter.Polygon{XYs: []plotter.XYs{outline}, Color: i.placeholder()})
+		from = to
+	}
+}
+
+// thinned is a curve without gaps, thinned out if it is long.
+func thinned(x, y []float64) []point {
+	points := make([]point, len(x))
+	for i := range x {
+		points[i] = point{x[i], y[i]}
+	}
+	if len(points) > most {
+		points = thin(points, most)
+	}
+	return points
+}
+
+func dots(at []point, i ink, radius vg.Length) *plotter.Scatter {
+	return &plotter.Scatter{XYs: xys(at), GlyphStyle: draw.GlyphStyle{Color: i.placeholder(), Radius: radius, Shape: disc{}}}
+}
+
+func xys(points []point) plotter.XYs {
+	all := make(plotter.XYs, len(points))
+	for i, p := range points {
+		all[i] = plotter.XY{X: p.x, Y: p.y}
+	}
+	return all
+}
+
+// disc is a filled circle (the library's own leaves a corner in SVG).
+type disc struct{}
+
+// DrawGlyph implements draw.GlyphDrawer.
+func (disc) DrawGlyph(c *draw.Canvas, s draw.GlyphStyle, at vg.Point) {
+	var path vg.Path
+	path.Move(vg.Point{X: at.X + s.Radius, Y: at.Y})
+	path.Arc(at, s.Radius, 0, 2*math.Pi)
+	path.Close()
+	c.SetColor(s.Color)
+	c.Fill(path)
+}
+
+// rules draws a thin line across the plot at each mark of the vertical axis.
+type rules struct{}
+
+// Plot implements plot.Plotter.
+func (rules) Plot(c draw.Canvas, p *plot.Plot) {
+	_, y := p.Transforms(&c)
+	style := draw.LineStyle{Color: inkGrid.placeholder(), Width: 1}
+	for _, t := range p.Y.Tick.Marker.Ticks(p.Y.Min, p.Y.Max) {
+		if t.Value >= p.Y.Min && t.Value <= p.Y.Max {
+			c.StrokeLine2(style, c.Min.X, y(t.Value), c.Max.X, y(t.Value))
+		}
+	}
+}

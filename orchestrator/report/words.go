@@ -1,0 +1,167 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// none stands where there is no number.
+const none = "–"
+
+// format writes a number for people.
+type format func(float64) string
+
+// plain writes about three significant digits: 1,234 12.3 0.0123 1.2×10⁻⁵.
+func plain(x float64) string {
+	a := math.Abs(x)
+	switch {
+	case !finite(x):
+		return none
+	case a == 0:
+		return "0"
+	case a >= 1e7:
+		return power(x, 3)
+	case a == math.Trunc(a):
+		return signed(group(fixed(x, 0)))
+	case a >= 100:
+		return signed(group(strconv.FormatFloat(x, 'f', 0, 64)))
+	case a >= 10:
+		return signed(strconv.FormatFloat(x, 'f', 1, 64))
+	case a >= 1:
+		return signed(strconv.FormatFloat(x, 'f', 2, 64))
+	case a >= 0.001:
+		return signed(strconv.FormatFloat(x, 'f', 2-int(math.Floor(math.Log10(a))), 64))
+	default:
+		return power(x, 2)
+	}
+}
+
+// reward is a signed number with three decimals, as the progress lines have it.
+func reward(x float64) string {
+	if !finite(x) {
+		return none
+	}
+	return signed(fmt.Sprintf("%+.3f", x))
+}
+
+// percent writes a number that is in percent already.
+func percent(x float64) string {
+	switch {
+	case !finite(x):
+		return none
+	case x == 0:
+		return "0\u00a0%"
+	case math.Abs(x) < 0.005:
+		return power(x, 1) + "\u00a0%"
+	case math.Abs(x) < 1:
+		return signed(strconv.FormatFloat(x, 'f', 2, 64)) + "\u00a0%"
+	default:
+		return signed(strconv.FormatFloat(x, 'f', 1, 64)) + "\u00a0%"
+	}
+}
+
+// seconds writes a span of time without ever changing the unit, for columns and curves.
+func seconds(x float64) string {
+	switch {
+	case !finite(x):
+		return none
+	case x != 0 && math.Abs(x) < 0.001:
+		return "<\u00a00.001\u00a0s"
+	default:
+		return plain(x) + "\u00a0s"
+	}
+}
+
+// power writes x as a mantissa of so many digits times a power of ten.
+func power(x float64, digits int) string {
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(x, 'e', digits-1, 64), "e")
+	n, err := strconv.Atoi(exponent)
+	if err != nil {
+		return none
+	}
+	return signed(mantissa) + "×10" + superscript(n)
+}
+
+func superscript(n int) string {
+	return strings.NewReplacer("-", "⁻", "0", "⁰", "1", "¹", "2", "²", "3", "³", "4", "⁴", "5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹").
+		Replace(strconv.Itoa(n))
+}
+
+// signed writes a minus sign for the hyphen of a number.
+func signed(s string) string { return strings.Replace(s, "-", "−", 1) }
+
+// group puts a comma between the thousands of a whole number.
+func group(digits string) string {
+	start := len(digits) - len(strings.TrimLeft(digits, "+-"))
+	for i := len(digits) - 3; i > start; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+func count(n int64) string { return signed(group(strconv.FormatInt(n, 10))) }
+
+// amount is a large number in words, and a smaller one exactly.
+func amount(x float64) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e12, "trillion"}, {1e9, "billion"}, {1e6, "million"}} {
+		if finite(x) && math.Abs(x) >= unit.size {
+			return signed(fixed(x/unit.size, 1)) + "\u00a0" + unit.name
+		}
+	}
+	if !finite(x) {
+		return none
+	}
+	return count(int64(x))
+}
+
+// countOf is a number with its noun: "1 step", "2 steps".
+func countOf(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return count(int64(n)) + "\u00a0" + noun
+}
+
+// duration writes the two largest units of a span in seconds.
+func duration(s float64) string {
+	if !finite(s) || s < 0 || s > 1e9 {
+		return none
+	}
+	d := time.Duration(s * float64(time.Second))
+	switch {
+	case d < 10*time.Second:
+		return strconv.FormatFloat(s, 'f', 1, 64) + "\u00a0s"
+	case d < time.Minute:
+		return fmt.Sprintf("%d\u00a0s", int(d.Round(time.Second).Seconds()))
+	case d < time.Hour:
+		d = d.Round(time.Second)
+		return fmt.Sprintf("%d\u00a0min %d\u00a0s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 24*time.Hour:
+		d = d.Round(time.Minute)
+		return fmt.Sprintf("%d\u00a0h %d\u00a0min", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		d = d.Round(time.Hour)
+		return fmt.Sprintf("%d\u00a0d %d\u00a0h", int(d.Hours())/24, int(d.Hours())%24)
+	}
+}
+
+// fixed writes at most so many decimals, without zeros at the end.
+func fixed(x float64, decimals int) string {
+	s := strconv.FormatFloat(x, 'f', decimals, 64)
+	if strings.Contains(s, ".") {
+		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	}
+	return s
+}
+
+// trimmedPower is power with no more digits than there are: 2×10⁻⁵, 2.5×10⁻⁵.
+func trimmedPower(x float64) string {
+	exponent := math.Floor(math.Log10(math.Abs(x)) + 1e-9)
+	return signed(fixed(x/math.Pow(10, exponent), 2)) + "×10" + superscript(int(exponent))
+}
