@@ -9,7 +9,7 @@ torch := scripts/with-torch
 torch_packages := ./updater/torch ./internal/... ./examples/...
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain test test-plain test-torch test-vllm smollm2 test-smollm2 lint fuzz policy install clean help
+.PHONY: all build plain test test-plain test-torch test-vllm smollm2 test-smollm2 bench-serve lint fuzz policy install clean help
 
 all: build
 
@@ -44,6 +44,9 @@ test-smollm2: build ## the real pretrained model: tokenizer and log-probs agains
 	$(torch) go vet -tags torch,smollm2 ./internal/e2e
 	set -e; model=$$(scripts/smollm2); env=$$(scripts/vllm-env); \
 	JUSTRL_SMOLLM2=$$model JUSTRL_PYTHON=$$env/bin/python $(torch) scripts/gotest -tags torch,smollm2 -run SmolLM2 -timeout 20m -v ./internal/e2e
+
+bench-serve: build ## tokens a second of the embedded server, a real vLLM and transformers, in turns (minutes; MODEL=, CONTENDERS=)
+	scripts/bench-serve
 
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
 	scripts/lint
