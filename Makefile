@@ -9,12 +9,12 @@ torch := scripts/with-torch
 torch_packages := ./updater/torch ./internal/... ./examples/...
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain test test-plain test-torch test-vllm test-browser lint fuzz policy install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-browser smollm2 test-smollm2 bench-serve lint fuzz policy install clean help
 
 all: build
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the full program, bin/justrl (libtorch is found or fetched: 530 MB, and gotch compiled: minutes, once)
 	$(torch) go build -tags torch -o bin/justrl .
@@ -33,6 +33,9 @@ test-torch: build ## the updater on libtorch, and the whole program against the 
 	$(torch) go vet -tags torch $(torch_packages)
 	$(torch) scripts/gotest -tags torch -timeout 20m $(torch_packages)
 
+test-embedded: build ## the tests of a real vLLM, against the embedded server (3 minutes)
+	scripts/with-embedded examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run VLLM -timeout 30m -v -p 1 ./sampler/vllm ./internal/e2e
+
 test-vllm: build ## the whole loop against a real vLLM on this CPU (8 minutes the first time, 4 after)
 	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
 	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run VLLM -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/e2e
@@ -41,6 +44,17 @@ test-browser: ## the report as a browser shows it (installs Chromium where it is
 	scripts/need-chromium
 	go vet -tags browser ./orchestrator/report
 	scripts/gotest -tags browser -run Browser -timeout 10m -v ./orchestrator/report
+
+smollm2: ## make SmolLM2-135M-Instruct, a real pretrained model, in the cache (110 MB fetched, a minute, once)
+	scripts/smollm2
+
+test-smollm2: build ## the real pretrained model: tokenizer and log-probs against transformers (3 minutes)
+	$(torch) go vet -tags torch,smollm2 ./internal/e2e
+	set -e; model=$$(scripts/smollm2); env=$$(scripts/vllm-env); \
+	JUSTRL_SMOLLM2=$$model JUSTRL_PYTHON=$$env/bin/python $(torch) scripts/gotest -tags torch,smollm2 -run SmolLM2 -timeout 20m -v ./internal/e2e
+
+bench-serve: build ## tokens a second of the embedded server, a real vLLM and transformers, in turns (minutes; MODEL=, CONTENDERS=)
+	scripts/bench-serve
 
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
 	scripts/lint
