@@ -41,9 +41,7 @@ func (s *Server) parseChat(f *form, id string) (c *chat, bad, late *refusal) {
 	top := deref(f.integer("top_logprobs", true), 0)
 	echo := f.flag("echo", false, false)
 	c.showPrompt = f.flag("return_prompt_text", true, false)
-	if own := f.text("request_id", false); own != nil {
-		id = *own
-	}
+	id = requestID(id, f)
 	if bad := f.problems.refusal(); bad != nil {
 		return nil, bad, nil
 	}
@@ -91,7 +89,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	c, bad, late := s.parseChat(f, s.requestID(r))
+	c, bad, late := s.parseChat(f, r.Header.Get("X-Request-Id"))
 	if bad == nil && s.dead.Load() {
 		bad = asRefusal(ErrDead)
 	}

@@ -34,9 +34,7 @@ func (s *Server) parseCompletion(f *form, id string) (c *completion, bad, late *
 	}
 	p.logprobs = f.integer("logprobs", true)
 	c = &completion{echo: f.flag("echo", true, false)}
-	if own := f.text("request_id", false); own != nil {
-		id = *own
-	}
+	id = requestID(id, f)
 	if bad := f.problems.refusal(); bad != nil {
 		return nil, bad, nil
 	}
@@ -107,7 +105,7 @@ func (s *Server) completions(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	c, bad, late := s.parseCompletion(f, s.requestID(r))
+	c, bad, late := s.parseCompletion(f, r.Header.Get("X-Request-Id"))
 	if bad == nil && s.dead.Load() {
 		bad = asRefusal(ErrDead)
 	}

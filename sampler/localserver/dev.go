@@ -75,7 +75,7 @@ func quoted(s string) []byte { return []byte(asciiString(s)) }
 
 func (s *Server) pause(w http.ResponseWriter, r *http.Request) {
 	mode, bad := mode(r)
-	clear, unclear := queryFlag(r, "clear_cache", true)
+	empty, unclear := queryFlag(r, "clear_cache", true)
 	if bad == nil {
 		bad = unclear
 	}
@@ -86,7 +86,7 @@ func (s *Server) pause(w http.ResponseWriter, r *http.Request) {
 	if s.gate.pause(r.Context(), mode) != nil {
 		return // the client went away
 	}
-	if clear {
+	if empty {
 		s.o.Engine.ResetCache()
 	}
 	writeJSON(w, map[string]string{"status": "paused"})
@@ -121,6 +121,7 @@ func (s *Server) sleep(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) wakeUp(w http.ResponseWriter, r *http.Request) {
 	s.gate.resume()
+	s.gate.change(func() { s.gate.sleeping = false })
 	writeJSON(w, struct {
 		Status string   `json:"status"`
 		Tags   []string `json:"tags"`

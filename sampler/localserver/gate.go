@@ -115,7 +115,7 @@ func (g *gate) pause(ctx context.Context, mode string) error {
 
 func (g *gate) resume() {
 	g.engine.Freeze(false)
-	g.change(func() { g.paused, g.sleeping = false, false })
+	g.change(func() { g.paused = false })
 }
 
 // abort ends the generations that have one of the ids, or all, and gives the

@@ -96,9 +96,7 @@ func (s *Server) parseGenerate(f *form, id string) (c *generate, bad, late *refu
 		f.problems.add("is_instance_of", inner.at, "Input should be an instance of SamplingParams", f.fields["sampling_params"], "'class': 'SamplingParams'")
 		f.problems.n, f.problems.first = f.problems.n+wrong.n, append(f.problems.first, wrong.first...)
 	}
-	if own := f.text("request_id", false); own != nil {
-		id = *own
-	}
+	id = requestID(id, f)
 	if bad := f.problems.refusal(); bad != nil {
 		return nil, bad, nil
 	}
@@ -145,7 +143,7 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	c, bad, late := s.parseGenerate(f, s.requestID(r))
+	c, bad, late := s.parseGenerate(f, r.Header.Get("X-Request-Id"))
 	if bad == nil && s.dead.Load() {
 		bad = asRefusal(ErrDead)
 	}

@@ -11,6 +11,10 @@ import (
 // maxDepth bounds the nesting of a body; Python's parser gives up near it.
 const maxDepth = 900
 
+// maxNames bounds the members of all objects of a body together, which cost
+// far more memory than their bytes.
+const maxNames = 1 << 19
+
 // kind is a JSON type.
 type kind int
 
@@ -36,7 +40,8 @@ type syntaxError struct {
 type scanner struct {
 	b       []byte
 	err     *syntaxError
-	tooDeep bool
+	tooDeep bool // or too many members
+	names   int
 }
 
 func (s *scanner) fail(message string, at int) int {
@@ -180,6 +185,10 @@ func (s *scanner) members(i, depth int, f func(key string, value []byte)) int {
 	for {
 		if i >= len(s.b) || s.b[i] != '"' {
 			return s.fail(noName, i)
+		}
+		if s.names++; s.names > maxNames {
+			s.tooDeep = true
+			return -1
 		}
 		key := i
 		if i = s.text(i); i < 0 {

@@ -3,6 +3,7 @@ package localserver
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +14,9 @@ type conversation struct {
 	goOn      bool // the last message is left open
 	variables map[string]any
 }
+
+// maxVariables bounds the variables of a chat template, in bytes.
+const maxVariables = 64 << 10
 
 // conversation reads messages; complaints are kept in the form.
 func (f *form) conversation() (conversation, *refusal) {
@@ -29,6 +33,9 @@ func (f *form) conversation() (conversation, *refusal) {
 		return conversation{}, invalid("", `"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set`)
 	}
 	c := conversation{goOn: f.flag("continue_final_message", false, false), begin: f.flag("add_generation_prompt", false, true)}
+	if n := len(f.fields["chat_template_kwargs"]); n > maxVariables {
+		return conversation{}, invalid("chat_template_kwargs", fmt.Sprintf("`chat_template_kwargs` has %d bytes, more than %d. (parameter=chat_template_kwargs)", n, maxVariables))
+	}
 	if fields, ok := f.object("chat_template_kwargs"); ok {
 		c.variables = map[string]any{}
 		for key, raw := range fields {
@@ -88,53 +95,72 @@ func wrongMessage(i int, format string, args ...any) *refusal {
 	return &refusal{status: http.StatusBadRequest, typ: "Bad Request", param: where, message: "1 validation error:\n  " + where + ": " + fmt.Sprintf(format, args...)}
 }
 
-// read reads the messages. Parts of text become one, a line each.
-func (c *conversation) read(raw []byte) *refusal {
-	for i, m := range list(raw) {
-		if kindOf(m) != kindObject {
-			return wrongMessage(i, "a message is an object with role and content")
+// read reads the messages.
+func (c *conversation) read(raw []byte) (bad *refusal) {
+	i := 0
+	s := scanner{b: raw}
+	s.elements(0, 0, func(m []byte) {
+		if bad == nil {
+			bad = c.message(i, m)
 		}
-		fields := object(m)
-		if kindOf(fields["role"]) != kindString {
-			return wrongMessage(i, "role is missing or no text")
-		}
-		message := Message{Role: unquote(fields["role"])}
-		switch content := fields["content"]; kindOf(content) {
-		case kindNone, kindNull:
-		case kindString:
-			if lonely(content) {
-				return errNoText
-			}
-			message.Content = unquote(content)
-		case kindList:
-			var parts []string
-			for _, part := range list(content) {
-				text, kind := "", ""
-				if kindOf(part) == kindObject {
-					fields := object(part)
-					kind, text = unquoteText(fields["type"]), unquoteText(fields["text"])
-					if kind == "text" && kindOf(fields["text"]) != kindString {
-						kind = ""
-					}
-				} else if kindOf(part) == kindString {
-					kind, text = "text", unquote(part)
-				}
-				switch kind {
-				case "text":
-					parts = append(parts, text)
-				case "image_url", "input_audio", "video_url", "audio_url", "image_embeds", "image_pil":
-					return errMultimodal
-				default:
-					return invalid("", fmt.Sprintf("body.messages.%d: a part of content is neither text nor anything else that is known", i))
-				}
-			}
-			message.Content = strings.Join(parts, "\n")
-		default:
-			return wrongMessage(i, "content is neither text nor a list of parts")
-		}
-		c.messages = append(c.messages, message)
+		i++
+	})
+	return bad
+}
+
+// message reads message i.
+func (c *conversation) message(i int, raw []byte) *refusal {
+	if kindOf(raw) != kindObject {
+		return wrongMessage(i, "a message is an object with role and content")
 	}
+	fields := object(raw)
+	if kindOf(fields["role"]) != kindString {
+		return wrongMessage(i, "role is missing or no text")
+	}
+	m := Message{Role: unquote(fields["role"])}
+	switch content := fields["content"]; kindOf(content) {
+	case kindNone, kindNull:
+	case kindString:
+		if lonely(content) {
+			return errNoText
+		}
+		m.Content = unquote(content)
+	case kindList:
+		var bad *refusal
+		if m.Content, bad = joinParts(i, content); bad != nil {
+			return bad
+		}
+	default:
+		return wrongMessage(i, "content is neither text nor a list of parts")
+	}
+	c.messages = append(c.messages, m)
 	return nil
+}
+
+// joinParts makes one text of the parts of message i, a line each.
+func joinParts(i int, raw []byte) (text string, bad *refusal) {
+	var parts []string
+	s := scanner{b: raw}
+	s.elements(0, 0, func(part []byte) {
+		kind, text := "", part
+		switch kindOf(part) {
+		case kindString:
+			kind = "text"
+		case kindObject:
+			fields := object(part)
+			kind, text = unquoteText(fields["type"]), fields["text"]
+		}
+		switch {
+		case bad != nil:
+		case kind == "text" && kindOf(text) == kindString && !lonely(text):
+			parts = append(parts, unquote(text))
+		case slices.Contains([]string{"image_url", "input_audio", "video_url", "audio_url", "image_embeds", "image_pil"}, kind):
+			bad = errMultimodal
+		default:
+			bad = invalid("", fmt.Sprintf("body.messages.%d: a part of content is neither text nor anything else that is known", i))
+		}
+	})
+	return strings.Join(parts, "\n"), bad
 }
 
 // errMultimodal is completed with the model's name.

@@ -163,13 +163,13 @@ func (f *form) stops() []string {
 		f.problems.add("list_type", f.loc(name), "Input should be a valid list", raw, "")
 		return nil
 	}
-	elements := list(raw)
-	if n := len(elements); n > maxStops {
+	if n := length(raw); n > maxStops {
 		f.problems.add("string_type", f.loc(name), wrong, raw, "")
 		f.problems.add("too_long", f.loc(name), fmt.Sprintf("List should have at most %d items after validation, not %d", maxStops, n), raw,
 			fmt.Sprintf("'field_type': 'List', 'max_length': %d, 'actual_length': %d", maxStops, n))
 		return nil
 	}
+	elements := list(raw)
 	if i := slices.IndexFunc(elements, func(x []byte) bool { return kindOf(x) != kindString }); i >= 0 {
 		f.problems.add("string_type", f.loc(name), wrong, raw, "")
 	}

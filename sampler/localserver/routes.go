@@ -14,6 +14,7 @@ func (s *Server) routes() {
 	handle := func(method, path string, h http.HandlerFunc) {
 		s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != method {
+				w.Header().Set("Allow", method)
 				detail(w, http.StatusMethodNotAllowed)
 				return
 			}
@@ -58,10 +59,14 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// requestID is what names a request: the client's header, or random digits.
-func (s *Server) requestID(r *http.Request) string {
-	if id := r.Header.Get("X-Request-Id"); id != "" {
-		return id
+// requestID is what names a request: the client's header, its field, or random digits.
+func requestID(header string, f *form) string {
+	own := f.text("request_id", false)
+	switch {
+	case header != "":
+		return header
+	case own != nil:
+		return *own
 	}
 	var b [8]byte
 	_, _ = rand.Read(b[:])
