@@ -92,4 +92,5 @@ func tinyCPU(c *Config) {
 	c.Publish.Timeout = Duration(time.Minute)
 	c.Checkpoint.Every, c.Checkpoint.Keep, c.Checkpoint.Rollouts = 10, 2, 0
 	c.Validation.Every, c.Validation.N, c.Validation.Temperature, c.Validation.TopP, c.Validation.MaxTokens = 10, 1, 0, 1, 96
+	c.Validation.SampledN = 4
 }
