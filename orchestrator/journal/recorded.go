@@ -40,7 +40,7 @@ func readRollouts(path string, from io.Reader) (all []Recorded, whole int64, tor
 		sample int
 	}
 	seen := map[key]int{}
-	for r, n := bufio.NewReaderSize(from, 1<<20), 1; ; n++ {
+	for r, n := bufio.NewReaderSize(from, 1<<16), 1; ; n++ {
 		b, err := r.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
 			return all, whole, len(b) > 0, nil
