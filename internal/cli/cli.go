@@ -85,7 +85,7 @@ func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			runCommand(), gradeCommand(), logprobsCommand(), updateCommand(), doctorCommand(), configCommand(),
+			runCommand(), gradeCommand(), logprobsCommand(), updateCommand(), replayCommand(), doctorCommand(), configCommand(),
 		},
 	}
 }
