@@ -105,7 +105,7 @@ func (r Replay) haveRollouts(from int) error {
 		path := journal.RolloutsPath(r.Run, step)
 		_, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("step %d is trained again from step %d on, and %s is not there: the run kept the rollouts of fewer steps (checkpoint.rollouts is %d); replay a later step", r.Step, from, path, r.Config.Checkpoint.Rollouts)
+			return fmt.Errorf("step %d is trained again from step %d on, and %s is not there; checkpoint.rollouts says how many steps' are kept (%d; 0 is all)", r.Step, from, path, r.Config.Checkpoint.Rollouts)
 		}
 		if err != nil {
 			return err

@@ -158,7 +158,7 @@ func TestReplayRefuses(t *testing.T) {
 		want   string
 	}{
 		{"rollouts that were dropped", 3, func(dir string) error { return os.Remove(journal.RolloutsPath(dir, 2)) }, "step-000002.jsonl is not there"},
-		{"a step that was never done", 9, func(string) error { return nil }, "has no step 4"},
+		{"a step that was never done", 9, func(string) error { return nil }, "has no step 9: it records 4 steps"},
 		{"rollouts that are damaged", 2, func(dir string) error { return os.Truncate(journal.RolloutsPath(dir, 2), 100) }, "step-000002.jsonl"},
 		{"no rollouts", 2, func(dir string) error { return os.Truncate(journal.RolloutsPath(dir, 2), 0) }, "has no rollouts"},
 		{"records that are damaged", 2, func(dir string) error {

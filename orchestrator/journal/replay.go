@@ -29,8 +29,11 @@ func RecordedSteps(run string, from, to int) ([]Step, error) {
 			steps = append(steps, s)
 		}
 	}
-	if len(steps) <= to-from {
-		return nil, fmt.Errorf("%s: has no step %d; it records %d steps, the first is 0", path, from+len(steps), n)
+	switch missing := from + len(steps); {
+	case n <= to:
+		return nil, fmt.Errorf("%s: has no step %d: it records %d steps, the first is 0", path, to, n)
+	case missing <= to:
+		return nil, fmt.Errorf("%s: has no step %d", path, missing)
 	}
 	return steps, nil
 }
