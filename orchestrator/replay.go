@@ -27,8 +27,8 @@ type Replay struct {
 	Step   int
 	// Updater holds the model that the run began with.
 	Updater updater.Updater
-	// SHA256 hashes the weights in a folder, over their tensors in name order.
-	SHA256 func(dir string) (string, error)
+	// SHA256 is the hash of the updater's weights, over their tensors in name order.
+	SHA256 func(ctx context.Context) (string, error)
 }
 
 // Replayed is what a replay came to, beside what the run recorded.
@@ -57,9 +57,8 @@ func (r Replayed) Differences() []Figure {
 	return slices.DeleteFunc(slices.Clone(r.Figures), Figure.Same)
 }
 
-// Do replays the step and writes the weights after it into dir, an existing
-// empty folder.
-func (r Replay) Do(ctx context.Context, dir string) (Replayed, error) {
+// Do replays the step. The updater holds the weights after it when Do returns nil.
+func (r Replay) Do(ctx context.Context) (Replayed, error) {
 	out := Replayed{Step: r.Step}
 	var err error
 	if out.Checkpoint, out.From, err = journal.CheckpointBefore(r.Run, r.Step); err != nil {
@@ -83,10 +82,7 @@ func (r Replay) Do(ctx context.Context, dir string) (Replayed, error) {
 			return out, fmt.Errorf("step %d: %w", recorded.Step, err)
 		}
 		if recorded.Step == r.Step {
-			if err := r.Updater.Export(ctx, dir); err != nil {
-				return out, err
-			}
-			if replayed.WeightsSHA256, err = r.SHA256(dir); err != nil {
+			if replayed.WeightsSHA256, err = r.SHA256(ctx); err != nil {
 				return out, err
 			}
 		}

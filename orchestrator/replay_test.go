@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -31,13 +32,11 @@ func finished(t *testing.T, shuffled bool) (string, config.Config) {
 
 func replay(t *testing.T, dir string, c config.Config, step int) (Replayed, error) {
 	t.Helper()
+	w := &world{t: t}
 	return Replay{
-		Run: dir, Config: c, Step: step, Updater: worldUpdater{&world{t: t}},
-		SHA256: func(dir string) (string, error) {
-			b, err := os.ReadFile(filepath.Join(dir, "weights"))
-			return string(b), err
-		},
-	}.Do(t.Context(), t.TempDir())
+		Run: dir, Config: c, Step: step, Updater: worldUpdater{w},
+		SHA256: func(context.Context) (string, error) { return fmt.Sprint(w.weight), nil },
+	}.Do(t.Context())
 }
 
 func TestReplayIsTheSame(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -25,7 +24,7 @@ func replayCommand() *cli.Command {
 		ArgsUsage: "RUN",
 		Description: "Takes the newest checkpoint that is not after the step, trains with the recorded rollouts and rewards,\n" +
 			"and compares every figure and the weights' SHA-256 with the record. Exit code 0 if all are the same, else 1.\n" +
-			"RUN is only read, and may be at work. The last bits depend on --threads and --device: leave them as the run had them.",
+			"RUN is only read, and may be at work. The last bits may depend on --device and --threads: leave them as the run had them.",
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "step", DefaultText: "none, it must be given", Usage: "train step `N` again, from 0"},
 			&cli.StringFlag{Name: "out", Usage: "`DIR` for the weights after the step; must not exist"},
@@ -61,11 +60,7 @@ func replay(c *cli.Context, run string) error {
 	if err := cfg.Trainer.Validate(); err != nil {
 		return usage(err)
 	}
-	var got orchestrator.Replayed
-	err = inFolder(c.String("out"), c.Int("step"), func(dir string) (err error) {
-		got, err = replayInto(c.Context, cfg, run, c.Int("step"), dir)
-		return err
-	})
+	got, err := replayStep(c.Context, cfg, run, c.Int("step"), c.String("out"))
 	if err != nil {
 		return err
 	}
@@ -81,32 +76,27 @@ func replay(c *cli.Context, run string) error {
 	return err
 }
 
-// inFolder has do fill a folder: out, complete or not there, or without one a
-// temporary folder that is removed.
-func inFolder(out string, step int, do func(dir string) error) (err error) {
-	if out != "" {
-		_, err := atomicdir.Create(out, atomicdir.Marker{Step: step}, do)
-		return err
-	}
-	dir, err := os.MkdirTemp("", "justrl-replay-*")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	return do(dir)
-}
-
-func replayInto(ctx context.Context, cfg config.Config, run string, step int, dir string) (_ orchestrator.Replayed, err error) {
+// replayStep leaves the weights after the step in out, unless that is empty.
+func replayStep(ctx context.Context, cfg config.Config, run string, step int, out string) (got orchestrator.Replayed, err error) {
 	t, err := openTrainer(ctx, trainerOptions{
 		model: cfg.Model, dtype: cfg.Trainer.DType, device: cfg.Trainer.Device, threads: cfg.Trainer.Threads,
 		update: cfg.Update, optimizer: cfg.Optimizer,
 	})
 	if err != nil {
-		return orchestrator.Replayed{}, err
+		return got, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	r := orchestrator.Replay{Run: run, Config: cfg, Step: step, Updater: t, SHA256: inspector{}.SHA256}
-	return r.Do(ctx, dir)
+	r := orchestrator.Replay{Run: run, Config: cfg, Step: step, Updater: t, SHA256: t.WeightsSHA256}
+	if out == "" {
+		return r.Do(ctx)
+	}
+	_, err = atomicdir.Create(out, atomicdir.Marker{Step: step}, func(tmp string) (err error) {
+		if got, err = r.Do(ctx); err != nil {
+			return err
+		}
+		return t.Export(ctx, tmp)
+	})
+	return got, err
 }
 
 func printReplayJSON(w io.Writer, r orchestrator.Replayed, differ []orchestrator.Figure) error {

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/justrl/justrl/internal/cli"
+	"github.com/justrl/justrl/sampler/openaitest"
 )
 
 // argsKey makes the test's own binary the program: beJustrl runs the command
@@ -161,7 +162,7 @@ func kills(t *testing.T) int {
 // A run that is killed at any moment, as often as you like, ends with the same
 // weights as one that nobody has disturbed, and the same records.
 func TestKilledRunEndsTheSame(t *testing.T) {
-	server := scripted(t, nil)
+	server := scripted(t, func(o *openaitest.Options) { o.TokenTime = time.Millisecond }) // so that steps are cut short too
 	whole := filepath.Join(t.TempDir(), "whole")
 	outs := killAndResume(t, kills(t), 1, whole, func(out string, resume bool) *exec.Cmd {
 		if resume {

@@ -78,7 +78,7 @@ type Checkpoint struct {
 	Every int `yaml:"every" about:"steps; 0 = only at the end and when interrupted"`
 	Keep  int `yaml:"keep" about:"newest checkpoints kept; 0 = all"`
 	// Rollouts are kept as JSON Lines that `justrl update --rollouts` reads.
-	Rollouts int `yaml:"rollouts" about:"newest steps whose rollouts are kept; 0 = all"`
+	Rollouts int `yaml:"rollouts" about:"newest steps whose rollouts are kept, beside those since the newest checkpoint; 0 = all"`
 }
 
 // Validation is greedy or sampled accuracy on held-out problems, before the

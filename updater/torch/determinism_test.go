@@ -73,9 +73,8 @@ func twoSteps(t *testing.T, dir string, threads int, state string) outcome {
 }
 
 // One step from one state is one result, to the last bit, in every process and
-// whether the state comes from memory or from a file. How many threads compute
-// it may change the last bits: that is why a run is resumed and replayed with
-// the threads that it had.
+// whether the state comes from memory or from a file. That the number of threads
+// changes nothing is not promised: libtorch may cut sums by it.
 func TestStepIsDeterministic(t *testing.T) {
 	dir := filepath.Join("..", "..", "examples", "arithmetic", "policy")
 	saver := openTrainer(t, dir, func(o *Options) {
@@ -97,7 +96,7 @@ func TestStepIsDeterministic(t *testing.T) {
 				t.Errorf("%d threads, again (-first +second):\n%s", threads, d)
 			}
 		}
-		if d := cmp.Diff(first, twoSteps(t, dir, threads, "")); d != "" && threads == 1 {
+		if d := cmp.Diff(first, twoSteps(t, dir, threads, "")); d != "" {
 			t.Errorf("from memory, not from a file (-file +memory):\n%s", d)
 		}
 		of = append(of, first)
