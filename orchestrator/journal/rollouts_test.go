@@ -227,7 +227,7 @@ func below(t *testing.T, run string, folders ...string) (files []string) {
 func TestARolloutIsABeginning(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run")
 	d := create(t, path)
-	p := mustOpenPartial(t, d, 0)
+	mustOpenPartial(t, d, 0) // empty
 	if err := errors.Join(d.WriteAnswers(0, "held", nil), d.Close(), Free(path)); err != nil {
 		t.Fatalf("an attempt that sampled nothing is in the way: %v", err)
 	}
@@ -235,8 +235,7 @@ func TestARolloutIsABeginning(t *testing.T) {
 	if left := below(t, path, "rollouts", "eval"); len(left) > 0 {
 		t.Errorf("a run that is started anew has %v of the attempt before", left)
 	}
-	p = mustOpenPartial(t, d, 0)
-	if err := errors.Join(p.Add(someRollout(0, 0)), d.Close()); err != nil {
+	if err := errors.Join(mustOpenPartial(t, d, 0).Add(someRollout(0, 0)), d.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if err := Free(path); !errors.Is(err, ErrExists) {
