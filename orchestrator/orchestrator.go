@@ -42,9 +42,11 @@ type Rows interface {
 	Dropped() int64
 }
 
-// Sampler turns rows into scored groups, in the order of the rows.
+// Sampler turns rows into scored groups, in the order of the rows. Continue
+// keeps each rollout in a ledger, and asks only for what that does not know.
 type Sampler interface {
 	Sample(ctx context.Context, rows []sampler.Row, p sampler.Params, seed sampler.SeedFunc, version int64) ([]sampler.Group, error)
+	Continue(ctx context.Context, rows []sampler.Row, p sampler.Params, seed sampler.SeedFunc, version int64, known sampler.Ledger) ([]sampler.Group, error)
 }
 
 // Bridge takes snapshots live. Start does so before the first step and
@@ -74,8 +76,10 @@ type Observer interface {
 	Phase(step int, phase string)
 	// StepDone: a step has been recorded.
 	StepDone(s journal.Step, steps int)
-	// Validated: accuracy on a held-out set before the first step (step -1) or after a step.
-	Validated(step int, set string, accuracy float64)
+	// Validated: accuracy on a held-out set before the first step (step -1) or
+	// after a step; sampled is that at the training temperature, nil where it is
+	// not measured.
+	Validated(step int, set string, accuracy float64, sampled *float64)
 }
 
 // Run is one training run, wired but not started. All fields are needed but
@@ -134,36 +138,33 @@ func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
 func (r *Run) step(ctx context.Context, step int) error {
 	firm := context.WithoutCancel(ctx)
 	watch := startStopwatch(r.Now)
-	rec := journal.Step{Step: step, WeightsVersion: r.live.Version}
+	rec := journal.Step{Step: step}
 
 	r.Observer.Phase(step, "sample")
 	rows, err := r.draw(ctx)
 	if err != nil {
 		return err
 	}
-	groups, err := r.Sampler.Sample(ctx, rows, r.trainingParams(), sampler.StepSeeds(r.Config.Seed, step), r.live.Version)
-	if err == nil {
-		err = r.Bridge.Check(ctx)
-	}
+	groups, err := r.sample(ctx, step, rows)
 	if err != nil {
 		return err
-	}
-	if r.Config.Reward.ShuffleControl {
-		shuffleRewards(groups, r.Config.Seed, step)
 	}
 	describe(&rec, groups, r.Config.Sampling.MaxTokens)
 	rec.Sample = watch.lap()
 
 	r.Observer.Phase(step, "update")
 	result, err := r.Updater.Step(firm, step, forUpdater(groups), r.gate)
+	if errors.Is(err, ErrMismatch) {
+		err = errors.Join(err, r.Journal.RefuseRollouts(step))
+	}
 	if err != nil {
 		return fmt.Errorf("step %d: %w", step, err)
 	}
-	rec.Updates, rec.UpdateMetrics, rec.Mismatch = result.Updates, meanUpdate(result.Updates), result.Mismatch
+	trained(&rec, result)
 	rec.Update = watch.lap()
 
 	r.Observer.Phase(step, "publish")
-	rec.Canary, err = r.publish(firm, step)
+	err = r.publish(firm, step, &rec)
 	rec.Publish = watch.lap()
 	// Trained but not live is worth keeping too, for the resumed run to publish.
 	return errors.Join(err, r.record(step, rec, groups, watch))

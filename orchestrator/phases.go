@@ -84,16 +84,20 @@ func (r *Run) agrees(m updater.Mismatch) error {
 	return nil
 }
 
-// publish takes the step's weights live.
-func (r *Run) publish(ctx context.Context, step int) (report bridge.Report, err error) {
-	err = r.load(ctx, step, func(ctx context.Context, s bridge.Snapshot) (err error) {
-		report, err = r.Bridge.Advance(ctx, s)
+// publish takes the step's weights live, and fills in what its record says of that.
+func (r *Run) publish(ctx context.Context, step int, rec *journal.Step) error {
+	err := r.load(ctx, step, func(ctx context.Context, s bridge.Snapshot) (err error) {
+		rec.WeightsSHA256 = s.SHA256
+		rec.Canary, err = r.Bridge.Advance(ctx, s)
 		return err
 	})
+	for _, server := range rec.Canary.Servers {
+		rec.Load, rec.Prove = max(rec.Load, server.LoadS), max(rec.Prove, server.CanaryS)
+	}
 	if err != nil {
 		err = fmt.Errorf("step %d: %w", step, err)
 	}
-	return report, err
+	return err
 }
 
 // load writes the updater's weights as a snapshot and has the bridge take it
@@ -115,39 +119,6 @@ func (r *Run) load(ctx context.Context, step int, into func(context.Context, bri
 	return err
 }
 
-// validationSeedStep is no training step, so that no validation shares a stream with one.
-const validationSeedStep = -1
-
-// validate measures accuracy on every held-out set where that is due: before
-// the first step, every so many, after the last. Its seeds depend on nothing
-// but the run's, so that one measurement can be compared with another.
-func (r *Run) validate(ctx context.Context) error {
-	done, every := r.progress.NextStep, r.Config.Validation.Every
-	due := done == 0 || done == r.Config.Steps || every > 0 && done%every == 0
-	if len(r.HeldOut) == 0 || !due || r.validated == done {
-		return nil
-	}
-	r.Observer.Phase(done-1, "validate")
-	watch := startStopwatch(r.Now)
-	v := r.Config.Validation
-	params := sampler.Params{N: v.N, Temperature: v.Temperature, TopP: v.TopP, TopK: -1, MaxTokens: v.MaxTokens}
-	seeds := sampler.StepSeeds(r.Config.Seed, validationSeedStep)
-	accuracy := map[string]float64{}
-	for _, set := range r.HeldOut {
-		groups, err := r.Sampler.Sample(ctx, set.Rows, params, seeds, r.live.Version)
-		if err != nil {
-			return fmt.Errorf("validate on %s: %w", set.Name, err)
-		}
-		accuracy[set.Name] = correctShare(groups)
-		r.Observer.Validated(done-1, set.Name, accuracy[set.Name])
-	}
-	if err := r.Bridge.Check(ctx); err != nil {
-		return fmt.Errorf("validate: %w", err)
-	}
-	r.validated = done
-	return r.Journal.AppendValidation(journal.Validation{Steps: done, Accuracy: accuracy, Seconds: watch.total()})
-}
-
 func (r *Run) checkpointDue() bool {
 	done, every := r.progress.NextStep, r.Config.Checkpoint.Every
 	return done == r.Config.Steps || every > 0 && done%every == 0
@@ -165,18 +136,27 @@ func (r *Run) record(step int, rec journal.Step, groups []sampler.Group, watch s
 	if err := r.Journal.WriteRollouts(step, forJournal(groups)); err != nil {
 		return err
 	}
-	if keep := r.Config.Checkpoint.Rollouts; keep > 0 {
-		if err := r.Journal.DropRollouts(step - keep); err != nil {
-			return err
-		}
-	}
 	if err := r.Journal.AppendStep(rec); err != nil {
 		return err
 	}
 	r.progress.NextStep, r.progress.Cursor, r.torn = step+1, cursor, false
 	r.progress.Tokens += int64(responseTokens(groups))
 	r.Observer.StepDone(rec, r.Config.Steps)
-	return nil
+	return r.forget()
+}
+
+// forget drops the rollouts of all but the newest steps, never those that a run
+// resumed from the newest checkpoint would need to get to where this one is.
+func (r *Run) forget() error {
+	keep := r.Config.Checkpoint.Rollouts
+	if keep == 0 {
+		return nil
+	}
+	_, saved, err := r.Journal.NewestCheckpoint() // none: everything since step 0
+	if err != nil {
+		return err
+	}
+	return r.Journal.DropRollouts(min(r.progress.NextStep-keep, saved.NextStep))
 }
 
 // save writes the step boundary that progress describes as a checkpoint, and
@@ -194,9 +174,13 @@ func (r *Run) checkpoint(ctx context.Context) error {
 	now := r.Now()
 	r.progress.WallS += now.Sub(r.since).Seconds()
 	r.since = now
-	return r.Journal.WriteCheckpoint(r.progress, r.live.Version, r.Config.Checkpoint.Keep,
+	err := r.Journal.WriteCheckpoint(r.progress, r.live.Version, r.Config.Checkpoint.Keep,
 		func(dir string) error { return r.Updater.Export(ctx, dir) },
 		func(dir string) error { return r.Updater.SaveState(ctx, dir) })
+	if err != nil {
+		return err
+	}
+	return r.forget()
 }
 
 // interrupted names a cancellation that was asked for; any other error stays what it is.

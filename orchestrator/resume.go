@@ -46,7 +46,7 @@ func (r *Run) finish() (journal.Summary, error) {
 		return journal.Summary{}, errors.New("the run has no recorded steps")
 	}
 	s := journal.Summary{
-		Steps: len(steps), Validation: map[string]journal.FirstAndLast{},
+		Steps: len(steps), Validation: map[string]journal.FirstAndLast{}, Sampled: map[string]journal.FirstAndLast{},
 		RewardFirst: steps[0].ScoreMean, RewardLast: steps[len(steps)-1].ScoreMean,
 		WallS: r.progress.WallS + r.Now().Sub(r.since).Seconds(), Tokens: r.progress.Tokens,
 		WeightsSHA256: r.live.SHA256,
@@ -57,14 +57,20 @@ func (r *Run) finish() (journal.Summary, error) {
 		return journal.Summary{}, err
 	}
 	for _, v := range measured {
-		for set, accuracy := range v.Accuracy {
-			past, seen := s.Validation[set]
-			if !seen {
-				past.First = accuracy
-			}
-			past.Last = accuracy
-			s.Validation[set] = past
-		}
+		follow(s.Validation, v.Accuracy)
+		follow(s.Sampled, v.Sampled)
 	}
 	return s, r.Journal.WriteSummary(s)
+}
+
+// follow takes one more measurement of every set into first and last.
+func follow(sets map[string]journal.FirstAndLast, measured map[string]float64) {
+	for set, accuracy := range measured {
+		past, seen := sets[set]
+		if !seen {
+			past.First = accuracy
+		}
+		past.Last = accuracy
+		sets[set] = past
+	}
 }

@@ -32,7 +32,10 @@ type world struct {
 	weight int64 // the updater's
 	served int64 // the version that the server has
 
+	asked map[string]int // ordinal/sample → how often it was sampled for training
+
 	onSample   func(step int) error
+	onRollout  func(ordinal int64, sample int) error // after it was kept
 	onValidate func() error
 	onCheck    func() error
 	mismatch   updater.Mismatch
@@ -53,15 +56,19 @@ func (w *world) Dropped() int64                 { return 0 }
 
 // Sampler.
 func (w *world) Sample(ctx context.Context, rows []sampler.Row, p sampler.Params, seed sampler.SeedFunc, version int64) ([]sampler.Group, error) {
+	return w.Continue(ctx, rows, p, seed, version, nil)
+}
+
+func (w *world) Continue(ctx context.Context, rows []sampler.Row, p sampler.Params, seed sampler.SeedFunc, version int64, l sampler.Ledger) ([]sampler.Group, error) {
 	if version != w.served {
 		w.t.Errorf("sampled as version %d, the server has %d", version, w.served)
 	}
-	if p.Temperature == 0 && w.onValidate != nil {
+	if l == nil && w.onValidate != nil {
 		if err := w.onValidate(); err != nil {
 			return nil, err
 		}
 	}
-	if p.Temperature > 0 && w.onSample != nil {
+	if l != nil && w.onSample != nil {
 		if err := w.onSample(int(rows[0].Ordinal) / len(rows)); err != nil {
 			return nil, err
 		}
@@ -69,15 +76,43 @@ func (w *world) Sample(ctx context.Context, rows []sampler.Row, p sampler.Params
 	w.say("sample %d-%d n=%d T=%g", rows[0].Ordinal, rows[len(rows)-1].Ordinal, p.N, p.Temperature)
 	groups := make([]sampler.Group, len(rows))
 	for i, row := range rows {
-		groups[i].Row = row
+		groups[i] = sampler.Group{Row: row, Rollouts: make([]sampler.Rollout, p.N)}
+		if l != nil {
+			known, err := l.Known(row)
+			if err != nil {
+				return nil, err
+			}
+			for _, o := range known {
+				groups[i].Rollouts[o.Sample] = o
+			}
+		}
 		for j := range p.N {
+			if groups[i].Rollouts[j].TokenIDs != nil {
+				continue
+			}
 			reward := float64(1)
 			if (seed(row)+int64(j)+w.weight)%3 != 0 {
 				reward = -1
 			}
-			groups[i].Rollouts = append(groups[i].Rollouts, sampler.Rollout{
-				Sample: j, TokenIDs: []int32{1, 2}, Score: sampler.Score{Reward: reward, Correct: reward > 0}, WeightsVersion: version,
-			})
+			o := sampler.Rollout{
+				Sample: j, TokenIDs: []int32{1, 2}, FinishReason: sampler.FinishStop, Score: sampler.Score{Reward: reward, Correct: reward > 0}, WeightsVersion: version,
+			}
+			groups[i].Rollouts[j] = o
+			if l == nil {
+				continue
+			}
+			if w.asked == nil {
+				w.asked = map[string]int{}
+			}
+			w.asked[fmt.Sprint(row.Ordinal, "/", j)]++
+			if err := l.Add(row, o); err != nil {
+				return nil, err
+			}
+			if w.onRollout != nil {
+				if err := w.onRollout(row.Ordinal, j); err != nil {
+					return nil, err
+				}
+			}
 		}
 	}
 	return groups, ctx.Err()
@@ -87,8 +122,10 @@ func (w *world) Sample(ctx context.Context, rows []sampler.Row, p sampler.Params
 type worldUpdater struct{ *world }
 
 func (w worldUpdater) Step(_ context.Context, step int, groups []updater.Group, gate func(updater.Mismatch) error) (updater.StepResult, error) {
-	if err := gate(w.mismatch); err != nil {
-		return updater.StepResult{}, err
+	if gate != nil { // a replay has none
+		if err := gate(w.mismatch); err != nil {
+			return updater.StepResult{}, err
+		}
 	}
 	if w.onUpdate != nil {
 		if err := w.onUpdate(step); err != nil {
@@ -101,7 +138,7 @@ func (w worldUpdater) Step(_ context.Context, step int, groups []updater.Group, 
 		}
 	}
 	w.say("update %d", step)
-	return updater.StepResult{Updates: []updater.UpdateMetrics{{PGLoss: float64(w.weight % 1000), Tokens: 1}}}, nil
+	return updater.StepResult{Updates: []updater.UpdateMetrics{{PGLoss: float64(w.weight%1000) / 3, Tokens: 1}, {Tokens: 1}}}, nil
 }
 func (w worldUpdater) Score(context.Context, [][]int32, float64) ([]updater.Scores, error) {
 	return nil, errors.ErrUnsupported
@@ -151,9 +188,9 @@ func (w *world) Advance(_ context.Context, s bridge.Snapshot) (bridge.Report, er
 }
 
 // Observer.
-func (w *world) Phase(int, string)                       {}
-func (w *world) StepDone(s journal.Step, _ int)          { w.say("recorded %d", s.Step) }
-func (w *world) Validated(step int, _ string, _ float64) { w.say("validated %d", step) }
+func (w *world) Phase(int, string)                                   {}
+func (w *world) StepDone(s journal.Step, _ int)                      { w.say("recorded %d", s.Step) }
+func (w *world) Validated(step int, _ string, _ float64, _ *float64) { w.say("validated %d", step) }
 
 func testConfig(t *testing.T) config.Config {
 	t.Helper()
@@ -206,11 +243,11 @@ func TestTrainDoesOneThingAfterAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"load 1", "sample 900-900 n=1 T=0", "validated -1",
+		"load 1", "sample 900-900 n=1 T=0", "sample 900-900 n=4 T=1", "validated -1",
 		"sample 0-1 n=3 T=1", "update 0", "load 2", "recorded 0",
-		"sample 2-3 n=3 T=1", "update 1", "load 3", "recorded 1", "save", "sample 900-900 n=1 T=0", "validated 1",
+		"sample 2-3 n=3 T=1", "update 1", "load 3", "recorded 1", "save", "sample 900-900 n=1 T=0", "sample 900-900 n=4 T=1", "validated 1",
 		"sample 4-5 n=3 T=1", "update 2", "load 4", "recorded 2",
-		"sample 6-7 n=3 T=1", "update 3", "load 5", "recorded 3", "save", "sample 900-900 n=1 T=0", "validated 3",
+		"sample 6-7 n=3 T=1", "update 3", "load 5", "recorded 3", "save", "sample 900-900 n=1 T=0", "sample 900-900 n=4 T=1", "validated 3",
 	}
 	if d := cmp.Diff(want, w.log); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -221,7 +258,8 @@ func TestTrainDoesOneThingAfterAnother(t *testing.T) {
 }
 
 // However a run is stopped, the resumed one ends with the weights and the
-// records of an undisturbed one, and no row is drawn twice or left out.
+// records of an undisturbed one, no row is drawn twice or left out, and no
+// sample is asked for twice but those that may not be trained on.
 func TestStoppedRunsEndTheSame(t *testing.T) {
 	undisturbed := &world{}
 	dir := filepath.Join(t.TempDir(), "run")
@@ -233,36 +271,47 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 	want, measured := recordsOf(t, dir)
 
 	broken := errors.New("broken")
+	canary := &bridge.CanaryError{Part: bridge.PartIdle}
 	for _, tc := range []struct {
-		name string
-		stop func(w *world, cancel func())
-		want error
-		next int // steps done when it stops
+		name  string
+		stop  func(w *world, cancel func())
+		want  error
+		next  int // steps done when it stops
+		twice int // samples that are asked for again
 	}{
 		{"interrupt while sampling step 1", func(w *world, cancel func()) {
 			w.onSample = at(1, func() error { cancel(); return context.Canceled })
-		}, ErrInterrupted, 1},
+		}, ErrInterrupted, 1, 0},
 		{"interrupt while updating step 2", func(w *world, cancel func()) {
 			w.onUpdate = at(2, func() error { cancel(); return nil })
-		}, ErrInterrupted, 3},
+		}, ErrInterrupted, 3, 0},
 		{"interrupt while validating after step 1", func(w *world, cancel func()) {
-			w.onValidate = nth(2, func() error { cancel(); return context.Canceled })
-		}, ErrInterrupted, 2},
+			w.onValidate = nth(3, func() error { cancel(); return context.Canceled }) // two of each validation
+		}, ErrInterrupted, 2, 0},
 		{"validation fails after step 1", func(w *world, _ func()) {
-			w.onValidate = nth(2, func() error { return broken })
-		}, broken, 2},
-		{"the last validation fails", func(w *world, _ func()) {
 			w.onValidate = nth(3, func() error { return broken })
-		}, broken, 4},
+		}, broken, 2, 0},
+		{"the last validation fails", func(w *world, _ func()) {
+			w.onValidate = nth(6, func() error { return broken })
+		}, broken, 4, 0},
 		{"the gate refuses step 3: no weight has changed", func(w *world, _ func()) {
 			w.onSample = at(3, func() error { w.mismatch = updater.Mismatch{Tokens: 9, RatioP50: 2}; return nil })
-		}, ErrMismatch, 3},
-		{"the server is another one after sampling step 3", func(w *world, _ func()) {
+		}, ErrMismatch, 3, 6},
+		{"the server cannot be asked after sampling step 3", func(w *world, _ func()) {
 			w.onCheck = nth(6, func() error { return broken }) // each step and two validations are checked
-		}, broken, 3},
+		}, broken, 3, 0},
+		{"the server is another one after sampling step 3", func(w *world, _ func()) {
+			w.onCheck = nth(6, func() error { return canary })
+		}, canary, 3, 6},
+		{"interrupt in the middle of sampling step 1", func(w *world, cancel func()) {
+			w.onRollout = rolloutAt(3, 1, func() error { cancel(); return context.Canceled })
+		}, ErrInterrupted, 1, 0},
+		{"sampling fails in the middle of step 3", func(w *world, _ func()) {
+			w.onRollout = rolloutAt(6, 0, func() error { return broken })
+		}, broken, 3, 0},
 		{"the server is another one after the last validation", func(w *world, _ func()) {
 			w.onCheck = nth(7, func() error { return broken })
-		}, broken, 4},
+		}, broken, 4, 0},
 		{"interrupt and a server that fails in one step: the failure is told", func(w *world, cancel func()) {
 			w.onUpdate = at(2, func() error { cancel(); return nil })
 			w.onLoad = func(s bridge.Snapshot) error {
@@ -271,13 +320,13 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 				}
 				return nil
 			}
-		}, broken, 3},
+		}, broken, 3, 0},
 		{"sampling fails in step 3", func(w *world, _ func()) {
 			w.onSample = at(3, func() error { return broken })
-		}, broken, 3},
+		}, broken, 3, 0},
 		{"update fails in step 3: back to the checkpoint", func(w *world, _ func()) {
 			w.onUpdate = at(3, func() error { w.weight = -1; return broken })
-		}, broken, 2},
+		}, broken, 2, 0},
 		{"server fails after update 1: the step counts", func(w *world, _ func()) {
 			w.onLoad = func(s bridge.Snapshot) error {
 				if s.Step == 1 {
@@ -285,7 +334,7 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 				}
 				return nil
 			}
-		}, broken, 2},
+		}, broken, 2, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "run")
@@ -298,7 +347,7 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 				t.Fatalf("Train: %v, want %v", err, tc.want)
 			}
 			done()
-			again := &world{served: w.served}
+			again := &world{served: w.served, asked: w.asked}
 			r, done = newRun(t, again, testConfig(t), dir)
 			if r.progress.NextStep != tc.next {
 				t.Errorf("resumes at step %d, want %d", r.progress.NextStep, tc.next)
@@ -309,6 +358,13 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 			done()
 			if again.weight != undisturbed.weight {
 				t.Errorf("final weights %d, undisturbed %d", again.weight, undisturbed.weight)
+			}
+			twice := 0
+			for _, times := range again.asked {
+				twice += times - 1
+			}
+			if len(again.asked) != 4*2*3 || twice != tc.twice {
+				t.Errorf("%d samples were asked for, and again %d times; want 24 and %d", len(again.asked), twice, tc.twice)
 			}
 			steps, validations := recordsOf(t, dir)
 			if d := cmp.Diff(want, steps, cmpopts.IgnoreFields(journal.Step{}, "WeightsVersion")); d != "" {
@@ -352,6 +408,16 @@ func nan() float64 { z := 0.0; return z / z }
 func at(step int, do func() error) func(int) error {
 	return func(s int) error {
 		if s == step {
+			return do()
+		}
+		return nil
+	}
+}
+
+// rolloutAt does something after one rollout.
+func rolloutAt(ordinal int64, sample int, do func() error) func(int64, int) error {
+	return func(o int64, s int) error {
+		if o == ordinal && s == sample {
 			return do()
 		}
 		return nil

@@ -26,14 +26,41 @@ func forJournal(groups []sampler.Group) []journal.Rollout {
 	var out []journal.Rollout
 	for _, g := range groups {
 		for _, o := range g.Rollouts {
-			out = append(out, journal.Rollout{
-				Group: g.Row.Ordinal, ProblemID: g.Row.Problem.ID, Sample: o.Sample,
-				PromptTokenIDs: g.Row.PromptTokenIDs, TokenIDs: o.TokenIDs, Logprobs: o.Logprobs,
-				Text: o.Text, FinishReason: string(o.FinishReason), Reward: o.Score.Reward, WeightsVersion: o.WeightsVersion,
-			})
+			out = append(out, journalRollout(g.Row, o))
 		}
 	}
 	return out
+}
+
+func journalRollout(row sampler.Row, o sampler.Rollout) journal.Rollout {
+	return journal.Rollout{
+		Group: row.Ordinal, ProblemID: row.Problem.ID, Sample: o.Sample,
+		PromptTokenIDs: row.PromptTokenIDs, TokenIDs: o.TokenIDs, Logprobs: o.Logprobs,
+		Text: o.Text, FinishReason: string(o.FinishReason), WeightsVersion: o.WeightsVersion,
+		Reward: o.Score.Reward, Correct: o.Score.Correct, Answer: o.Score.Answer,
+	}
+}
+
+// samplerRollout is the inverse of journalRollout, but for the row.
+func samplerRollout(o journal.Rollout) sampler.Rollout {
+	return sampler.Rollout{
+		Sample: o.Sample, TokenIDs: o.TokenIDs, Logprobs: o.Logprobs,
+		Text: o.Text, FinishReason: sampler.FinishReason(o.FinishReason), WeightsVersion: o.WeightsVersion,
+		Score: sampler.Score{Reward: o.Reward, Correct: o.Correct, Answer: o.Answer},
+	}
+}
+
+func appendAnswers(answers []journal.Answer, groups []sampler.Group, sampled bool) []journal.Answer {
+	for _, g := range groups {
+		for _, o := range g.Rollouts {
+			answers = append(answers, journal.Answer{
+				ProblemID: g.Row.Problem.ID, Question: g.Row.Problem.Question, GroundTruth: g.Row.Problem.Answer,
+				Sampled: sampled, Sample: o.Sample, Tokens: len(o.TokenIDs), Text: o.Text,
+				FinishReason: string(o.FinishReason), Correct: o.Score.Correct,
+			})
+		}
+	}
+	return answers
 }
 
 // shuffleRewards permutes the scores among all rollouts of the step, as a
@@ -55,6 +82,7 @@ func describe(rec *journal.Step, groups []sampler.Group, maxTokens int) {
 		for i := range g.Rollouts {
 			o := &g.Rollouts[i]
 			n, reward := len(o.TokenIDs), o.Score.Reward
+			rec.WeightsVersion = max(rec.WeightsVersion, o.WeightsVersion)
 			if first {
 				rec.ScoreMin, rec.ScoreMax, rec.ResponseMin = reward, reward, n
 				first = false
@@ -83,6 +111,11 @@ func describe(rec *journal.Step, groups []sampler.Group, maxTokens int) {
 	rec.ResponseMean, rec.PromptMean = float64(tokens)/n, float64(promptTokens)/n
 	rec.ResponseClip = float64(clipped) / n
 	rec.Tokens = tokens + promptTokens
+}
+
+// trained fills in what the updater said of the step.
+func trained(rec *journal.Step, result updater.StepResult) {
+	rec.Updates, rec.UpdateMetrics, rec.Mismatch = result.Updates, meanUpdate(result.Updates), result.Mismatch
 }
 
 // meanUpdate is the plain mean over a step's updates, as verl reports it;

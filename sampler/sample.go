@@ -36,8 +36,8 @@ type Sampler struct {
 	// group, so that it is not trained on, and reported to OnRollout.
 	MaxUnscored float64
 	// OnRollout, when set, is told of every rollout as soon as it is scored,
-	// in completion order; err is the verifier's where it could not be. Calls
-	// never overlap.
+	// in completion order, those that a ledger knew first; err is the
+	// verifier's where it could not be. Calls never overlap.
 	OnRollout func(row Row, r Rollout, err error)
 }
 
@@ -75,13 +75,22 @@ func StepSeeds(runSeed int64, step int) SeedFunc {
 // request, on the server too, and is returned with its row; there are no
 // partial results. When ctx ends, ctx's cause is returned.
 func (s *Sampler) Sample(ctx context.Context, rows []Row, p Params, seed SeedFunc, version int64) ([]Group, error) {
+	return s.Continue(ctx, rows, p, seed, version, nil)
+}
+
+// Continue is [Sampler.Sample] with a ledger (nil is none): what that knows is
+// taken as it is, its own WeightsVersion included, only what is missing is
+// asked for, and every rollout is in the ledger before it counts. A rollout
+// that the verifier failed on never is. What was finished when a failure or the
+// end of ctx broke the batch off is in the ledger too.
+func (s *Sampler) Continue(ctx context.Context, rows []Row, p Params, seed SeedFunc, version int64, ledger Ledger) ([]Group, error) {
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("sampling parameters: %w", err)
 	}
-	total := len(rows) * p.N
-	b := &batch{
-		Sampler: s, version: version, total: total,
-		limit: int(s.MaxUnscored*float64(total) + 1e-9), // 0.29 × 100 is 28.999999999999996
+	b := newBatch(s, rows, p.N, version, ledger)
+	asks, err := b.restore()
+	if err != nil {
+		return nil, err
 	}
 	// The first failure is the cause that ends everything else.
 	work, fail := context.WithCancelCause(ctx)
@@ -90,9 +99,7 @@ func (s *Sampler) Sample(ctx context.Context, rows []Row, p Params, seed SeedFun
 	generate.SetLimit(orDefault(s.Concurrency, DefaultConcurrency))
 	verify.SetLimit(orDefault(s.VerifyConcurrency, runtime.GOMAXPROCS(0)))
 
-	groups := make([]Group, len(rows))
-	unscored := make([][]bool, len(rows))
-	for i, row := range rows {
+	for _, a := range asks {
 		if work.Err() != nil {
 			break
 		}
@@ -100,20 +107,21 @@ func (s *Sampler) Sample(ctx context.Context, rows []Row, p Params, seed SeedFun
 			if work.Err() != nil {
 				return nil // it waited for a slot that a failure freed
 			}
-			rollouts, err := s.generate(work, row, p, seed(row))
-			if err != nil {
+			row, rollouts := rows[a.row], b.groups[a.row].Rollouts[a.first:a.first+a.count]
+			if err := s.generate(work, Request{
+				PromptTokenIDs: row.PromptTokenIDs, Params: p, Seed: seed(row), First: a.first, Count: a.count,
+			}, rollouts); err != nil {
 				fail(fmt.Errorf("sample row %d (problem %s): %w", row.Ordinal, row.Problem.ID, err))
 				return nil
 			}
-			groups[i], unscored[i] = Group{Row: row, Rollouts: rollouts}, make([]bool, len(rollouts))
 			for j := range rollouts {
 				// Blocks while the pool is full: a slow verifier holds the sampling back.
 				verify.Go(func() error {
-					failed, err := b.score(work, row, &rollouts[j])
+					scored, err := b.score(work, row, &rollouts[j])
 					if err != nil {
 						fail(err)
 					}
-					unscored[i][j] = failed
+					b.scored[a.row][a.first+j] = scored
 					return nil
 				})
 			}
@@ -125,33 +133,28 @@ func (s *Sampler) Sample(ctx context.Context, rows []Row, p Params, seed SeedFun
 	if cause := context.Cause(work); cause != nil {
 		return nil, cause
 	}
-	for i := range groups {
-		groups[i].Rollouts = without(groups[i].Rollouts, unscored[i])
-	}
-	return groups, nil
+	return b.result(), nil
 }
 
-func (s *Sampler) generate(ctx context.Context, row Row, p Params, seed int64) ([]Rollout, error) {
-	r := Request{PromptTokenIDs: row.PromptTokenIDs, Params: p, Seed: seed, First: 0, Count: p.N}
+// generate fills into with the samples that r asks for.
+func (s *Sampler) generate(ctx context.Context, r Request, into []Rollout) error {
 	if err := r.Validate(); err != nil {
-		return nil, err
+		return err
 	}
 	rollouts, err := s.Generator.Generate(ctx, r)
-	if err == nil && len(rollouts) != p.N {
-		err = fmt.Errorf("generator returned %d rollouts of %d", len(rollouts), p.N)
+	if err != nil {
+		return err
 	}
-	return rollouts, err
-}
-
-// without drops the marked rollouts.
-func without(rollouts []Rollout, drop []bool) []Rollout {
-	kept := rollouts[:0]
-	for j, r := range rollouts {
-		if !drop[j] {
-			kept = append(kept, r)
+	if len(rollouts) != r.Count {
+		return fmt.Errorf("generator returned %d rollouts of %d", len(rollouts), r.Count)
+	}
+	for j, o := range rollouts {
+		if o.Sample != r.First+j {
+			return fmt.Errorf("generator returned sample %d in the place of sample %d", o.Sample, r.First+j)
 		}
 	}
-	return kept
+	copy(into, rollouts)
+	return nil
 }
 
 func orDefault[T int | time.Duration](x, d T) T {

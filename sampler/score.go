@@ -6,27 +6,64 @@ import (
 	"sync"
 )
 
-// batch is what the verifications of one call of [Sampler.Sample] share.
+// batch is what the parts of one call of [Sampler.Continue] share.
 type batch struct {
 	*Sampler
+	ledger  Ledger // nil without one
 	version int64
 	limit   int // rollouts that may stay unscored
 	total   int
+	groups  []Group  // with room for every rollout
+	scored  [][]bool // which of them are there, and scored
 
 	mu       sync.Mutex
 	unscored int
 }
 
-// score verifies r and fills in its Score and WeightsVersion. failed tells
-// that the verifier failed on every try; err is what ends the step: ctx's
-// cause, or too many failed rollouts.
-func (b *batch) score(ctx context.Context, row Row, r *Rollout) (failed bool, err error) {
+func newBatch(s *Sampler, rows []Row, n int, version int64, ledger Ledger) *batch {
+	total := len(rows) * n
+	b := &batch{
+		Sampler: s, ledger: ledger, version: version, total: total,
+		limit:  int(s.MaxUnscored*float64(total) + 1e-9), // 0.29 × 100 is 28.999999999999996
+		groups: make([]Group, len(rows)), scored: make([][]bool, len(rows)),
+	}
+	for i, row := range rows {
+		b.groups[i], b.scored[i] = Group{Row: row, Rollouts: make([]Rollout, n)}, make([]bool, n)
+	}
+	return b
+}
+
+// result is the groups, without what could not be scored.
+func (b *batch) result() []Group {
+	for i, g := range b.groups {
+		kept := g.Rollouts[:0]
+		for j, r := range g.Rollouts {
+			if b.scored[i][j] {
+				kept = append(kept, r)
+			}
+		}
+		b.groups[i].Rollouts = kept
+	}
+	return b.groups
+}
+
+// score verifies r, fills in its Score and WeightsVersion and enters it into
+// the ledger. scored is false when the verifier failed on every try; err is
+// what ends the step: ctx's cause, the ledger's failure, or too many failed rollouts.
+func (b *batch) score(ctx context.Context, row Row, r *Rollout) (scored bool, err error) {
 	r.WeightsVersion = b.version
 	score, verr := b.verify(ctx, r.Text, row.Problem.Answer)
+	if verr == nil {
+		r.Score = score
+		if b.ledger != nil { // even when ctx has ended: it is finished, and need not be sampled again
+			if err := b.ledger.Add(row, *r); err != nil {
+				return false, err
+			}
+		}
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return false, cause
 	}
-	r.Score = score
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -34,16 +71,16 @@ func (b *batch) score(ctx context.Context, row Row, r *Rollout) (failed bool, er
 		b.OnRollout(row, *r, verr)
 	}
 	if verr == nil {
-		return false, nil
+		return true, nil
 	}
 	b.unscored++
 	if b.unscored > b.limit {
-		return true, &UnscoredError{
+		return false, &UnscoredError{
 			Unscored: b.unscored, Rollouts: b.total,
 			Ordinal: row.Ordinal, ProblemID: row.Problem.ID, Sample: r.Sample, Err: verr,
 		}
 	}
-	return true, nil
+	return false, nil
 }
 
 // verify tries until the verifier answers; the error is that of the last try.

@@ -43,7 +43,8 @@ func file(t *testing.T, name, text string) string {
 // Whole help texts, so that every change to what users read is seen.
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
-		{"--help"}, {"run", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"doctor", "--help"}, {"config", "--help"}, {"report", "--help"},
+		{"--help"}, {"run", "--help"}, {"serve", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"replay", "--help"},
+		{"doctor", "--help"}, {"config", "--help"}, {"report", "--help"},
 	} {
 		name := "help"
 		if len(args) > 1 {
@@ -101,6 +102,10 @@ func TestUsageErrors(t *testing.T) {
 		{"unknown dtype", []string{"logprobs", "--model", "m", "--in", "a", "--out", "b", "--dtype", "BF16"}, []string{"trainer.dtype", `"BF16"`}},
 		{"unknown device", []string{"update", "--model", "m", "--rollouts", "a", "--out", "b", "--device", "tpu"}, []string{"trainer.device", `"tpu"`}},
 		{"negative step", []string{"update", "--model", "m", "--rollouts", "a", "--out", "b", "--step", "-3"}, []string{"--step", "-3"}},
+		{"replay of nothing", []string{"replay", "--step", "3"}, []string{"RUN"}},
+		{"replay of two runs", []string{"replay", "a", "b", "--step", "3"}, []string{"one RUN", "2"}},
+		{"replay of no step", []string{"replay", "a"}, []string{"--step"}},
+		{"replay of a step before the first", []string{"replay", "a", "--step", "-1"}, []string{"--step", "-1"}},
 		{"a preset among the settings", []string{"config", "--set", "preset=tiny-cpu"}, []string{"--preset"}},
 		{"an infinite setting", []string{"config", "--set", "optimizer.lr=.inf"}, []string{"optimizer.lr", "Inf"}},
 		{"two servers", []string{"run", "--server", "http://a", "--server", "http://b", "--model", "m", "--data", "d", "--out", "o", "--preset", "tiny-cpu"}, []string{"one --server"}},

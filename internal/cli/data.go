@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/justrl/justrl/orchestrator"
 	"github.com/justrl/justrl/orchestrator/config"
@@ -56,7 +59,7 @@ func heldOut(ctx context.Context, cfg config.Config, tok *tokenizer.Tokenizer) (
 		if err != nil {
 			return nil, err
 		}
-		sets = append(sets, orchestrator.HeldOut{Name: setName(path), Rows: rows})
+		sets = append(sets, orchestrator.HeldOut{Name: setName(path, sets), Rows: rows})
 	}
 	return sets, nil
 }
@@ -81,7 +84,31 @@ func allRows(ctx context.Context, path string, prompt func(sampler.Problem) ([]i
 	return rows, nil
 }
 
-// setName is a held-out set's name in metrics: its file's, without folder and ending.
-func setName(path string) string {
-	return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+// setName is a held-out set's name in metrics and in eval/…/NAME.jsonl: its
+// file's, without folder and ending, as far as that is safe as a file's name,
+// and numbered where another set has it already.
+func setName(path string, others []orchestrator.HeldOut) string {
+	base := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	safe := strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_.+=@", r) {
+			return r
+		}
+		return '_'
+	}, base)
+	for len(safe) > maxSetName {
+		_, last := utf8.DecodeLastRuneInString(safe)
+		safe = safe[:len(safe)-last]
+	}
+	if safe == "" || safe[0] == '.' { // hidden, or ..
+		safe = "set" + safe
+	}
+	name := safe
+	for n := 2; slices.ContainsFunc(others, func(h orchestrator.HeldOut) bool { return strings.EqualFold(h.Name, name) }); n++ {
+		name = fmt.Sprintf("%s-%d", safe, n)
+	}
+	return name
 }
+
+// maxSetName is in bytes; a file's name can have 255, and the ending, the
+// number and a temporary name's are still to come.
+const maxSetName = 200

@@ -43,7 +43,7 @@ type progress struct {
 func newProgress(out io.Writer, format string, cfg config.Config, heldOut []orchestrator.HeldOut) *progress {
 	p := &progress{out: out, steps: cfg.Steps, sizes: map[string]int64{"sample": int64(cfg.Sampling.Batch * cfg.Sampling.N)}}
 	for _, set := range heldOut {
-		p.sizes["validate"] += int64(len(set.Rows) * cfg.Validation.N)
+		p.sizes["validate"] += int64(len(set.Rows) * (cfg.Validation.N + cfg.Validation.SampledN))
 	}
 	switch f, isFile := out.(*os.File); {
 	case format == "json":
@@ -110,16 +110,24 @@ func (p *progress) StepDone(s journal.Step, steps int) {
 }
 
 // Validated implements orchestrator.Observer.
-func (p *progress) Validated(step int, set string, accuracy float64) {
+func (p *progress) Validated(step int, set string, accuracy float64, sampled *float64) {
 	if p.log != nil {
-		p.log.Info("validation", "step", step, "set", set, "accuracy", accuracy)
+		more := []any{"step", step, "set", set, "accuracy", accuracy}
+		if sampled != nil {
+			more = append(more, "sampled", *sampled)
+		}
+		p.log.Info("validation", more...)
 		return
 	}
 	when := "before training"
 	if step >= 0 {
 		when = fmt.Sprintf("after step %d", step+1)
 	}
-	p.line("%s %s: %.1f %% right", set, when, 100*accuracy)
+	also := ""
+	if sampled != nil {
+		also = fmt.Sprintf(" (%.1f %% sampled)", 100**sampled)
+	}
+	p.line("%s %s: %.1f %% right%s", set, when, 100*accuracy, also)
 }
 
 // Retrying is told of requests that failed and will be sent again; it shows
@@ -175,9 +183,14 @@ func (p *progress) line(format string, args ...any) {
 func printSummary(w io.Writer, s journal.Summary, out string) error {
 	_, err := fmt.Fprintf(w, "%d steps in %s: reward %+.3f → %+.3f\n", s.Steps, time.Duration(s.WallS*float64(time.Second)).Round(time.Second), s.RewardFirst, s.RewardLast)
 	for _, name := range slices.Sorted(maps.Keys(s.Validation)) {
-		if v := s.Validation[name]; err == nil {
-			_, err = fmt.Fprintf(w, "%s: %.1f %% → %.1f %% right\n", name, 100*v.First, 100*v.Last)
+		if err != nil {
+			break
 		}
+		v, also := s.Validation[name], ""
+		if sampled, ok := s.Sampled[name]; ok {
+			also = fmt.Sprintf(" (%.1f %% → %.1f %% sampled)", 100*sampled.First, 100*sampled.Last)
+		}
+		_, err = fmt.Fprintf(w, "%s: %.1f %% → %.1f %% right%s\n", name, 100*v.First, 100*v.Last, also)
 	}
 	if err == nil {
 		_, err = fmt.Fprintf(w, "weights %s (sha256 %.12s…)\nrun %s\n", s.Model, s.WeightsSHA256, out)

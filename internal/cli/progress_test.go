@@ -20,7 +20,7 @@ func watch(t *testing.T, format string) string {
 	var out bytes.Buffer
 	p := newProgress(&out, format, config.Config{Steps: 2}, nil)
 	p.Phase(-1, "publish")
-	p.Validated(-1, "held", 0.25)
+	p.Validated(-1, "held", 0.25, nil)
 	p.Phase(0, "sample")
 	p.Rollout(sampler.Row{Problem: sampler.Problem{ID: "q7"}}, sampler.Rollout{Sample: 3}, errors.New("no grader"))
 	p.Phase(0, "update")
@@ -30,7 +30,8 @@ func watch(t *testing.T, format string) string {
 	p.Phase(1, "sample")
 	s.Step = 1
 	p.StepDone(s, 2)
-	p.Validated(1, "held", 0.5)
+	sampled := 0.375
+	p.Validated(1, "held", 0.5, &sampled)
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +45,7 @@ func TestProgressLines(t *testing.T) {
 verifier failed on problem q7, sample 3: no grader
 step 1/2  reward -0.500  correct  25.0 %  length 40  entropy 1.500  clipped 1.25 %  1234 tok/s  3.2 s  eta ?
 step 2/2  reward -0.500  correct  25.0 %  length 40  entropy 1.500  clipped 1.25 %  1234 tok/s  3.2 s  eta ?
-held after step 2: 50.0 % right
+held after step 2: 50.0 % right (37.5 % sampled)
 `
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -59,6 +60,8 @@ func TestProgressJSON(t *testing.T) {
 			Step   int
 			Reward float64
 			ETA    *float64 `json:"eta_s"`
+
+			Sampled *float64
 		}
 		if err := json.Unmarshal(line, &event); err != nil {
 			t.Fatalf("%v in %s", err, line)
@@ -66,9 +69,34 @@ func TestProgressJSON(t *testing.T) {
 		if event.Msg == "step" && (event.Reward != -0.5 || event.ETA == nil) {
 			t.Errorf("a step's event: %s", line)
 		}
+		if event.Msg == "validation" && (event.Sampled != nil) != (event.Step == 1) {
+			t.Errorf("a validation's event: %s", line)
+		}
 		kinds = append(kinds, event.Msg)
 	}
 	if d := cmp.Diff([]string{"validation", "verifier failed", "step", "step", "validation"}, kinds); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// The last words of a run.
+func TestPrintSummary(t *testing.T) {
+	var out bytes.Buffer
+	err := printSummary(&out, journal.Summary{
+		Steps: 3, WallS: 61, RewardFirst: -1, RewardLast: 0.5, Model: "/m", WeightsSHA256: "0123456789abcdef",
+		Validation: map[string]journal.FirstAndLast{"b": {First: 0.25, Last: 1}, "a": {}},
+		Sampled:    map[string]journal.FirstAndLast{"b": {First: 0.125, Last: 0.75}},
+	}, "/r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `3 steps in 1m1s: reward -1.000 → +0.500
+a: 0.0 % → 0.0 % right
+b: 25.0 % → 100.0 % right (12.5 % → 75.0 % sampled)
+weights /m (sha256 0123456789ab…)
+run /r
+`
+	if d := cmp.Diff(want, out.String()); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }

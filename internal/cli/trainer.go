@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/justrl/justrl/orchestrator/config"
@@ -20,6 +22,8 @@ type trainerOptions struct {
 type trainer interface {
 	updater.Updater
 	Spec() model.Spec
+	// WeightsSHA256 is what the exported weights' hash would be.
+	WeightsSHA256(ctx context.Context) (string, error)
 }
 
 // trainerFlags checks --dtype and --device as the configuration does.

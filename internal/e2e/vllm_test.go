@@ -19,6 +19,7 @@ import (
 var server = os.Getenv("JUSTRL_VLLM_URL")
 
 func TestMain(m *testing.M) {
+	beJustrl()
 	if server == "" {
 		fmt.Fprintln(os.Stderr, "JUSTRL_VLLM_URL is not set: run these tests by make test-vllm")
 		os.Exit(1)

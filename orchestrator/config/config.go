@@ -85,7 +85,7 @@ type Checkpoint struct {
 	Every int `yaml:"every" about:"steps; 0 = only at the end and when interrupted"`
 	Keep  int `yaml:"keep" about:"newest checkpoints kept; 0 = all"`
 	// Rollouts are kept as JSON Lines that `justrl update --rollouts` reads.
-	Rollouts int `yaml:"rollouts" about:"newest steps whose rollouts are kept; 0 = all"`
+	Rollouts int `yaml:"rollouts" about:"newest steps whose rollouts are kept, beside those since the newest checkpoint; 0 = all"`
 }
 
 // Validation is greedy or sampled accuracy on held-out problems, before the
@@ -97,6 +97,8 @@ type Validation struct {
 	Temperature float64  `yaml:"temperature" about:"0 = greedy (n must be 1)"`
 	TopP        float64  `yaml:"top_p" about:"(0, 1]"`
 	MaxTokens   int      `yaml:"max_tokens" about:"response tokens"`
+	// SampledN shows what training does to the distribution that it samples from.
+	SampledN int `yaml:"sampled_n" about:"answers a problem at sampling.temperature and top-p 1, beside the others; 0 = none"`
 }
 
 // Trainer says where and how the updater runs.
@@ -164,6 +166,7 @@ func (c Config) Validate() error {
 	must(v.Temperature > 0 || v.N == 1, "validation.n", "must be 1 when validation.temperature is 0 (greedy answers are all the same), is %d", v.N)
 	must(v.TopP > 0 && v.TopP <= 1, "validation.top_p", "must be in (0, 1], is %g", v.TopP)
 	must(v.MaxTokens >= 1, "validation.max_tokens", "must be at least 1, is %d", v.MaxTokens)
+	must(v.SampledN >= 0, "validation.sampled_n", "must be 0 (none) or more, is %d", v.SampledN)
 	must(c.Engine.Sequences >= 1, "engine.sequences", "must be at least 1, is %d", c.Engine.Sequences)
 	must(c.Engine.CacheMiB >= 1, "engine.cache_mib", "must be at least 1, is %d", c.Engine.CacheMiB)
 	if err := c.Trainer.Validate(); err != nil {

@@ -94,4 +94,5 @@ func tinyCPU(c *Config) {
 	c.Checkpoint.Every, c.Checkpoint.Keep, c.Checkpoint.Rollouts = 10, 2, 0
 	c.Engine.CacheMiB = 512
 	c.Validation.Every, c.Validation.N, c.Validation.Temperature, c.Validation.TopP, c.Validation.MaxTokens = 10, 1, 0, 1, 96
+	c.Validation.SampledN = 4
 }

@@ -1,18 +1,15 @@
 package journal
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/justrl/justrl/internal/atomicdir"
 )
 
 // The ways in which a run directory can refuse.
@@ -32,8 +29,8 @@ type Dir struct {
 }
 
 // Create starts a new run in path; missing folders are made, and config is
-// written as config.yaml. A run that is there already must not have recorded a
-// step: one that failed before (a server that could not be used, say) is
+// written as config.yaml. A run that is there already must not have kept a
+// rollout: one that failed before (a server that could not be used, say) is
 // started anew, with versions that go on from its last.
 func Create(path string, info Info, config []byte) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o777); err != nil {
@@ -49,11 +46,14 @@ func Create(path string, info Info, config []byte) (*Dir, error) {
 		}
 		return nil, errors.Join(err, d.Close())
 	}
-	// What an attempt that recorded no step has left is not this run's.
+	// What an attempt that sampled nothing has left is not this run's.
 	for _, name := range []string{"validation.jsonl", "summary.json"} {
 		if err := os.Remove(d.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(fmt.Errorf("run directory: %w", err), d.Close())
 		}
+	}
+	if err := errors.Join(d.dropAnswers(-1), d.DropRollouts(math.MaxInt)); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	if err := errors.Join(d.writeJSON("run.json", info), d.write("config.yaml", config)); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -91,8 +91,11 @@ func Open(path string) (*Dir, Info, error) {
 	return d, info, err
 }
 
-// begun tells whether a run has got as far as recording a step or a checkpoint.
+// begun tells whether a run has got as far as keeping a rollout, a step or a checkpoint.
 func (d *Dir) begun() (bool, error) {
+	if sampled, err := d.sampled(); sampled || err != nil {
+		return sampled, err
+	}
 	if _, err := os.Stat(d.file("run.json")); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -137,6 +140,7 @@ func (d *Dir) Validations() ([]Validation, error) { return readLines[Validation]
 
 // Rewind drops what was recorded after the first `next` steps: it happened
 // after the checkpoint that a resumed run goes on from, and will happen again.
+// The rollouts of those steps stay, so that they need not be sampled again.
 func (d *Dir) Rewind(next int) error {
 	err := errors.Join(
 		keepLines(d.steps, func(s Step) bool { return s.Step < next }),
@@ -145,46 +149,7 @@ func (d *Dir) Rewind(next int) error {
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(d.file("rollouts"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("rollouts: %w", err)
-	}
-	for _, e := range entries {
-		var step int
-		if _, err := fmt.Sscanf(e.Name(), "step-%06d.jsonl", &step); err != nil || step < next {
-			continue
-		}
-		if err := d.DropRollouts(step); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// WriteRollouts replaces the rollouts of a step.
-func (d *Dir) WriteRollouts(step int, rollouts []Rollout) error {
-	if err := os.MkdirAll(d.file("rollouts"), 0o777); err != nil {
-		return fmt.Errorf("rollouts: %w", err)
-	}
-	return atomicdir.ReplaceFile(d.file("rollouts", fmt.Sprintf("step-%06d.jsonl", step)), func(w io.Writer) error {
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		for _, r := range rollouts {
-			if err := enc.Encode(r); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// DropRollouts removes the rollouts of a step, if they are there.
-func (d *Dir) DropRollouts(step int) error {
-	err := os.Remove(d.file("rollouts", fmt.Sprintf("step-%06d.jsonl", step)))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("rollouts: %w", err)
-	}
-	return nil
+	return d.dropAnswers(next)
 }
 
 // WriteSummary ends the run.
@@ -216,7 +181,10 @@ func lock(path string) (*Dir, error) {
 
 // open opens the files that grow, and removes what a killed process left half-written.
 func (d *Dir) open() (*Dir, error) {
-	if err := errors.Join(sweep(d.path), sweep(d.file("rollouts"))); err != nil {
+	if err := errors.Join(
+		sweep(d.path, temporary), sweep(d.file("rollouts"), temporary),
+		d.eachAnswers(func(dir string, _ int) error { return sweep(dir, temporaryAnswers) }),
+	); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	var err error
@@ -229,17 +197,21 @@ func (d *Dir) open() (*Dir, error) {
 	return d, nil
 }
 
-// temporary matches the names that atomicdir.ReplaceFile gives the files of a run directory.
-var temporary = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|report\.html|(steps|validation|step-[0-9]+)\.jsonl)-[0-9]+$`)
+// The names that atomicdir.ReplaceFile gives the files of this package while it
+// fills them; in a folder of answers a set may have any name.
+var (
+	temporary        = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|report\.html|(steps|validation|step-[0-9]+)\.jsonl)-[0-9]+$`)
+	temporaryAnswers = regexp.MustCompile(`^\..+\.jsonl-[0-9]+$`)
+)
 
 // sweep removes what a killed process left half-written in a folder, and nothing else.
-func sweep(dir string) error {
+func sweep(dir string, names *regexp.Regexp) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for _, e := range entries {
-		if e.Type().IsRegular() && temporary.MatchString(e.Name()) {
+		if e.Type().IsRegular() && names.MatchString(e.Name()) {
 			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
 		}
 	}

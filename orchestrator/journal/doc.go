@@ -7,13 +7,18 @@
 //	validation.jsonl         one line a measurement on held-out problems ([Validation])
 //	eval/step-000050/SET.jsonl   the answers to a held-out set after so many steps ([Answer])
 //	rollouts/step-000012.jsonl   the scored rollouts of a step ([Rollout]), what `justrl update --rollouts` reads
+//	rollouts/step-000013.partial.jsonl   those of the step that is being sampled, as they finish
+//	rollouts/step-000013.refused.jsonl   those that the mismatch gate refused to train on
+//	eval/step-000010/SET.jsonl   the answers to a held-out set after 10 steps ([Answer])
 //	versions.json            the highest weights version ever handed out
 //	checkpoints/step-000100/ weights in the Hugging Face layout, trainer/ with the
 //	                         optimizer's state, progress.json ([Progress]), COMPLETE
 //	summary.json             written when the run is finished ([Summary])
 //	report.html              what came of it, for a browser (orchestrator/report)
 //
-// A directory belongs to one process at a time (an flock on run.lock). Files
-// are replaced by rename; the .jsonl files of steps and validation are appended
-// and synced line by line, and a torn last line, which only a crash can leave, is cut off when it is opened.
+// A directory belongs to one process at a time (an flock on run.lock); the
+// functions that take its path only read, and need no lock. Files are replaced
+// by rename; the .jsonl files of steps and validation are appended and synced
+// line by line, partial rollouts appended line by line, and a torn last line,
+// which only a crash can leave, is cut off when the file is opened.
 package journal

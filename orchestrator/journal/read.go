@@ -56,11 +56,6 @@ func StepsPath(run string) string { return filepath.Join(run, "steps.jsonl") }
 // ValidationsPath is the file of [Validation] lines in a run directory.
 func ValidationsPath(run string) string { return filepath.Join(run, "validation.jsonl") }
 
-// RolloutsPath is the file of a step's [Rollout] lines in a run directory.
-func RolloutsPath(run string, step int) string {
-	return filepath.Join(run, "rollouts", fmt.Sprintf("step-%06d.jsonl", step))
-}
-
 // RolloutSteps lists the steps whose rollouts are kept, in order.
 func RolloutSteps(run string) ([]int, error) {
 	var steps []int

@@ -25,8 +25,9 @@ type Info struct {
 // where verl has one. Everything that a clock decides is under timing_s/ or
 // perf/, so that two runs can be compared without them.
 type Step struct {
-	Step           int   `json:"step"`
-	WeightsVersion int64 `json:"weights_version"` // that the step's rollouts were sampled with
+	Step int `json:"step"`
+	// WeightsVersion is that of the rollouts; of a step that was sampled in parts, by a run that was resumed, the newest.
+	WeightsVersion int64 `json:"weights_version"`
 	// WeightsSHA256 is that of the weights after the step, over their tensors in name order.
 	WeightsSHA256 string `json:"weights_sha256"`
 
@@ -88,8 +89,9 @@ type FirstAndLast struct {
 // Summary is what a finished run comes to.
 type Summary struct {
 	Steps         int                     `json:"steps"`
-	Validation    map[string]FirstAndLast `json:"validation"`
-	RewardFirst   float64                 `json:"reward_first"` // mean reward of the first step
+	Validation    map[string]FirstAndLast `json:"validation"`        // accuracy as validation.temperature says, by set
+	Sampled       map[string]FirstAndLast `json:"sampled,omitempty"` // at the training temperature; empty unless validation.sampled_n asks for it
+	RewardFirst   float64                 `json:"reward_first"`      // mean reward of the first step
 	RewardLast    float64                 `json:"reward_last"`
 	WallS         float64                 `json:"wall_s"`
 	Tokens        int64                   `json:"tokens"`         // response tokens sampled
@@ -98,6 +100,9 @@ type Summary struct {
 }
 
 // Rollout is one line of rollouts/step-….jsonl and of what `justrl update` reads.
+// Reward, Correct and Answer are the verifier's. Only in the file of a finished
+// step of the shuffled-reward control they are another rollout's: those that
+// the step was trained with.
 type Rollout struct {
 	Group          int64     `json:"group"` // the row's ordinal
 	ProblemID      string    `json:"problem_id"`
@@ -108,7 +113,9 @@ type Rollout struct {
 	Text           string    `json:"text"`
 	FinishReason   string    `json:"finish_reason"`
 	Reward         float64   `json:"reward"`
-	WeightsVersion int64     `json:"weights_version"`
+	Correct        bool      `json:"correct"`
+	Answer         string    `json:"answer"`          // what the verifier took for it; "" if it found none
+	WeightsVersion int64     `json:"weights_version"` // that it was sampled with
 }
 
 // Answer is one answer to a held-out problem, a line of eval/step-…/SET.jsonl.

@@ -1,0 +1,97 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// Partial is the file of the rollouts of a step that is being sampled, a line
+// each in the order in which they finished. When the process ends in the
+// middle, the next one finds them there. Add is safe for concurrent use.
+//
+// A line is one write to the file and is not synced: what the kernel has taken
+// survives the process, however it ends, and that is what happens to runs. A
+// machine that loses power loses the last seconds of lines, which are then
+// sampled again, with the same seeds; thousands of syncs a step would buy no more.
+type Partial struct {
+	path   string
+	f      *os.File
+	known  []Recorded
+	opened int64 // bytes, when it was opened
+
+	mu   sync.Mutex
+	size int64
+	err  error // of a failed write: nothing may follow what it left
+}
+
+// OpenPartial opens the partial file of a step, makes it if need be, and cuts
+// off a last line that was never finished. The caller closes it.
+func (d *Dir) OpenPartial(step int) (*Partial, error) {
+	path := rolloutsPath(d.path, step, partial)
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return nil, fmt.Errorf("rollouts: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("rollouts: %w", err)
+	}
+	known, whole, torn, err := readRollouts(path, f)
+	if err != nil {
+		err = fmt.Errorf("%w; remove the file to have the step sampled from its beginning", err)
+	} else if torn {
+		if err = f.Truncate(whole); err != nil {
+			err = fmt.Errorf("rollouts: %w", err)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &Partial{path: path, f: f, known: known, opened: whole, size: whole}, nil
+}
+
+// Known are the rollouts that were there when the file was opened.
+func (p *Partial) Known() []Recorded { return p.known }
+
+// Add writes a rollout. When it has returned nil, only the machine's end can lose it.
+func (p *Partial) Add(r Rollout) error {
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r); err != nil {
+		return fmt.Errorf("%s: %w", p.path, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return p.err
+	}
+	n, err := p.f.Write(line.Bytes())
+	if err != nil {
+		p.err = fmt.Errorf("rollouts: %w", err)
+		if n > 0 { // a part of the line: it would be cut off anyhow
+			p.err = errors.Join(p.err, p.f.Truncate(p.size))
+		}
+		return p.err
+	}
+	p.size += int64(n)
+	return nil
+}
+
+// TakeBack removes what was added since the file was opened.
+func (p *Partial) TakeBack() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.f.Truncate(p.opened); err != nil {
+		return fmt.Errorf("rollouts: %w", err)
+	}
+	p.size = p.opened
+	return nil
+}
+
+// Close leaves the file as it is.
+func (p *Partial) Close() error { return p.f.Close() }

@@ -1,0 +1,63 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// RecordedSteps returns the records of the steps from … to, both included, of
+// the run in `run`, which another process may be working in.
+func RecordedSteps(run string, from, to int) ([]Step, error) {
+	path := filepath.Join(run, "steps.jsonl")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("run directory: %w", err)
+	}
+	var steps []Step
+	n := 0
+	for line := range bytes.Lines(b[:bytes.LastIndexByte(b, '\n')+1]) { // what follows is being written
+		n++
+		var s Step
+		if err := json.Unmarshal(line, &s); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		if s.Step == from+len(steps) && s.Step <= to {
+			steps = append(steps, s)
+		}
+	}
+	switch missing := from + len(steps); {
+	case n <= to:
+		return nil, fmt.Errorf("%s: has no step %d: it records %d steps, the first is 0", path, to, n)
+	case missing <= to:
+		return nil, fmt.Errorf("%s: has no step %d", path, missing)
+	}
+	return steps, nil
+}
+
+// CheckpointBefore returns the newest complete checkpoint of the run in `run`
+// that is not after `step`: its folder and how many steps were done. Without
+// one it is "" and 0, the model that the run began with.
+func CheckpointBefore(run string, step int) (dir string, done int, err error) {
+	dirs, err := (&Dir{path: run}).checkpoints()
+	for _, c := range dirs {
+		var at int
+		if _, err := fmt.Sscanf(filepath.Base(c), "step-%d", &at); err != nil || at > step {
+			continue
+		}
+		dir, done = c, at
+	}
+	return dir, done, err
+}
+
+// Exists returns an error unless `run` is a run directory.
+func Exists(run string) error {
+	_, err := os.Stat(filepath.Join(run, "config.yaml"))
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("run directory %s: holds no run: it has no config.yaml", run)
+	}
+	return err
+}

@@ -1,0 +1,284 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func someRollout(group int64, sample int) Rollout {
+	return Rollout{
+		Group: group, ProblemID: "p", Sample: sample, PromptTokenIDs: []int32{1, 2}, TokenIDs: []int32{3, 4}, Logprobs: []float32{-0.1, -1.0 / 3},
+		Text: "a < b", FinishReason: "stop", Reward: -1, Correct: false, Answer: "7", WeightsVersion: 5,
+	}
+}
+
+func rolloutsOf(recorded []Recorded) (all []Rollout) {
+	for _, r := range recorded {
+		all = append(all, r.Rollout)
+	}
+	return all
+}
+
+func mustOpenPartial(t *testing.T, d *Dir, step int) *Partial {
+	t.Helper()
+	p, err := d.OpenPartial(step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+// What was added is there for the next process, bit for bit, until the step is written whole.
+func TestPartialSurvivesTheProcess(t *testing.T) {
+	d := create(t, filepath.Join(t.TempDir(), "run"))
+	want := []Rollout{someRollout(8, 1), someRollout(7, 0)}
+	p := mustOpenPartial(t, d, 12)
+	for _, r := range want {
+		if err := p.Add(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Not closed: the process was killed.
+	p = mustOpenPartial(t, d, 12)
+	if diff := cmp.Diff(want, rolloutsOf(p.Known())); diff != "" {
+		t.Errorf("(-added +known):\n%s", diff)
+	}
+	if at := p.Known()[1].At; !strings.HasSuffix(at, "rollouts/step-000012.partial.jsonl:2") {
+		t.Errorf("the second is said to be at %s", at)
+	}
+	if _, err := ReadRollouts(d.Path(), 12); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the rollouts of a step that is not finished: %v", err)
+	}
+	if err := d.WriteRollouts(12, want[:1]); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadRollouts(d.Path(), 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want[:1], rolloutsOf(got)); diff != "" {
+		t.Errorf("(-written +read):\n%s", diff)
+	}
+	if again := mustOpenPartial(t, d, 12); len(again.Known()) != 0 {
+		t.Error("the partial file was left beside the whole one")
+	}
+}
+
+func TestPartialTakesBackWhatItAdded(t *testing.T) {
+	d := create(t, filepath.Join(t.TempDir(), "run"))
+	p := mustOpenPartial(t, d, 0)
+	if err := errors.Join(p.Add(someRollout(0, 0)), p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p = mustOpenPartial(t, d, 0)
+	if err := errors.Join(p.Add(someRollout(0, 1)), p.TakeBack(), p.Add(someRollout(0, 2)), p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got := rolloutsOf(mustOpenPartial(t, d, 0).Known())
+	if diff := cmp.Diff([]Rollout{someRollout(0, 0), someRollout(0, 2)}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// After a write that failed nothing more is written: it would follow half a line.
+func TestPartialStopsAfterAFailure(t *testing.T) {
+	d := create(t, filepath.Join(t.TempDir(), "run"))
+	p := mustOpenPartial(t, d, 0)
+	file := p.f
+	broken, err := os.Open(p.path) // for reading
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.f = broken
+	first := p.Add(someRollout(0, 0))
+	p.f = file
+	if second := p.Add(someRollout(0, 1)); first == nil || !errors.Is(second, first) {
+		t.Errorf("first %v, then %v", first, second)
+	}
+	if st, err := os.Stat(p.path); err != nil || st.Size() != 0 {
+		t.Errorf("the file has %d bytes, %v", st.Size(), err)
+	}
+	if err := broken.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whatever is wrong with a line is told with its file and number.
+func TestBadRolloutLines(t *testing.T) {
+	line := func(changes ...string) string {
+		s := `{"group":4,"sample":0,"prompt_token_ids":[1],"token_ids":[2],"logprobs":null,"text":"","finish_reason":"stop","reward":1,"correct":true,"answer":"","weights_version":3}`
+		return strings.NewReplacer(changes...).Replace(s) + "\n"
+	}
+	other := line(`"sample":0`, `"sample":1`)
+	for _, tc := range []struct{ name, text, want string }{
+		{"not JSON", other + "<html>\n" + line(), ":2: invalid character"},
+		{"an empty line", other + "\n", ":2: "},
+		{"zeros, as some file systems leave after a power failure", other + "\x00\x00\x00\n", ":2: "},
+		{"no group", line(`"group"`, `"grp"`), ":1: has no group"},
+		{"no sample", line(`"sample"`, `"smp"`), ":1: has no sample"},
+		{"no reward", line(`"reward":1`, `"reward":null`), ":1: has no reward"},
+		{"no verdict", line(`"correct":true`, `"right":true`), ":1: has no correct"},
+		{"no version", line(`"weights_version"`, `"version"`), ":1: has no weights_version"},
+		{"no prompt", line(`[1]`, `[]`), ":1: has no prompt_token_ids"},
+		{"no answer", line(`[2]`, `[]`), ":1: has no token_ids"},
+		{"no finish reason", line(`"stop"`, `""`), ":1: has no finish_reason"},
+		{"log-probs of another length", line(`"logprobs":null`, `"logprobs":[-1,-2]`), ":1: logprobs has 2 entries for 1 token_ids"},
+		{"a token that is none", line(`[2]`, `[2.5]`), ":1: "},
+		{"the same sample twice", line() + other + line(), ":3: sample 0 of group 4 is there already, in line 1"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := create(t, filepath.Join(t.TempDir(), "run"))
+			if err := d.WriteRollouts(3, nil); err != nil {
+				t.Fatal(err)
+			}
+			for _, kind := range []string{partial, complete} {
+				if err := os.WriteFile(rolloutsPath(d.Path(), 3, kind), []byte(tc.text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, open := d.OpenPartial(3)
+			_, read := ReadRollouts(d.Path(), 3)
+			for _, err := range []error{open, read} {
+				if err == nil || !strings.Contains(err.Error(), "jsonl"+tc.want) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("error %v, want one line with %q", err, tc.want)
+				}
+			}
+		})
+	}
+}
+
+// A file that is always written whole is not read when it was cut.
+func TestReadRolloutsRefusesATornLine(t *testing.T) {
+	d := create(t, filepath.Join(t.TempDir(), "run"))
+	if err := d.WriteRollouts(0, []Rollout{someRollout(0, 0), someRollout(0, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	path := RolloutsPath(d.Path(), 0)
+	st, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, st.Size()-5); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadRollouts(d.Path(), 0); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Rewinding keeps the rollouts of what will happen again, and none of its answers.
+func TestRewindKeepsRollouts(t *testing.T) {
+	d := create(t, filepath.Join(t.TempDir(), "run"))
+	for step := range 4 {
+		if err := errors.Join(d.AppendStep(Step{Step: step}), d.WriteRollouts(step, []Rollout{someRollout(int64(step), 0)}), d.WriteAnswers(step, "held", nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(mustOpenPartial(t, d, 4).Add(someRollout(4, 0)), d.Rewind(2)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{
+		"eval/step-000000/held.jsonl", "eval/step-000001/held.jsonl", "eval/step-000002/held.jsonl",
+		"rollouts/step-000000.jsonl", "rollouts/step-000001.jsonl", "rollouts/step-000002.jsonl", "rollouts/step-000003.jsonl", "rollouts/step-000004.partial.jsonl",
+	}, below(t, d.Path(), "eval", "rollouts")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := d.DropRollouts(4); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"rollouts/step-000004.partial.jsonl"}, below(t, d.Path(), "rollouts")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := d.RefuseRollouts(4); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"rollouts/step-000004.refused.jsonl"}, below(t, d.Path(), "rollouts")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// below lists the files in folders of a run directory.
+func below(t *testing.T, run string, folders ...string) (files []string) {
+	t.Helper()
+	for _, folder := range folders {
+		err := filepath.WalkDir(filepath.Join(run, folder), func(path string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				name, _ := filepath.Rel(run, path)
+				files = append(files, filepath.ToSlash(name))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+// Once a rollout is kept the run has begun: it is resumed, not started over.
+func TestARolloutIsABeginning(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run")
+	d := create(t, path)
+	mustOpenPartial(t, d, 0) // empty
+	if err := errors.Join(d.WriteAnswers(0, "held", nil), d.Close(), Free(path)); err != nil {
+		t.Fatalf("an attempt that sampled nothing is in the way: %v", err)
+	}
+	d = create(t, path)
+	if left := below(t, path, "rollouts", "eval"); len(left) > 0 {
+		t.Errorf("a run that is started anew has %v of the attempt before", left)
+	}
+	if err := errors.Join(mustOpenPartial(t, d, 0).Add(someRollout(0, 0)), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := Free(path); !errors.Is(err, ErrExists) {
+		t.Errorf("a run with a rollout: %v, want ErrExists", err)
+	}
+	if err := os.Remove(filepath.Join(path, "run.json")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create(path, Info{}, nil); !errors.Is(err, ErrExists) {
+		t.Errorf("rollouts of nobody knows what: %v, want ErrExists", err)
+	}
+}
+
+// FuzzReadRollouts: whatever is in the file, what comes back was in its whole
+// lines, and reading those alone gives the same.
+func FuzzReadRollouts(f *testing.F) {
+	f.Add([]byte(`{"group":4,"sample":0,"prompt_token_ids":[1],"token_ids":[2],"logprobs":[-0.5],"text":"x","finish_reason":"stop","reward":1,"correct":true,"answer":"","weights_version":3}` + "\n" + `{"group":4,"sa`))
+	f.Add([]byte("\n"))
+	f.Add([]byte("{}\n"))
+	f.Add([]byte{0, 0, '\n'})
+	f.Add([]byte(`{"group":1e99,"sample":-1}` + "\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		all, whole, torn, err := readRollouts("f", bytes.NewReader(b))
+		if err != nil {
+			if all != nil || !strings.HasPrefix(err.Error(), "f:") {
+				t.Fatalf("%d rollouts with error %v", len(all), err)
+			}
+			return
+		}
+		if n := bytes.Count(b, []byte("\n")); len(all) != n || whole != int64(bytes.LastIndexByte(b, '\n')+1) || torn != (whole < int64(len(b))) {
+			t.Fatalf("%d rollouts in %d lines, %d whole bytes of %d, torn %t", len(all), n, whole, len(b), torn)
+		}
+		again, same, cut, err := readRollouts("f", bytes.NewReader(b[:whole]))
+		if err != nil || same != whole || cut {
+			t.Fatalf("the whole lines alone: %d bytes, torn %t, %v", same, cut, err)
+		}
+		if d := cmp.Diff(all, again); d != "" {
+			t.Fatalf("the whole lines alone give something else:\n%s", d)
+		}
+		for _, r := range all {
+			if len(r.PromptTokenIDs) == 0 || len(r.TokenIDs) == 0 || r.Logprobs != nil && len(r.Logprobs) != len(r.TokenIDs) {
+				t.Fatalf("a rollout that cannot be trained on: %+v", r)
+			}
+		}
+	})
+}

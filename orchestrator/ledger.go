@@ -1,0 +1,121 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/sampler"
+)
+
+// sample returns the step's rollouts, with the rewards to train on. What an
+// earlier process has recorded of the step is not sampled again: a step that
+// was trained on once comes back as it was, and one that was broken off is
+// asked for what is missing.
+func (r *Run) sample(ctx context.Context, step int, rows []sampler.Row) ([]sampler.Group, error) {
+	recorded, err := journal.ReadRollouts(r.Journal.Path(), step)
+	switch {
+	case err == nil:
+		return wholeStep(journal.RolloutsPath(r.Journal.Path(), step), rows, r.Config.Sampling.N, recorded)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	l, err := openLedger(r.Journal, step, rows, r.Config.Sampling.N)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := r.Sampler.Continue(ctx, rows, r.trainingParams(), sampler.StepSeeds(r.Config.Seed, step), r.live.Version, l)
+	if err == nil {
+		err = l.proven(r.Bridge.Check(ctx))
+	}
+	if err := errors.Join(err, l.file.Close()); err != nil {
+		return nil, err
+	}
+	if r.Config.Reward.ShuffleControl {
+		shuffleRewards(groups, r.Config.Seed, step)
+	}
+	return groups, nil
+}
+
+// ledger is a step's partial file as the sampler sees it.
+type ledger struct {
+	file  *journal.Partial
+	known map[int64][]sampler.Rollout
+}
+
+func openLedger(dir *journal.Dir, step int, rows []sampler.Row, n int) (*ledger, error) {
+	file, err := dir.OpenPartial(step)
+	if err != nil {
+		return nil, err
+	}
+	known, err := byRow(rows, n, file.Known())
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &ledger{file, known}, nil
+}
+
+// Known implements sampler.Ledger.
+func (l *ledger) Known(row sampler.Row) ([]sampler.Rollout, error) { return l.known[row.Ordinal], nil }
+
+// Add implements sampler.Ledger.
+func (l *ledger) Add(row sampler.Row, o sampler.Rollout) error {
+	return l.file.Add(journalRollout(row, o))
+}
+
+// proven takes back what this process has sampled if err says that the server
+// serves something else: it was not drawn from the policy.
+func (l *ledger) proven(err error) error {
+	var other *bridge.CanaryError
+	if errors.As(err, &other) {
+		return errors.Join(err, l.file.TakeBack())
+	}
+	return err
+}
+
+// byRow hands recorded rollouts to the step's rows, and refuses those that are
+// none of theirs: they would be trained on as answers to another prompt.
+func byRow(rows []sampler.Row, n int, recorded []journal.Recorded) (map[int64][]sampler.Rollout, error) {
+	prompts := make(map[int64][]int32, len(rows))
+	for _, row := range rows {
+		prompts[row.Ordinal] = row.PromptTokenIDs
+	}
+	known := map[int64][]sampler.Rollout{}
+	for _, o := range recorded {
+		prompt, ok := prompts[o.Group]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("%s: row %d is none of the step's: have the data changed since? %s", o.At, o.Group, remedy)
+		case !slices.Equal(prompt, o.PromptTokenIDs):
+			return nil, fmt.Errorf("%s: its prompt is not the one that row %d has now: have the data or the tokenizer changed since? %s", o.At, o.Group, remedy)
+		case o.Sample < 0 || o.Sample >= n:
+			return nil, fmt.Errorf("%s: sample %d is none of the row's %d; %s", o.At, o.Sample, n, remedy)
+		}
+		known[o.Group] = append(known[o.Group], samplerRollout(o.Rollout))
+	}
+	return known, nil
+}
+
+const remedy = "undo that, or remove the file to have the step sampled again"
+
+// wholeStep makes the groups of a step that was recorded from its rollouts.
+func wholeStep(path string, rows []sampler.Row, n int, recorded []journal.Recorded) ([]sampler.Group, error) {
+	known, err := byRow(rows, n, recorded)
+	if err != nil {
+		return nil, err
+	}
+	groups := make([]sampler.Group, len(rows))
+	for i, row := range rows {
+		rollouts := known[row.Ordinal]
+		if len(rollouts) != n {
+			return nil, fmt.Errorf("%s: has %d of the %d rollouts of row %d; remove the file to have the step sampled again", path, len(rollouts), n, row.Ordinal)
+		}
+		slices.SortFunc(rollouts, func(a, b sampler.Rollout) int { return a.Sample - b.Sample })
+		groups[i] = sampler.Group{Row: row, Rollouts: rollouts}
+	}
+	return groups, nil
+}

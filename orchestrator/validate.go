@@ -1,0 +1,81 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/sampler"
+)
+
+// The seeds of validation are those of no training step, so that none of them
+// shares a stream with one.
+const (
+	validationSeedStep = -1
+	sampledSeedStep    = -2 // of validation.sampled_n
+)
+
+// validate measures accuracy on every held-out set where that is due: before
+// the first step, every so many, after the last. Its seeds depend on nothing
+// but the run's, so that one measurement can be compared with another.
+func (r *Run) validate(ctx context.Context) error {
+	done, every := r.progress.NextStep, r.Config.Validation.Every
+	due := done == 0 || done == r.Config.Steps || every > 0 && done%every == 0
+	if len(r.HeldOut) == 0 || !due || r.validated == done {
+		return nil
+	}
+	r.Observer.Phase(done-1, "validate")
+	watch := startStopwatch(r.Now)
+	record := journal.Validation{Steps: done, Accuracy: map[string]float64{}}
+	answers := make([][]journal.Answer, len(r.HeldOut))
+	for i, set := range r.HeldOut {
+		accuracy, sampled, err := r.measure(ctx, set, &answers[i])
+		if err != nil {
+			return fmt.Errorf("validate on %s: %w", set.Name, err)
+		}
+		record.Accuracy[set.Name] = accuracy
+		if sampled != nil {
+			if record.Sampled == nil {
+				record.Sampled = map[string]float64{}
+			}
+			record.Sampled[set.Name] = *sampled
+		}
+		r.Observer.Validated(done-1, set.Name, accuracy, sampled)
+	}
+	if err := r.Bridge.Check(ctx); err != nil {
+		return fmt.Errorf("validate: %w", err)
+	}
+	for i, set := range r.HeldOut {
+		if err := r.Journal.WriteAnswers(done, set.Name, answers[i]); err != nil {
+			return err
+		}
+	}
+	r.validated = done
+	record.Seconds = watch.total()
+	return r.Journal.AppendValidation(record)
+}
+
+// measure answers a set as validation.temperature says, and once more at the
+// training temperature where validation.sampled_n asks for it; sampled is nil
+// where it does not. The answers are added to answers.
+func (r *Run) measure(ctx context.Context, set HeldOut, answers *[]journal.Answer) (accuracy float64, sampled *float64, err error) {
+	v := r.Config.Validation
+	p := sampler.Params{N: v.N, Temperature: v.Temperature, TopP: v.TopP, TopK: -1, MaxTokens: v.MaxTokens}
+	groups, err := r.Sampler.Sample(ctx, set.Rows, p, sampler.StepSeeds(r.Config.Seed, validationSeedStep), r.live.Version)
+	if err != nil {
+		return 0, nil, err
+	}
+	*answers = appendAnswers(*answers, groups, false)
+	accuracy = correctShare(groups)
+	if v.SampledN == 0 {
+		return accuracy, nil, nil
+	}
+	p.N, p.Temperature, p.TopP = v.SampledN, r.Config.Sampling.Temperature, 1
+	groups, err = r.Sampler.Sample(ctx, set.Rows, p, sampler.StepSeeds(r.Config.Seed, sampledSeedStep), r.live.Version)
+	if err != nil {
+		return 0, nil, err
+	}
+	*answers = appendAnswers(*answers, groups, true)
+	share := correctShare(groups)
+	return accuracy, &share, nil
+}
