@@ -54,8 +54,8 @@ type generateEvent struct {
 	Choices    []generateChoice `json:"choices"`
 }
 
-// parseGenerate reads and checks a body. generation_config.json's defaults do
-// not apply here, as in vLLM.
+// parseGenerate reads and checks a body. Of generation_config.json only the
+// number of tokens applies here, as in vLLM.
 func (s *Server) parseGenerate(f *form, id string) (c *generate, bad, late *refusal) {
 	if raw, ok := f.fields["token_ids"]; !ok {
 		f.problems.add("missing", f.loc("token_ids"), "Field required", f.whole(), "")
@@ -112,7 +112,7 @@ func (s *Server) parseGenerate(f *form, id string) (c *generate, bad, late *refu
 	}
 	c = &generate{logprobs: p.logprobs != nil}
 	c.generation = generation{s: s, id: "generate-tokens-" + id, created: time.Now().Unix(), params: p, prompts: []prompt{one}}
-	bad, late = c.prepare(p, int64(s.model.MaxLen))
+	bad, late = c.prepare(p, deref(s.o.Defaults.MaxTokens, int64(s.model.MaxLen)))
 	c.subIDs = []string{c.id}
 	if bad == nil && late == nil {
 		c.versions = make([][]span, c.request.N)
