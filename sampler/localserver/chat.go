@@ -1,6 +1,7 @@
 package localserver
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -212,7 +213,7 @@ func (c *chat) stream(w http.ResponseWriter, r *http.Request, late *refusal) {
 		return out.send(x)
 	})
 	if err != nil {
-		if r.Context().Err() == nil && err != error(notJSON) {
+		if r.Context().Err() == nil && !errors.Is(err, notJSON) {
 			out.fail(asRefusal(err))
 		}
 		return

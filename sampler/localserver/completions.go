@@ -1,6 +1,7 @@
 package localserver
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -249,7 +250,7 @@ func (c *completion) stream(w http.ResponseWriter, r *http.Request, late *refusa
 		return out.send(x)
 	})
 	if err != nil {
-		if r.Context().Err() == nil && err != error(notJSON) {
+		if r.Context().Err() == nil && !errors.Is(err, notJSON) {
 			out.fail(asRefusal(err))
 		}
 		return

@@ -362,8 +362,3 @@ func (f *form) object(name string) (fields map[string][]byte, ok bool) {
 	}
 	return object(f.fields[name]), true
 }
-
-// missing complains that a field is not there.
-func (f *form) missing(name string, input string) {
-	f.problems.add("missing", f.loc(name), "Field required", []byte(`"`+input+`"`), "")
-}

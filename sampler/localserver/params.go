@@ -97,7 +97,7 @@ func (f *form) early(chat bool) *refusal {
 		}
 	}
 	for _, name := range unsupported {
-		if f.truthy(name) && !(name == "response_format" && f.isText(name)) {
+		if f.truthy(name) && (name != "response_format" || !f.isText(name)) {
 			return invalid(name, fmt.Sprintf("`%s` is not supported by this server. (parameter=%s)", name, name))
 		}
 	}
