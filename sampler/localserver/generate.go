@@ -1,6 +1,7 @@
 package localserver
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -174,9 +175,7 @@ func (c *generate) choice(j int, tokens []Token, finish string, stop any) genera
 func (c *generate) answer(w http.ResponseWriter, r *http.Request) {
 	results, err := c.run(r.Context())
 	if err != nil {
-		if r.Context().Err() == nil {
-			asRefusal(err).write(w)
-		}
+		asRefusal(err).write(w)
 		return
 	}
 	res := results[0]
@@ -211,7 +210,7 @@ func (c *generate) stream(w http.ResponseWriter, r *http.Request, late *refusal)
 		return out.send(generateEvent{c.id, nil, "tokens", []generateChoice{c.choice(e.sample, e.tokens, e.finish, e.stop)}})
 	})
 	switch {
-	case err != nil && r.Context().Err() == nil:
+	case err != nil && !errors.Is(err, notJSON):
 		out.fail(asRefusal(err))
 	case err == nil && c.params.usage:
 		_ = out.send(generateEvent{c.id, count(c.prompts, results).short(), "tokens", []generateChoice{}})

@@ -252,14 +252,22 @@ func TestServeEnds(t *testing.T) {
 	var server, clients errgroup.Group
 	server.Go(func() error { return s.Serve(ctx, l) })
 	url := "http://" + l.Addr().String()
-	for _, body := range []string{`{"prompt":"a"}`, `{"prompt":"a","stream":true}`} {
-		clients.Go(func() error { _, _, _ = post(t.Context(), url+"/v1/completions", body); return nil })
+	told := func(body string, want int) func() error {
+		return func() error {
+			status, reply, err := post(t.Context(), url+"/v1/completions", body)
+			if err == nil && (status != want || !strings.Contains(reply, "the server is shutting down")) {
+				return fmt.Errorf("a client under way got %d %s", status, reply)
+			}
+			return err
+		}
 	}
+	clients.Go(told(`{"prompt":"a"}`, http.StatusServiceUnavailable))
+	clients.Go(told(`{"prompt":"a","stream":true}`, http.StatusOK))
 	e.await(t, 2)
 	if status, _, err := post(t.Context(), url+"/pause?mode=keep", ""); status != http.StatusOK {
 		t.Fatal(status, err)
 	}
-	clients.Go(func() error { _, _, _ = post(t.Context(), url+"/v1/completions", `{"prompt":"a"}`); return nil }) // waits
+	clients.Go(told(`{"prompt":"a"}`, http.StatusServiceUnavailable)) // waits
 	if err := s.gate.until(t.Context(), func() bool { return s.gate.samples == 3 }); err != nil {
 		t.Fatal(err)
 	}
