@@ -318,12 +318,11 @@ func list(raw []byte) [][]byte {
 
 // length is how many members or elements a scanned object or list has.
 func length(raw []byte) (n int) {
-	s := scanner{b: raw}
 	if raw[0] == '{' {
-		s.members(0, 0, func(string, []byte) { n++ })
-	} else {
-		s.elements(0, 0, func([]byte) { n++ })
+		return len(object(raw))
 	}
+	s := scanner{b: raw}
+	s.elements(0, 0, func([]byte) { n++ })
 	return n
 }
 
