@@ -44,7 +44,7 @@ func (r *replay) Stats() localserver.Stats { return localserver.Stats{} }
 
 func (r *replay) Load(_ context.Context, dir string) error {
 	if strings.HasPrefix(dir, "/no/") {
-		return errors.New("Repo id must be in the form 'repo_name' or 'namespace/repo_name': '" + dir + "'. Use `repo_type` argument if needed.") //lint:ignore ST1005 vLLM's words
+		return errors.New("Repo id must be in the form 'repo_name' or 'namespace/repo_name': '" + dir + "'. Use `repo_type` argument if needed.")
 	}
 	return nil
 }
