@@ -48,6 +48,8 @@ var rules = []rule{
 	{from: "updater/...", to: []string{"internal/endpoint"}, tests: true, why: "the updater asks no server"},
 	{from: "...", to: []string{"sampler/openaitest", "sampler/samplertest", "bridge/bridgetest", "testing"},
 		except: []string{"sampler/openaitest/...", "sampler/samplertest", "bridge/bridgetest"}, why: "fakes and suites are for tests"},
+	{from: "sampler/localserver", to: []string{"sampler/dataset", "sampler/reward", "sampler/vllm", "sampler/openai"}, tests: true,
+		why: "a server knows nothing of its clients"},
 	{from: "...", to: []string{"updater/torch"}, except: []string{"internal/cli", "examples/..."},
 		why: "only the command line knows that the updater runs on libtorch"},
 }
@@ -63,6 +65,7 @@ var foreign = map[string][]string{
 	"github.com/goccy/go-yaml":          {"orchestrator/config"},
 	"github.com/vbauerster/mpb":         {"internal/cli"},
 	"github.com/cenkalti/backoff":       {"internal/endpoint"},
+	"github.com/prometheus":             {"sampler/localserver"},
 	"golang.org/x/text/unicode/norm":    {"sampler/tokenizer"},
 	"gonum.org/v1/plot":                 {"orchestrator/report"},
 	"github.com/chromedp":               {}, // tests alone
@@ -161,6 +164,7 @@ func TestForbidden(t *testing.T) {
 		{"plots where they belong", "orchestrator/report", "gonum.org/v1/plot/vg", false, false},
 		{"a browser in the program", "orchestrator/report", "github.com/chromedp/chromedp", false, true},
 		{"a browser in a test", "orchestrator/report", "github.com/chromedp/chromedp", true, false},
+		{"a server and its client", "sampler/localserver", module + "sampler/vllm", true, true},
 		{"libtorch from a run", "orchestrator", module + "updater/torch", false, true},
 	} {
 		if got := forbidden(tc.from, tc.to, tc.test); (got != "") != tc.want {

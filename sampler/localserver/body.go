@@ -8,12 +8,19 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
+// bodyTime is how long a client may take to send a body.
+const bodyTime = time.Minute
+
 // read gives a request's body, or a refusal; both nil means that the client is gone.
 func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(bodyTime)) // not every writer has a connection
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
+	_ = conn.SetReadDeadline(time.Time{})
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):

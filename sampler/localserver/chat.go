@@ -1,6 +1,7 @@
 package localserver
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -108,9 +109,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 func (c *chat) answer(w http.ResponseWriter, r *http.Request) {
 	results, err := c.run(r.Context())
 	if err != nil {
-		if r.Context().Err() == nil {
-			asRefusal(err).write(w)
-		}
+		asRefusal(err).write(w)
 		return
 	}
 	s, res := c.s, results[0]
@@ -212,7 +211,7 @@ func (c *chat) stream(w http.ResponseWriter, r *http.Request, late *refusal) {
 		return out.send(x)
 	})
 	if err != nil {
-		if r.Context().Err() == nil && err != error(notJSON) {
+		if !errors.Is(err, notJSON) { // it has been told
 			out.fail(asRefusal(err))
 		}
 		return

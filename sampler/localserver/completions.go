@@ -1,6 +1,7 @@
 package localserver
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -125,9 +126,7 @@ func (s *Server) completions(w http.ResponseWriter, r *http.Request) {
 func (c *completion) answer(w http.ResponseWriter, r *http.Request) {
 	results, err := c.run(r.Context())
 	if err != nil {
-		if r.Context().Err() == nil {
-			asRefusal(err).write(w)
-		}
+		asRefusal(err).write(w)
 		return
 	}
 	s := c.s
@@ -249,7 +248,7 @@ func (c *completion) stream(w http.ResponseWriter, r *http.Request, late *refusa
 		return out.send(x)
 	})
 	if err != nil {
-		if r.Context().Err() == nil && err != error(notJSON) {
+		if !errors.Is(err, notJSON) { // it has been told
 			out.fail(asRefusal(err))
 		}
 		return

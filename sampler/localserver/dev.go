@@ -83,8 +83,9 @@ func (s *Server) pause(w http.ResponseWriter, r *http.Request) {
 		bad.write(w)
 		return
 	}
-	if s.gate.pause(r.Context(), mode) != nil {
-		return // the client went away
+	if err := s.gate.pause(r.Context(), mode); err != nil {
+		asRefusal(err).write(w)
+		return
 	}
 	if empty {
 		s.o.Engine.ResetCache()
@@ -108,7 +109,8 @@ func (s *Server) sleep(w http.ResponseWriter, r *http.Request) {
 		bad.write(w)
 		return
 	}
-	if s.gate.pause(r.Context(), mode) != nil {
+	if err := s.gate.pause(r.Context(), mode); err != nil {
+		asRefusal(err).write(w)
 		return
 	}
 	s.o.Engine.ResetCache()

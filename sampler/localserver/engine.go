@@ -40,8 +40,13 @@ var (
 	// partial answer the client is to get.
 	ErrAborted = errors.New("the request was aborted")
 	// ErrDead is an engine that has ended for good; in vLLM's words.
-	ErrDead = errors.New("EngineCore encountered an issue. See stack trace (above) for the root cause.") //nolint:staticcheck // vLLM's words
+	ErrDead error = verbatim("EngineCore encountered an issue. See stack trace (above) for the root cause.")
 )
+
+// verbatim is an error in vLLM's words.
+type verbatim string
+
+func (v verbatim) Error() string { return string(v) }
 
 // Model is what an engine serves.
 type Model struct {

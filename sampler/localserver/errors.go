@@ -1,6 +1,7 @@
 package localserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -36,8 +37,11 @@ func invalidf(param string, value any, format string, args ...any) *refusal {
 // asRefusal is how an error of the engine is told to the client.
 func asRefusal(err error) *refusal {
 	var r *refusal
-	if errors.As(err, &r) {
+	switch {
+	case errors.As(err, &r):
 		return r
+	case errors.Is(err, context.Canceled): // or the client is gone, who does not read it
+		return shuttingDown
 	}
 	return &refusal{status: http.StatusInternalServerError, typ: "InternalServerError", message: err.Error()}
 }
@@ -46,7 +50,8 @@ var (
 	notJSON  = invalid("", "Out of range float values are not JSON compliant")
 	overflow = &refusal{status: http.StatusServiceUnavailable, typ: "Service Unavailable",
 		message: "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance."}
-	unparsed = &refusal{status: http.StatusBadRequest, message: "There was an error parsing the body", detail: true}
+	shuttingDown = &refusal{status: http.StatusServiceUnavailable, typ: "Service Unavailable", message: "the server is shutting down"}
+	unparsed     = &refusal{status: http.StatusBadRequest, message: "There was an error parsing the body", detail: true}
 )
 
 func (r *refusal) body() []byte {

@@ -70,6 +70,7 @@ func (g *gate) enter(ctx context.Context, ids []string, n int) (context.Context,
 		return nil, nil, overflow
 	}
 	g.samples += n
+	g.wake()
 	g.mu.Unlock()
 	v := &visit{ids: ids, n: n}
 	inner, cancel := context.WithCancelCause(ctx)

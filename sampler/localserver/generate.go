@@ -1,6 +1,7 @@
 package localserver
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -54,8 +55,8 @@ type generateEvent struct {
 	Choices    []generateChoice `json:"choices"`
 }
 
-// parseGenerate reads and checks a body. generation_config.json's defaults do
-// not apply here, as in vLLM.
+// parseGenerate reads and checks a body. Of generation_config.json only the
+// number of tokens applies here, as in vLLM.
 func (s *Server) parseGenerate(f *form, id string) (c *generate, bad, late *refusal) {
 	if raw, ok := f.fields["token_ids"]; !ok {
 		f.problems.add("missing", f.loc("token_ids"), "Field required", f.whole(), "")
@@ -112,7 +113,7 @@ func (s *Server) parseGenerate(f *form, id string) (c *generate, bad, late *refu
 	}
 	c = &generate{logprobs: p.logprobs != nil}
 	c.generation = generation{s: s, id: "generate-tokens-" + id, created: time.Now().Unix(), params: p, prompts: []prompt{one}}
-	bad, late = c.prepare(p, int64(s.model.MaxLen))
+	bad, late = c.prepare(p, deref(s.o.Defaults.MaxTokens, int64(s.model.MaxLen)))
 	c.subIDs = []string{c.id}
 	if bad == nil && late == nil {
 		c.versions = make([][]span, c.request.N)
@@ -174,9 +175,7 @@ func (c *generate) choice(j int, tokens []Token, finish string, stop any) genera
 func (c *generate) answer(w http.ResponseWriter, r *http.Request) {
 	results, err := c.run(r.Context())
 	if err != nil {
-		if r.Context().Err() == nil {
-			asRefusal(err).write(w)
-		}
+		asRefusal(err).write(w)
 		return
 	}
 	res := results[0]
@@ -211,7 +210,7 @@ func (c *generate) stream(w http.ResponseWriter, r *http.Request, late *refusal)
 		return out.send(generateEvent{c.id, nil, "tokens", []generateChoice{c.choice(e.sample, e.tokens, e.finish, e.stop)}})
 	})
 	switch {
-	case err != nil && r.Context().Err() == nil:
+	case err != nil && !errors.Is(err, notJSON):
 		out.fail(asRefusal(err))
 	case err == nil && c.params.usage:
 		_ = out.send(generateEvent{c.id, count(c.prompts, results).short(), "tokens", []generateChoice{}})

@@ -3,6 +3,7 @@ package localserver
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-json"
@@ -169,7 +170,7 @@ func isHex(b []byte) bool {
 		return false
 	}
 	for _, c := range b[:4] {
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+		if strings.IndexByte("0123456789abcdefABCDEF", c) < 0 {
 			return false
 		}
 	}
@@ -317,12 +318,11 @@ func list(raw []byte) [][]byte {
 
 // length is how many members or elements a scanned object or list has.
 func length(raw []byte) (n int) {
-	s := scanner{b: raw}
 	if raw[0] == '{' {
-		s.members(0, 0, func(string, []byte) { n++ })
-	} else {
-		s.elements(0, 0, func([]byte) { n++ })
+		return len(object(raw))
 	}
+	s := scanner{b: raw}
+	s.elements(0, 0, func([]byte) { n++ })
 	return n
 }
 

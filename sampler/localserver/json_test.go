@@ -56,7 +56,9 @@ func use(raw []byte) {
 	p := &problems{}
 	p.lax(raw, "a")
 	p.laxFloat(raw, "a")
-	p.refusal()
+	if bad := p.refusal(); bad != nil {
+		_ = bad.body()
+	}
 }
 
 func TestLonelySurrogates(t *testing.T) {

@@ -58,7 +58,11 @@ func (f *form) conversation() (conversation, *refusal) {
 
 // whole is an object with as many members as the form has.
 func (f *form) whole() []byte {
-	return []byte("{" + strings.TrimSuffix(strings.Repeat(`"x":0,`, len(f.fields)), ",") + "}")
+	var members []string
+	for name := range f.fields {
+		members = append(members, asciiString(name)+":0")
+	}
+	return []byte("{" + strings.Join(members, ",") + "}")
 }
 
 // plain is a JSON value as templates see it.

@@ -10,6 +10,8 @@ import (
 type prompt struct {
 	ids  []int32
 	text *string // as it came, if it came as text
+
+	highest int64 // of the ids, as it came
 }
 
 // maxPrompts is how many prompts a request can have, as in vLLM.
@@ -128,7 +130,7 @@ func (s *Server) tokenise(raw rawPrompts) ([]prompt, *refusal) {
 		}
 		p := prompt{ids: make([]int32, len(ids.first))}
 		for i, id := range ids.first {
-			p.ids[i] = int32(small(id))
+			p.ids[i], p.highest = int32(small(id)), max(p.highest, id)
 		}
 		out = append(out, p)
 	}
@@ -171,11 +173,11 @@ func (s *Server) checkPrompt(p prompt) *refusal {
 	if len(p.ids) == 0 {
 		return invalid("", "The decoder prompt cannot be empty")
 	}
-	highest := int32(0)
+	highest := p.highest
 	for _, id := range p.ids {
-		highest = max(highest, id)
+		highest = max(highest, int64(id))
 	}
-	if int(highest) >= s.model.Vocab {
+	if highest >= int64(s.model.Vocab) {
 		return invalid("", fmt.Sprintf("Token id %d is out of vocabulary", highest))
 	}
 	return nil

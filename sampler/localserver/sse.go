@@ -47,12 +47,13 @@ func newStream(w http.ResponseWriter) *stream {
 	return s
 }
 
-// send writes one event; an error means that the stream is to end.
+// send writes one event; an error means that the stream is to end: notJSON,
+// which the client has been told, or that the client is gone.
 func (s *stream) send(v any) error {
 	b, err := marshal(v)
 	if err != nil {
 		s.fail(notJSON)
-		return err
+		return notJSON
 	}
 	return s.raw(b)
 }

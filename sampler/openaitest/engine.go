@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -283,12 +282,12 @@ func (e *engine) Load(_ context.Context, dir string) error {
 	switch {
 	case err != nil && strings.HasSuffix(err.Error(), "no *.safetensors file"):
 		if strings.Count(dir, "/") > 1 { // it is taken for a name on the Hub
-			return errors.New("Repo id must be in the form 'repo_name' or 'namespace/repo_name': '" + dir + "'. Use `repo_type` argument if needed.") //nolint:staticcheck // vLLM's words
+			return verbatim("Repo id must be in the form 'repo_name' or 'namespace/repo_name': '" + dir + "'. Use `repo_type` argument if needed.")
 		}
-		return errors.New("Repo id must use alphanumeric chars, '-', '_' or '.'. The name cannot start or end with '-' or '.' and the maximum length is 96: '" + dir + "'.") //nolint:staticcheck // vLLM's words
+		return verbatim("Repo id must use alphanumeric chars, '-', '_' or '.'. The name cannot start or end with '-' or '.' and the maximum length is 96: '" + dir + "'.")
 	case err != nil:
-		e.broken = true                                                // until a good load; a generation before that kills the engine
-		return fmt.Errorf("Error while deserializing header: %w", err) //nolint:staticcheck // vLLM's words
+		e.broken = true // until a good load; a generation before that kills the engine
+		return verbatim("Error while deserializing header: " + err.Error())
 	}
 	e.broken = false
 	if !e.o.KeepOldWeights {
@@ -296,6 +295,11 @@ func (e *engine) Load(_ context.Context, dir string) error {
 	}
 	return nil
 }
+
+// verbatim is an error in vLLM's words.
+type verbatim string
+
+func (v verbatim) Error() string { return string(v) }
 
 // policyFor is the policy that a request sees, and the weights now: it is
 // theirs, unless the prompt's prefix was cached under older ones.

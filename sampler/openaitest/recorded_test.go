@@ -23,7 +23,8 @@ import (
 )
 
 // The fake is held to recordings of a real vLLM. To make them again, with any
-// model folder named tiny that has a context and a vocabulary of 512:
+// model folder named tiny that has a context and a vocabulary of 512, and a
+// byte-level tokenizer in which token 53 is "S" and token 2 ends a sequence:
 //
 //	scripts/vllm-serve /tmp/tiny 8199 --api-key record &
 //	go test ./sampler/openaitest -run TestAnswersAsVLLM -record http://127.0.0.1:8199
