@@ -19,6 +19,10 @@ help: ## list the targets
 build: ## the full program, bin/justrl (libtorch is found or fetched: 530 MB, and gotch compiled: minutes, once)
 	$(torch) go build -tags torch -o bin/justrl .
 
+demo: build ## train the shipped policy on this machine until it can add, and write a report (2 minutes after the build)
+	bin/justrl run --preset tiny-cpu --model examples/arithmetic/policy --data examples/arithmetic/train.jsonl \
+		--validation examples/arithmetic/heldout.jsonl --out runs/demo-$$(date +%Y%m%d-%H%M%S)
+
 plain: ## the static program without training, bin/justrl-plain: needs nothing but Go
 	scripts/need-go
 	CGO_ENABLED=0 go build -trimpath -o bin/justrl-plain .

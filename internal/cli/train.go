@@ -15,6 +15,7 @@ import (
 	"github.com/justrl/justrl/orchestrator"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/orchestrator/report"
 	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/tokenizer"
 )
@@ -100,7 +101,15 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	return errors.Join(progress.Close(), printSummary(c.App.Writer, summary, cfg.Out))
+	if err := errors.Join(progress.Close(), printSummary(c.App.Writer, summary, cfg.Out)); err != nil {
+		return err
+	}
+	path, err := report.File(cfg.Out)
+	if err != nil {
+		return fmt.Errorf("the run is complete, but its report could not be written: %w; justrl report %s tries again", err, cfg.Out)
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "report %s\n", path)
+	return err
 }
 
 func openJournal(cfg config.Config, resume bool) (*journal.Dir, journal.Info, error) {
