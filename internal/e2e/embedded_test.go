@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -337,5 +338,32 @@ func TestServeRefuses(t *testing.T) {
 				t.Errorf("exit code %d, stderr %q; want one line with %q", r.code, r.stderr, c.want)
 			}
 		})
+	}
+}
+
+// TestEmbeddedKilledRunEndsTheSame: killed at any moment and resumed, a run
+// without a server ends with the weights and records of an undisturbed one.
+func TestEmbeddedKilledRunEndsTheSame(t *testing.T) {
+	whole := filepath.Join(t.TempDir(), "whole")
+	outs := killAndResume(t, kills(t), 2, whole, func(out string, resume bool) *exec.Cmd {
+		if resume {
+			return process(t, "run", "--resume", "--out", out)
+		}
+		return process(t, embeddedArgs(out, "--validation", heldOut, "--steps", "5", "--set", "checkpoint.every=2", "--set", "engine.sequences=1", "--set", "sampling.concurrency=2")...)
+	})
+	for _, out := range outs {
+		sameRun(t, whole, out, 5)
+		everyRowOnce(t, out, 5, 8)
+	}
+}
+
+// TestEmbeddedReplay: a recorded step, trained again without the server that it was sampled from.
+func TestEmbeddedReplay(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "run")
+	must(t, embeddedArgs(out)...)
+	for step := range 3 {
+		if r := must(t, "replay", out, "--step", strconv.Itoa(step)); !strings.Contains(r.stdout, "the same") {
+			t.Errorf("step %d: %s", step, r.stdout)
+		}
 	}
 }
