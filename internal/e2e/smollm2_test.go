@@ -199,22 +199,59 @@ func (d difference) String() string {
 	return fmt.Sprintf("max %.2g, mean %.2g nats over %d tokens", d.max, d.sum/float64(d.n), d.n)
 }
 
+// held is log-probs of justrl's beside transformers' in both precisions.
+type held struct{ with32, text, with64, theirs difference }
+
+type scoreQuestion struct {
+	ID       int     `json:"id"`
+	TokenIDs []int32 `json:"token_ids"`
+}
+
+// holdTo compares got, the log-probs of each sequence but its first token; the
+// first `likely` sequences are such that a model could have written.
+func holdTo[F float32 | float64](t *testing.T, dir string, seqs [][]int32, likely int, got [][]F) (h held) {
+	t.Helper()
+	type answer struct{ Float32, Float64 []float64 }
+	var questions []scoreQuestion
+	for i, ids := range seqs {
+		questions = append(questions, scoreQuestion{i, ids})
+	}
+	for i, want := range askTransformers[scoreQuestion, answer](t, dir, questions) {
+		if len(got[i]) != len(want.Float64) {
+			t.Fatalf("sequence %d: %d log-probs, want %d", i, len(got[i]), len(want.Float64))
+		}
+		for j, x := range got[i] {
+			h.with32.add(float64(x), want.Float32[j])
+			if i < likely {
+				h.text.add(float64(x), want.Float32[j])
+			}
+			h.with64.add(float64(x), want.Float64[j])
+			h.theirs.add(want.Float32[j], want.Float64[j])
+		}
+	}
+	t.Logf("justrl − transformers float32: %v", h.with32)
+	t.Logf("  without the random sequences: %v", h.text)
+	t.Logf("justrl − transformers float64: %v", h.with64)
+	t.Logf("transformers float32 − float64: %v", h.theirs)
+	return h
+}
+
 // justrl's float32 is held to transformers in float64, and may be no further
 // from it than a small multiple of what transformers' own float32 is.
+func (h held) check(t *testing.T) {
+	t.Helper()
+	if h.with64.max > 3*h.theirs.max || h.with64.sum > 2*h.theirs.sum || h.with64.max > 2e-4 {
+		t.Errorf("justrl is %v from float64, transformers in float32 %v", h.with64, h.theirs)
+	}
+}
+
 func TestSmolLM2LogprobsAsTransformers(t *testing.T) {
 	dir := smollm2(t)
 	seqs, likely := smollm2Sequences(t, loadTokenizer(t, dir))
-	type question struct {
-		ID       int     `json:"id"`
-		TokenIDs []int32 `json:"token_ids"`
-	}
-	type answer struct{ Float32, Float64 []float64 }
-	var questions []question
 	var lines bytes.Buffer
 	enc := json.NewEncoder(&lines)
 	for i, ids := range seqs {
-		questions = append(questions, question{i, ids})
-		if err := enc.Encode(questions[i]); err != nil {
+		if err := enc.Encode(scoreQuestion{i, ids}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -224,27 +261,78 @@ func TestSmolLM2LogprobsAsTransformers(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, "logprobs", "--model", dir, "--in", in, "--out", out)
-	got := readLines[struct{ Logprobs []float64 }](t, content(t, out))
+	var got [][]float64
+	for _, line := range readLines[struct{ Logprobs []float64 }](t, content(t, out)) {
+		got = append(got, line.Logprobs)
+	}
+	holdTo(t, dir, seqs, likely, got).check(t)
+}
 
-	var with32, text, with64, theirs difference
-	for i, want := range askTransformers[question, answer](t, dir, questions) {
-		if len(got[i].Logprobs) != len(want.Float64) {
-			t.Fatalf("sequence %d: %d log-probs, want %d", i, len(got[i].Logprobs), len(want.Float64))
-		}
-		for j, x := range got[i].Logprobs {
-			with32.add(x, want.Float32[j])
-			if i < likely {
-				text.add(x, want.Float32[j])
+// The embedded server's log-probs, of what it drew itself and of fixed
+// sequences, over HTTP.
+func TestSmolLM2EmbeddedServerAsTransformers(t *testing.T) {
+	for name, dir := range map[string]string{"SmolLM2": smollm2(t), "shipped policy": policy} {
+		t.Run(name, func(t *testing.T) {
+			url := embeddedServer(t, "--model", dir, "--served-model-name", "m", "--max-model-len", "1024", "--kv-cache-mib", "256")
+			tok := loadTokenizer(t, dir)
+			c := client(t)
+			var seqs [][]int32
+			var got [][]float64
+			for i := range 6 {
+				prompt, err := tok.Prompt(fmt.Sprintf("What is %d + %d?", 13*i+4, 7*i+9))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids, err := json.Marshal(prompt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				status, reply, err := post(t.Context(), c, url+"/v1/completions", fmt.Sprintf(
+					`{"model":"m","prompt":%s,"n":2,"seed":%d,"max_tokens":60,"temperature":1,"top_p":1,"top_k":-1,"logprobs":0,"prompt_logprobs":0,"return_token_ids":true}`, ids, i))
+				if err != nil || status != 200 {
+					t.Fatalf("%d %s %v", status, reply, err)
+				}
+				for _, choice := range decodeScored(t, reply) {
+					seqs, got = append(seqs, slices.Concat(prompt, choice.TokenIDs)), append(got, choice.all(t, prompt))
+				}
 			}
-			with64.add(x, want.Float64[j])
-			theirs.add(want.Float32[j], want.Float64[j])
+			h := holdTo(t, dir, seqs, len(seqs), got)
+			h.check(t)
+			if h.with32.max > 1e-5+2*h.theirs.max {
+				t.Errorf("justrl is %v from transformers in float32", h.with32)
+			}
+		})
+	}
+}
+
+// scoredChoice is an answer with the log-probs of its tokens and of the prompt's.
+type scoredChoice struct {
+	TokenIDs []int32 `json:"token_ids"`
+	Logprobs struct {
+		TokenLogprobs []float64 `json:"token_logprobs"`
+	} `json:"logprobs"`
+	PromptLogprobs []map[string]struct{ Logprob float64 } `json:"prompt_logprobs"`
+}
+
+func decodeScored(t *testing.T, reply []byte) []scoredChoice {
+	t.Helper()
+	var v struct{ Choices []scoredChoice }
+	if err := json.Unmarshal(reply, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v.Choices
+}
+
+// all are the log-probs of prompt and answer, but for the first token.
+func (c scoredChoice) all(t *testing.T, prompt []int32) []float64 {
+	t.Helper()
+	var out []float64
+	for i, id := range prompt[1:] {
+		entry, ok := c.PromptLogprobs[i+1][fmt.Sprint(id)]
+		if !ok {
+			t.Fatalf("prompt_logprobs[%d] lacks token %d", i+1, id)
 		}
+		out = append(out, entry.Logprob)
 	}
-	t.Logf("justrl − transformers float32: %v", with32)
-	t.Logf("  without the random sequences: %v", text)
-	t.Logf("justrl − transformers float64: %v", with64)
-	t.Logf("transformers float32 − float64: %v", theirs)
-	if with64.max > 3*theirs.max || with64.sum > 2*theirs.sum || with64.max > 2e-4 {
-		t.Errorf("justrl is %v from float64, transformers in float32 %v", with64, theirs)
-	}
+	return append(out, c.Logprobs.TokenLogprobs...)
 }
