@@ -31,6 +31,37 @@ func thisMachine() machine {
 // ticks of /proc/PID/stat a second: USER_HZ, 100 on every Linux that Go runs on.
 const ticks = 100
 
+// busyCPU is the processor time in seconds that the machine has spent on
+// anything at all, stolen time included; 0 where there is no /proc.
+func busyCPU() float64 {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	return parseBusy(b)
+}
+
+// parseBusy reads the first line of /proc/stat: user, nice, system, idle,
+// iowait, irq, softirq, steal; 0 if it is something else.
+func parseBusy(b []byte) float64 {
+	line, _, _ := strings.Cut(string(b), "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0
+	}
+	total := 0.0
+	for i, field := range fields[1:9] {
+		x, err := strconv.ParseFloat(field, 64)
+		if err != nil {
+			return 0
+		}
+		if i != 3 && i != 4 {
+			total += x
+		}
+	}
+	return total / ticks
+}
+
 // treeCPU is the processor time in seconds that a process and its living
 // descendants have taken; 0 for process 0 and where there is no /proc.
 func treeCPU(pid int) float64 {

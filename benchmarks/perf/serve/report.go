@@ -27,7 +27,11 @@ type report struct {
 type mode struct {
 	Logprobs bool     `json:"logprobs"`
 	Results  []result `json:"results"`
-	Bars     []bar    `json:"bars"`
+	// ForeignCores is the processors that the rest of the machine kept busy
+	// during the turns: under such a load threads that wait for one another
+	// suffer most, and ratios say little.
+	ForeignCores float64 `json:"foreign_cores"`
+	Bars         []bar   `json:"bars"`
 }
 
 // spread is a median with what it lies between.
@@ -91,6 +95,7 @@ func parseBar(s string) (bar, error) {
 func summarize(logprobs bool, contests []contest, bars []bar) mode {
 	m := mode{Logprobs: logprobs}
 	byName := map[string]contest{}
+	var foreign, seconds float64
 	for _, c := range contests {
 		byName[c.name] = c
 		r := result{Name: c.name, Turns: c.turns, Ratio: ratios(c, contests[0])}
@@ -99,6 +104,7 @@ func summarize(logprobs bool, contests []contest, bars []bar) mode {
 		for _, t := range c.turns {
 			rates = append(rates, t.rate())
 			r.Tokens += t.Tokens
+			foreign, seconds = foreign+t.Foreign, seconds+t.Seconds
 			cpu, busy, idle, others = cpu+t.CPU, busy+t.Seconds, idle+t.Idle, others+t.Others
 		}
 		r.TokensPerSecond = spreadOf(rates)
@@ -112,6 +118,7 @@ func summarize(logprobs bool, contests []contest, bars []bar) mode {
 		}
 		m.Results = append(m.Results, r)
 	}
+	m.ForeignCores = foreign / seconds
 	for _, b := range bars {
 		b.Got = ratios(byName[b.A], byName[b.B])
 		b.Met = b.Got.Median >= b.Want
@@ -159,6 +166,9 @@ func (r report) write(out io.Writer) error {
 			}
 			fmt.Fprintf(out, "  %s ≥ %g × %s: %s, %s\n", b.A, b.Want, b.B, b.Got.text(2), verdict)
 		}
+		if m.ForeignCores > mayTake {
+			fmt.Fprintf(out, "  NOT A QUIET MACHINE: others took %.2f cores during the turns; measure again\n", m.ForeignCores)
+		}
 		for _, x := range m.Results {
 			if x.IdleCores != nil && *x.IdleCores > mayIdle {
 				fmt.Fprintf(out, "  %s takes %.2f cores in the others' turns: the ratios favour it\n", x.Name, *x.IdleCores)
@@ -167,6 +177,9 @@ func (r report) write(out io.Writer) error {
 	}
 	return nil
 }
+
+// mayTake is the cores that the rest of the machine may take before the report says so.
+const mayTake = 0.1
 
 // mayIdle is the cores that a contender may take in the others' turns before the report says so.
 const mayIdle = 0.05

@@ -9,7 +9,7 @@ import (
 func TestSummarize(t *testing.T) {
 	contests := []contest{
 		{name: "a", measured: true, turns: []turn{
-			{Tokens: 100, Seconds: 1, CPU: 2},
+			{Tokens: 100, Seconds: 1, CPU: 2, Foreign: 6.5},
 			{Tokens: 100, Seconds: 2, CPU: 4, Idle: 0.5, Others: 5},
 			{Tokens: 100, Seconds: 4, CPU: 6, Idle: 0.5, Others: 5},
 		}},
@@ -41,6 +41,7 @@ func TestSummarize(t *testing.T) {
 	for _, want := range []string{
 		"log-probs on, median of 3 rounds", "50 (25–100)", "0.80 (0.50–1.50)",
 		"a ≥ 1.25 × b: 1.25 (0.67–2.00), met", "b ≥ 1.25 × a: 0.80 (0.50–1.50), MISSED",
+		"others took 0.50 cores during the turns", // 6.5 s in 7 s of a's turns and 6 s of b's
 		"a takes 0.10 cores in the others' turns",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -107,6 +108,18 @@ func TestParseStat(t *testing.T) {
 	for _, bad := range []string{"", "1 x", "1 (x) S 1", "z (x) S 17 1 1 0 -1 1 1 0 0 0 2 5 7 8"} {
 		if _, _, _, ok := parseStat([]byte(bad)); ok {
 			t.Errorf("%q was read", bad)
+		}
+	}
+}
+
+func TestParseBusy(t *testing.T) {
+	const stat = "cpu  100 20 30 9999 8888 1 2 3 7 7\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
+	if got, want := parseBusy([]byte(stat)), 1.56; got != want {
+		t.Errorf("%g s, want %g: all but idle, iowait and guests, whose time is user's", got, want)
+	}
+	for _, bad := range []string{"", "intr 1 2 3 4 5 6 7 8 9", "cpu 1 2 3", "cpu 1 2 3 4 5 6 7 x"} {
+		if got := parseBusy([]byte(bad)); got != 0 {
+			t.Errorf("%q: %g", bad, got)
 		}
 	}
 }
