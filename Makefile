@@ -27,7 +27,7 @@ plain: ## the static program without training, bin/justrl-plain: needs nothing b
 	scripts/need-go
 	CGO_ENABLED=0 go build -trimpath -o bin/justrl-plain .
 
-test: test-plain test-torch ## all tests that need no server (8 minutes the first time, 3 after)
+test: test-plain test-torch ## all tests that need no server (10 minutes the first time, 5 after)
 
 test-plain: plain ## what is pure Go, under the race detector
 	go vet ./...

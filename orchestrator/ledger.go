@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/orchestrator/journal"
@@ -22,6 +23,11 @@ func (r *Run) sample(ctx context.Context, step int, rows []sampler.Row) ([]sampl
 	case err == nil:
 		return wholeStep(journal.RolloutsPath(r.Journal.Path(), step), rows, r.Config.Sampling.N, recorded)
 	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w; put it right, or %s", err, again)
+	}
+	// What later steps have was drawn from weights that this one leads to only
+	// if it comes out as it did, and nobody knows that of a step sampled anew.
+	if err := r.Journal.DropRolloutsAfter(step); err != nil {
 		return nil, err
 	}
 	l, err := openLedger(r.Journal, step, rows, r.Config.Sampling.N)
@@ -31,6 +37,8 @@ func (r *Run) sample(ctx context.Context, step int, rows []sampler.Row) ([]sampl
 	groups, err := r.Sampler.Continue(ctx, rows, r.trainingParams(), sampler.StepSeeds(r.Config.Seed, step), r.live.Version, l)
 	if err == nil {
 		err = l.proven(r.Bridge.Check(ctx))
+	} else {
+		err = r.provenAll(ctx, l, err)
 	}
 	if err := errors.Join(err, l.file.Close()); err != nil {
 		return nil, err
@@ -39,6 +47,22 @@ func (r *Run) sample(ctx context.Context, step int, rows []sampler.Row) ([]sampl
 		shuffleRewards(groups, r.Config.Seed, step)
 	}
 	return groups, nil
+}
+
+// provenLimit bounds the check of what a step has that was broken off.
+const provenLimit = 30 * time.Second
+
+// provenAll ends a step that sampling broke off with err. What it has is kept
+// for the resumed run, unless the server turns out to serve something else; one
+// that cannot be asked any more has shown nothing of the kind.
+func (r *Run) provenAll(ctx context.Context, l *ledger, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), provenLimit)
+	defer cancel()
+	var other *bridge.CanaryError
+	if check := r.Bridge.Check(ctx); errors.As(check, &other) {
+		return fmt.Errorf("%w (found when the step was broken off: %v)", l.proven(check), err) //nolint:errorlint // an interrupt is not what ends it
+	}
+	return err
 }
 
 // ledger is a step's partial file as the sampler sees it.
@@ -100,7 +124,10 @@ func byRow(rows []sampler.Row, n int, recorded []journal.Recorded) (map[int64][]
 	return known, nil
 }
 
-const remedy = "undo that, or remove the file to have the step sampled again"
+const (
+	again  = "remove the file to have the step sampled again"
+	remedy = "undo that, or " + again
+)
 
 // wholeStep makes the groups of a step that was recorded from its rollouts.
 func wholeStep(path string, rows []sampler.Row, n int, recorded []journal.Recorded) ([]sampler.Group, error) {
@@ -112,7 +139,7 @@ func wholeStep(path string, rows []sampler.Row, n int, recorded []journal.Record
 	for i, row := range rows {
 		rollouts := known[row.Ordinal]
 		if len(rollouts) != n {
-			return nil, fmt.Errorf("%s: has %d of the %d rollouts of row %d; remove the file to have the step sampled again", path, len(rollouts), n, row.Ordinal)
+			return nil, fmt.Errorf("%s: has %d of the %d rollouts of row %d; %s", path, len(rollouts), n, row.Ordinal, again)
 		}
 		slices.SortFunc(rollouts, func(a, b sampler.Rollout) int { return a.Sample - b.Sample })
 		groups[i] = sampler.Group{Row: row, Rollouts: rollouts}

@@ -219,3 +219,33 @@ func TestRetentionKeepsWhatAResumeNeeds(t *testing.T) {
 		t.Errorf("at the end there are rollouts of %q, want 6", got)
 	}
 }
+
+// A step that is sampled anew may lead to other weights: what later steps have
+// recorded was not drawn from those.
+func TestAStepSampledAnewDropsWhatFollows(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	w := &world{}
+	r, done := newRun(t, w, testConfig(t), dir)
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done()
+	for _, gone := range []string{"checkpoints", "rollouts/step-000001.jsonl"} {
+		if err := os.RemoveAll(filepath.Join(dir, gone)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := &world{served: w.served, asked: w.asked}
+	r, done = newRun(t, again, testConfig(t), dir)
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done()
+	twice := 0
+	for _, times := range again.asked {
+		twice += times - 1
+	}
+	if twice != 3*2*3 { // steps 1 to 3, of 2 rows with 3 samples
+		t.Errorf("%d samples were asked for again, want those of steps 1 to 3", twice)
+	}
+}

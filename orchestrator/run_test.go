@@ -306,6 +306,13 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 		{"interrupt in the middle of sampling step 1", func(w *world, cancel func()) {
 			w.onRollout = rolloutAt(3, 1, func() error { cancel(); return context.Canceled })
 		}, ErrInterrupted, 1, 0},
+		{"interrupt in the middle of sampling step 1, by a server that is another one", func(w *world, cancel func()) {
+			w.onRollout = rolloutAt(3, 1, func() error {
+				w.onCheck = func() error { return canary }
+				cancel()
+				return context.Canceled
+			})
+		}, canary, 1, 5},
 		{"sampling fails in the middle of step 3", func(w *world, _ func()) {
 			w.onRollout = rolloutAt(6, 0, func() error { return broken })
 		}, broken, 3, 0},

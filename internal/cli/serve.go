@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,6 +17,7 @@ import (
 const (
 	defaultListen = "127.0.0.1:8000"
 	defaultCache  = 1024 // MiB
+	maxCache      = 1 << 24
 )
 
 func serveCommand() *cli.Command {
@@ -43,7 +45,7 @@ func serveCommand() *cli.Command {
 			}
 			o := embeddedOptions{
 				model: c.String("model"), names: c.StringSlice("served-model-name"), listen: c.String("listen"), apiKey: c.String("api-key"),
-				context: c.Int("max-model-len"), sequences: c.Int("max-num-seqs"), cache: int64(c.Int("kv-cache-mib")) << 20, threads: c.Int("threads"),
+				context: c.Int("max-model-len"), sequences: c.Int("max-num-seqs"), cache: int64(min(c.Int("kv-cache-mib"), maxCache+1)) << 20, threads: c.Int("threads"),
 				processed: c.String("logprobs-mode") == "processed_logprobs", batched: !c.Bool("invariant"),
 			}
 			if err := o.check(c.String("logprobs-mode")); err != nil {
@@ -64,7 +66,8 @@ func (o *embeddedOptions) check(logprobsMode string) error {
 	}
 	must(o.context == 0 || o.context >= 2, "--max-model-len must be at least 2, is %d", o.context)
 	must(o.sequences >= 1, "--max-num-seqs must be at least 1, is %d", o.sequences)
-	must(o.cache > 0, "--kv-cache-mib must be more than 0, is %d", o.cache>>20)
+	must(o.cache > 0 && o.cache <= maxCache<<20, "--kv-cache-mib must be from 1 to %d", maxCache)
+	must(!slices.Contains(o.names, ""), "--served-model-name must not be empty")
 	must(o.threads >= 0, "--threads must be 0 (all cores) or more, is %d", o.threads)
 	must(logprobsMode == "raw_logprobs" || o.processed, "--logprobs-mode must be raw_logprobs or processed_logprobs, is %q", logprobsMode)
 	_, _, err := net.SplitHostPort(o.listen)
@@ -90,7 +93,7 @@ func serve(c *cli.Context, o embeddedOptions) error {
 		_, _ = fmt.Fprintf(c.App.ErrWriter, "justrl: %s can be reached from other machines, and its reload routes ask for no key\n", s.url)
 	}
 	select {
-	case <-c.Context.Done():
+	case <-c.Done():
 	case <-s.done:
 	}
 	return s.Close()

@@ -82,8 +82,17 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		},
 	}
 	cursor, err := run.Resume(ctx)
+	if errors.Is(err, orchestrator.ErrStepsDone) {
+		return usage(err)
+	}
 	if err != nil {
 		return err
+	}
+	if resume { // only now: a resume that is refused changes nothing
+		text, err := cfg.YAML()
+		if err := errors.Join(err, dir.SetConfig(text)); err != nil {
+			return err
+		}
 	}
 	if run.Rows, err = data.stream(cfg, cursor); err != nil {
 		return err
@@ -113,16 +122,12 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 }
 
 func openJournal(cfg config.Config, resume bool) (*journal.Dir, journal.Info, error) {
+	if resume {
+		return journal.Open(cfg.Out)
+	}
 	text, err := cfg.YAML()
 	if err != nil {
 		return nil, journal.Info{}, err
-	}
-	if resume {
-		dir, info, err := journal.Open(cfg.Out)
-		if err == nil {
-			err = dir.SetConfig(text)
-		}
-		return dir, info, err
 	}
 	host, _ := os.Hostname() // a run without a name for its host is still a run
 	info := journal.Info{

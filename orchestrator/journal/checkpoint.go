@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/justrl/justrl/internal/atomicdir"
 )
@@ -81,6 +81,8 @@ func (d *Dir) NewestCheckpoint() (string, Progress, error) {
 	return dir, p, nil
 }
 
+var checkpointName = regexp.MustCompile(`^step-[0-9]{6,9}$`)
+
 // checkpoints lists the complete ones, oldest first.
 func (d *Dir) checkpoints() ([]string, error) {
 	entries, err := os.ReadDir(d.file("checkpoints"))
@@ -93,7 +95,7 @@ func (d *Dir) checkpoints() ([]string, error) {
 	var dirs []string
 	for _, e := range entries {
 		dir := d.file("checkpoints", e.Name())
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), "step-") {
+		if !e.IsDir() || !checkpointName.MatchString(e.Name()) { // somebody's copy is none
 			continue
 		}
 		if _, err := atomicdir.Read(dir); err == nil {

@@ -149,7 +149,7 @@ func (d *Dir) Rewind(next int) error {
 	if err != nil {
 		return err
 	}
-	return d.dropAnswers(next)
+	return errors.Join(d.dropAnswers(next), remove(d.file("summary.json"))) // of a run that goes on
 }
 
 // WriteSummary ends the run.

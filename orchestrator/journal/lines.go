@@ -79,21 +79,23 @@ func readLines[T any](l *lineFile) ([]T, error) {
 
 // keepLines rewrites the lines of an open lineFile that keep says, if any goes.
 func keepLines[T any](l *lineFile, keep func(T) bool) error {
-	all, err := readLines[T](l)
+	all, err := os.ReadFile(l.path)
 	if err != nil {
-		return err
+		return fmt.Errorf("run directory: %w", err)
 	}
 	var kept bytes.Buffer
-	enc := json.NewEncoder(&kept)
-	dropped := false
-	for _, v := range all {
+	dropped, n := false, 0
+	for line := range bytes.Lines(all) {
+		n++
+		var v T
+		if err := json.Unmarshal(line, &v); err != nil {
+			return fmt.Errorf("%s:%d: %w", l.path, n, err)
+		}
 		if !keep(v) {
 			dropped = true
 			continue
 		}
-		if err := enc.Encode(v); err != nil {
-			return fmt.Errorf("%s: %w", l.path, err)
-		}
+		kept.Write(line) // as it is, whatever version wrote it
 	}
 	if !dropped {
 		return nil

@@ -63,7 +63,7 @@ func readRollouts(path string, from io.Reader) (all []Recorded, whole int64, tor
 	}
 }
 
-// rolloutLine is a [Rollout] whose pointers must be there: a missing reward is not 0.
+// rolloutLine is a [Rollout] whose pointers must be there, but for Correct: a missing reward is not 0.
 type rolloutLine struct {
 	Rollout
 	Group          *int64   `json:"group"`
@@ -82,7 +82,7 @@ func parseRollout(b []byte) (Rollout, error) {
 		there bool
 		key   string
 	}{
-		{l.Group != nil, "group"}, {l.Sample != nil, "sample"}, {l.Reward != nil, "reward"}, {l.Correct != nil, "correct"},
+		{l.Group != nil, "group"}, {l.Sample != nil, "sample"}, {l.Reward != nil, "reward"},
 		{l.WeightsVersion != nil, "weights_version"}, {len(l.PromptTokenIDs) > 0, "prompt_token_ids"}, {len(l.TokenIDs) > 0, "token_ids"}, {l.FinishReason != "", "finish_reason"},
 	} {
 		if !must.there {
@@ -90,7 +90,10 @@ func parseRollout(b []byte) (Rollout, error) {
 		}
 	}
 	r := l.Rollout
-	r.Group, r.Sample, r.Reward, r.Correct, r.WeightsVersion = *l.Group, *l.Sample, *l.Reward, *l.Correct, *l.WeightsVersion
+	r.Group, r.Sample, r.Reward, r.WeightsVersion = *l.Group, *l.Sample, *l.Reward, *l.WeightsVersion
+	if r.Correct = r.Reward > 0; l.Correct != nil { // runs of the first versions had only the reward
+		r.Correct = *l.Correct
+	}
 	if r.Logprobs != nil && len(r.Logprobs) != len(r.TokenIDs) {
 		return Rollout{}, fmt.Errorf("logprobs has %d entries for %d token_ids", len(r.Logprobs), len(r.TokenIDs))
 	}

@@ -60,6 +60,16 @@ func (d *Dir) DropRollouts(before int) error {
 	})
 }
 
+// DropRolloutsAfter removes the rollouts of all steps after `step`.
+func (d *Dir) DropRolloutsAfter(step int) error {
+	return d.eachRollouts(func(path string, at int) error {
+		if at <= step {
+			return nil
+		}
+		return remove(path)
+	})
+}
+
 // RefuseRollouts sets the rollouts of a step aside as step-NNNNNN.refused.jsonl:
 // they are there to look at, and will not be trained on. Those that were
 // refused before them go.
@@ -71,7 +81,7 @@ func (d *Dir) RefuseRollouts(step int) error {
 			return fmt.Errorf("rollouts: %w", err)
 		}
 	}
-	return nil
+	return d.DropRolloutsAfter(step) // they were drawn from weights that this step was to lead to
 }
 
 var rolloutsName = regexp.MustCompile(`^step-([0-9]{6,9})(\.partial|\.refused)?\.jsonl$`)

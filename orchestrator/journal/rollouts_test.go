@@ -125,7 +125,6 @@ func TestBadRolloutLines(t *testing.T) {
 		{"no group", line(`"group"`, `"grp"`), ":1: has no group"},
 		{"no sample", line(`"sample"`, `"smp"`), ":1: has no sample"},
 		{"no reward", line(`"reward":1`, `"reward":null`), ":1: has no reward"},
-		{"no verdict", line(`"correct":true`, `"right":true`), ":1: has no correct"},
 		{"no version", line(`"weights_version"`, `"version"`), ":1: has no weights_version"},
 		{"no prompt", line(`[1]`, `[]`), ":1: has no prompt_token_ids"},
 		{"no answer", line(`[2]`, `[]`), ":1: has no token_ids"},
@@ -281,4 +280,14 @@ func FuzzReadRollouts(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Runs of the first versions recorded no verdict, only the reward.
+func TestRolloutsWithoutAVerdict(t *testing.T) {
+	for reward, want := range map[string]bool{"1": true, "-1": false} {
+		got, err := parseRollout([]byte(`{"group":0,"problem_id":"p","sample":0,"prompt_token_ids":[1],"token_ids":[2],"logprobs":null,"text":"","finish_reason":"stop","reward":` + reward + `,"weights_version":3}`))
+		if err != nil || got.Correct != want {
+			t.Errorf("reward %s: correct %t, %v", reward, got.Correct, err)
+		}
+	}
 }

@@ -106,7 +106,7 @@ func (e *Engine) adjust(s *sequence, logits []float32) int {
 	}
 	for id, bias := range r.LogitBias {
 		if e.inVocab(id) {
-			row[id] += bias
+			row[id] = moved(row[id], float64(bias))
 		}
 	}
 	if early {
@@ -119,21 +119,39 @@ func (e *Engine) adjust(s *sequence, logits []float32) int {
 	if r.RepetitionPenalty != 1 {
 		seen := map[int32]bool{}
 		for _, id := range s.tokens {
-			if x := &row[id]; !seen[id] && *x > 0 {
-				*x /= float32(r.RepetitionPenalty)
-			} else if !seen[id] {
-				*x *= float32(r.RepetitionPenalty)
+			if !seen[id] {
+				row[id] = penalized(row[id], r.RepetitionPenalty)
 			}
 			seen[id] = true
 		}
 	}
 	for id, n := range s.counts {
-		row[id] -= float32(r.PresencePenalty + r.FrequencyPenalty*float64(n))
+		row[id] = moved(row[id], -r.PresencePenalty-r.FrequencyPenalty*float64(n))
 	}
 	if slices.Max(row) == never { // everything was excluded: vLLM draws something all the same
 		copy(row, logits)
 	}
 	return at
+}
+
+// moved is a logit with something added.
+func moved(x float32, by float64) float32 { return bounded(x, float64(x)+by) }
+
+// penalized is a logit of a token that is there already.
+func penalized(x float32, penalty float64) float32 {
+	if x > 0 {
+		return bounded(x, float64(x)/penalty)
+	}
+	return bounded(x, float64(x)*penalty)
+}
+
+// bounded is what becomes of logit x: excluded tokens stay excluded, and no
+// parameter takes a logit beyond what float32 holds.
+func bounded(x float32, y float64) float32 {
+	if math.IsInf(float64(x), -1) {
+		return x
+	}
+	return float32(max(-math.MaxFloat32, min(math.MaxFloat32, y)))
 }
 
 // top is the n most likely tokens of a draw's row, at temperature 1.

@@ -103,7 +103,7 @@ func New(m Model, o Options) (*Engine, error) {
 // order. When ctx ends first, it returns what there is of them, unfinished ones
 // with FinishAbort, and ctx's cause.
 func (e *Engine) Generate(ctx context.Context, q Request) ([]Sample, error) {
-	r, err := e.newRequest(ctx, q)
+	r, err := e.newRequest(q)
 	if err != nil {
 		return nil, err
 	}

@@ -107,6 +107,65 @@ func TestSamplesDependOnNothingElse(t *testing.T) {
 	}
 }
 
+// TestEverythingEnds: combinations in which sequences wait for one another's
+// places or blocks.
+func TestEverythingEnds(t *testing.T) {
+	long := func(n int) []int32 { return make([]int32, n) }
+	for _, c := range []struct {
+		name     string
+		blocks   int
+		o        Options
+		requests []Request
+	}{
+		{"a prompt in pieces, and a later request for all places", 9, Options{MaxLen: 128, MaxSequences: 3, MaxRows: 16},
+			[]Request{{Prompt: long(100), N: 2, MaxTokens: 20}, {Prompt: long(1), N: 4, MaxTokens: 120, IgnoreEOS: true}}},
+		{"many two-token prompts beside many samples", 2000, Options{MaxLen: 128, MaxSequences: 16, MaxRows: 16},
+			[]Request{{Prompt: long(1), N: 20, MaxTokens: 30}, {Prompt: long(2), N: 2, MaxTokens: 2}, {Prompt: long(2), N: 2, MaxTokens: 2}, {Prompt: long(2), N: 30, MaxTokens: 2}}},
+		{"more samples than blocks", 9, Options{MaxLen: 128, MaxSequences: 50, MaxRows: 64},
+			[]Request{{Prompt: long(120), N: 50, MaxTokens: 8}, {Prompt: long(17), N: 50, MaxTokens: 100}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newToy(t, toyVocab, c.blocks)
+			most := 0
+			m.before = func(b *Batch) { most = max(most, len(b.IDs)) }
+			e := open(t, m, c.o)
+			reached, release := make(chan struct{}), make(chan struct{})
+			first := plain(1)
+			first.MaxTokens = 1
+			first.OnToken = func(int, Token) bool { close(reached); <-release; return true }
+			var g errgroup.Group
+			g.Go(func() error { _, err := e.Generate(t.Context(), first); return err })
+			<-reached // all the others arrive in the same pass
+			for i, q := range c.requests {
+				q.Temperature, q.TopP, q.TopK, q.RepetitionPenalty, q.Seed = 1, 1, -1, 1, 9
+				g.Go(func() error {
+					got, err := e.Generate(t.Context(), q)
+					if err == nil && !cmp.Equal(got[q.N-1], reference(1, toyVocab, c.o, q, q.N-1)) {
+						err = fmt.Errorf("request %d: other tokens", i)
+					}
+					return err
+				})
+				for e.waitingRequests() <= i {
+					runtime.Gosched()
+				}
+			}
+			close(release)
+			if err := g.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			if most > e.o.MaxRows {
+				t.Errorf("a pass of %d rows, at most %d", most, e.o.MaxRows)
+			}
+		})
+	}
+}
+
+func (e *Engine) waitingRequests() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.incoming)
+}
+
 func TestBatchesAreShared(t *testing.T) {
 	m := newToy(t, toyVocab, 1000)
 	e := open(t, m, Options{MaxLen: 200})
@@ -200,8 +259,8 @@ func TestCancel(t *testing.T) {
 	// A request that was cancelled while it waited has nothing, and whoever comes next is served.
 	done, cancel2 := context.WithCancel(t.Context())
 	cancel2()
-	if _, err := e.Generate(done, q); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled before: %v", err)
+	if got, err := e.Generate(done, q); !errors.Is(err, context.Canceled) || len(got) != q.N || got[0].Finish != FinishAbort {
+		t.Errorf("cancelled before: %v, %v", got, err)
 	}
 	if _, err := e.Generate(t.Context(), plain(4)); err != nil {
 		t.Errorf("after a cancelled one: %v", err)
@@ -355,6 +414,13 @@ func TestAdjustments(t *testing.T) {
 	}
 	if got := ids(func(q *Request) { q.RepetitionPenalty = 1e9; q.IgnoreEOS = true; q.Temperature = 0; q.MaxTokens = 20 }); distinct(got) != 20 || slices.Contains(got, 2) {
 		t.Errorf("with a huge repetition penalty: %v", got)
+	}
+	for _, penalty := range []float64{1e-300, 1e-38, 1e300} { // no number overflows, and what is excluded stays so
+		for _, id := range ids(func(q *Request) { q.Allowed = []int32{2, 7}; q.RepetitionPenalty = penalty }) {
+			if id != 2 && id != 7 {
+				t.Errorf("repetition penalty %g: token %d is not allowed", penalty, id)
+			}
+		}
 	}
 	if got := ids(func(q *Request) { q.LogitBias = map[int32]float32{1: 100}; q.MinTokens = 6 }); len(got) != 7 || got[6] != 1 {
 		t.Errorf("a certain end after at least 6 tokens gives %v", got)

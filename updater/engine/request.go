@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -47,7 +46,7 @@ type Request struct {
 // Token is one token of a sample or of a scored sequence.
 type Token struct {
 	ID      int32
-	Logprob float64 // natural, of the model's distribution at temperature 1, or of Options.Processed
+	Logprob float64 // natural, of the model's distribution at temperature 1; a drawn token's with Options.Processed of what it was drawn from
 	Rank    int     // 1 for the most likely
 	Top     []Candidate
 }
@@ -112,7 +111,7 @@ func (s *sequence) age() int {
 // need is how many rows the sequence wants to run.
 func (s *sequence) need() int { return len(s.tokens) - s.cached }
 
-func (e *Engine) newRequest(ctx context.Context, q Request) (*request, error) {
+func (e *Engine) newRequest(q Request) (*request, error) {
 	if err := e.checkPrompt(q.Prompt); err != nil {
 		return nil, err
 	}
@@ -121,8 +120,10 @@ func (e *Engine) newRequest(ctx context.Context, q Request) (*request, error) {
 		return nil, fmt.Errorf("engine: the prompt has %d tokens, the context of %d has no room for an answer", len(q.Prompt), e.o.MaxLen)
 	case q.N < 1 || q.MaxTokens < 1:
 		return nil, fmt.Errorf("engine: %d samples of %d tokens: both must be at least 1", q.N, q.MaxTokens)
-	case !(q.Temperature >= 0) || math.IsInf(q.Temperature, 0) || !(q.TopP > 0 && q.TopP <= 1) || !(q.MinP >= 0 && q.MinP <= 1) || q.TopK != -1 && q.TopK < 1 || !(q.RepetitionPenalty > 0):
+	case !(q.Temperature >= 0) || math.IsInf(q.Temperature, 0) || !(q.TopP > 0 && q.TopP <= 1) || !(q.MinP >= 0 && q.MinP <= 1) || q.TopK != -1 && q.TopK < 1 || !(q.RepetitionPenalty > 0) || math.IsInf(q.RepetitionPenalty, 0):
 		return nil, fmt.Errorf("engine: temperature %v, top_p %v, top_k %d, min_p %v, repetition_penalty %v are out of range", q.Temperature, q.TopP, q.TopK, q.MinP, q.RepetitionPenalty)
+	case !finite(q.PresencePenalty) || !finite(q.FrequencyPenalty):
+		return nil, fmt.Errorf("engine: presence_penalty %v and frequency_penalty %v must be finite", q.PresencePenalty, q.FrequencyPenalty)
 	case q.Allowed != nil && len(q.Allowed) == 0:
 		return nil, errors.New("engine: no token is allowed")
 	}
@@ -148,8 +149,10 @@ func (e *Engine) newRequest(ctx context.Context, q Request) (*request, error) {
 		// All but the last token, which every sample runs for itself: its logits are where they part.
 		r.prompt = &sequence{r: r, sample: -1, tokens: q.Prompt[:len(q.Prompt)-1]}
 	}
-	return r, context.Cause(ctx)
+	return r, nil
 }
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 func (e *Engine) checkPrompt(ids []int32) error {
 	if len(ids) == 0 {

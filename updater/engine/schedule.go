@@ -54,12 +54,10 @@ func (e *Engine) start() {
 		running += len(r.running)
 	}
 	for _, r := range e.admitted {
-		for r.next < len(r.samples) && running < e.o.MaxSequences {
+		for r.next < len(r.samples) && running < e.o.MaxSequences && (r.prompt == nil || r.prompt.need() == 0) {
 			s := &sequence{r: r, sample: r.next, tokens: append(make([]int32, 0, len(r.Prompt)+min(r.MaxTokens, 256)), r.Prompt...)}
-			if p := r.prompt; p != nil {
-				if p.need() > 0 || !e.fork(p, s) {
-					break
-				}
+			if p := r.prompt; p != nil && !e.fork(p, s) {
+				break
 			}
 			if r.FrequencyPenalty != 0 || r.PresencePenalty != 0 {
 				s.counts = map[int32]int{}
@@ -72,6 +70,7 @@ func (e *Engine) start() {
 			e.drop(r.prompt)
 			r.prompt = nil
 		}
+		running += len(r.samples) - r.next // places that younger requests must not take: they would wait for this one's
 	}
 }
 
@@ -176,9 +175,12 @@ func (e *Engine) plan() {
 	left, scores := e.o.MaxRows, scoreRows
 	e.sequences(func(s *sequence) {
 		s.planned = 0
-		if s.need() == 1 && e.ready(s) {
+		if s.need() == 1 && left > 0 && e.ready(s) {
 			e.add(s, 1)
 			left--
+			if s.r.scoring {
+				scores--
+			}
 		}
 	})
 	e.sequences(func(s *sequence) {
@@ -186,7 +188,7 @@ func (e *Engine) plan() {
 		if s.r.scoring {
 			n = min(n, scores)
 		}
-		if s.planned > 0 || n == 0 || !e.ready(s) {
+		if s.planned > 0 || n <= 0 || !e.ready(s) {
 			return
 		}
 		if s.r.scoring {

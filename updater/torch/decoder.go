@@ -167,14 +167,13 @@ func (d *Decoder) MaxLen() int { return d.o.MaxLen }
 // the decoder was opened with.
 func (d *Decoder) Load(dir string) error { return d.worker.do(func() error { return d.load(dir) }) }
 
-func (d *Decoder) load(dir string) (err error) {
+func (d *Decoder) load(dir string) error {
 	set, err := safetensors.Open(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, set.Close()) }()
 	fresh, err := d.read(set)
-	if err != nil {
+	if err = errors.Join(err, set.Close()); err != nil {
 		fresh.free()
 		return fmt.Errorf("%s: %w", dir, err)
 	}
