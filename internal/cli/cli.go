@@ -121,6 +121,20 @@ func wordsLast(args []string) []string {
 	return slices.Concat(args[:2], args[2+flags:], args[2:2+flags])
 }
 
+// theRun is the one word RUN of a command line.
+func theRun(c *cli.Context) (string, error) {
+	name := c.Command.Name
+	for _, word := range c.Args().Slice() {
+		if strings.HasPrefix(word, "-") {
+			return "", usagef("%s: %s comes after a word: flags go before RUN or after it, not on both sides; see justrl %s --help", name, word, name)
+		}
+	}
+	if c.NArg() != 1 {
+		return "", usagef("%s needs one RUN, the folder of a run, got %q; see justrl %s --help", name, c.Args().Slice(), name)
+	}
+	return c.Args().First(), nil
+}
+
 // argsKey is where an app's metadata hold its command line.
 const argsKey = "args"
 

@@ -34,16 +34,14 @@ func replayCommand() *cli.Command {
 		},
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
-				return usagef("replay takes one RUN directory, got %d; see justrl replay --help", c.NArg())
-			}
-			if err := need(c, "step"); err != nil {
+			path, err := theRun(c)
+			if err := errors.Join(err, need(c, "step")); err != nil {
 				return err
 			}
 			if c.Int("step") < 0 {
 				return usagef("--step must be 0 or more, is %d", c.Int("step"))
 			}
-			return replay(c, c.Args().First())
+			return replay(c, path)
 		},
 	}
 }

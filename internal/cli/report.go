@@ -20,14 +20,11 @@ func reportCommand() *cli.Command {
 		},
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			switch {
-			case !c.Args().Present():
-				return usagef("report needs RUN, the folder of a run; see justrl report --help")
-			case c.NArg() > 1:
-				return usagef("report takes one RUN, not %q too; see justrl report --help", c.Args().Get(1))
+			run, err := theRun(c)
+			if err != nil {
+				return err
 			}
-			run, path := c.Args().First(), c.String("out")
-			var err error
+			path := c.String("out")
 			if path == "" {
 				path, err = report.File(run)
 			} else {

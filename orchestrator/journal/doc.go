@@ -9,7 +9,6 @@
 //	rollouts/step-000012.jsonl   the scored rollouts of a step ([Rollout]), what `justrl update --rollouts` reads
 //	rollouts/step-000013.partial.jsonl   those of the step that is being sampled, as they finish
 //	rollouts/step-000013.refused.jsonl   those that the mismatch gate refused to train on
-//	eval/step-000010/SET.jsonl   the answers to a held-out set after 10 steps ([Answer])
 //	versions.json            the highest weights version ever handed out
 //	checkpoints/step-000100/ weights in the Hugging Face layout, trainer/ with the
 //	                         optimizer's state, progress.json ([Progress]), COMPLETE

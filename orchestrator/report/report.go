@@ -15,15 +15,23 @@ const Name = "report.html"
 // journal.ErrNotRun if there is none in it, and names file and line of what
 // cannot be read. Nothing is written unless all of the run could be read.
 func Write(run string, w io.Writer) error {
+	p, err := load(run)
+	if err != nil {
+		return err
+	}
+	return p.write(w)
+}
+
+func load(run string) (*page, error) {
 	r, err := read(run)
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return nil, fmt.Errorf("report: %w", err)
 	}
 	p, err := newPage(r)
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return nil, fmt.Errorf("report: %w", err)
 	}
-	return p.write(w)
+	return p, nil
 }
 
 // File writes the report into the run directory, replacing the one that is
@@ -36,13 +44,9 @@ func File(run string) (string, error) {
 // To writes the report of a run to a file; what was there is replaced only by
 // a whole report.
 func To(run, path string) error {
-	r, err := read(run)
+	p, err := load(run)
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	p, err := newPage(r)
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return err
 	}
 	return atomicdir.ReplaceFile(path, p.write)
 }
