@@ -103,7 +103,7 @@ func TestUsageErrors(t *testing.T) {
 		{"unknown device", []string{"update", "--model", "m", "--rollouts", "a", "--out", "b", "--device", "tpu"}, []string{"trainer.device", `"tpu"`}},
 		{"negative step", []string{"update", "--model", "m", "--rollouts", "a", "--out", "b", "--step", "-3"}, []string{"--step", "-3"}},
 		{"replay of nothing", []string{"replay", "--step", "3"}, []string{"RUN"}},
-		{"replay of two runs", []string{"replay", "a", "b", "--step", "3"}, []string{"one RUN", "2"}},
+		{"replay of two runs", []string{"replay", "a", "b", "--step", "3"}, []string{"one RUN", `"b"`}},
 		{"replay of no step", []string{"replay", "a"}, []string{"--step"}},
 		{"replay of a step before the first", []string{"replay", "a", "--step", "-1"}, []string{"--step", "-1"}},
 		{"a preset among the settings", []string{"config", "--set", "preset=tiny-cpu"}, []string{"--preset"}},
