@@ -26,7 +26,7 @@ var (
 	// in a checkpoint, and the run can be resumed.
 	ErrInterrupted = errors.New("interrupted")
 	// ErrStepsDone: a resumed run has gone further than it is to go. Nothing has changed.
-	ErrStepsDone = errors.New("the run has done more steps than that")
+	ErrStepsDone = errors.New("the run has gone further")
 	// ErrMismatch: the server's log-probs are not the trainer's. No weight has changed.
 	ErrMismatch = errors.New("server and trainer disagree about the log-probs of the rollouts")
 	// ErrPublishTimeout: a load, canary included, took longer than publish.timeout.

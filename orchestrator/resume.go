@@ -18,7 +18,7 @@ func (r *Run) Resume(ctx context.Context) (cursor []byte, err error) {
 		return nil, err
 	}
 	if progress.NextStep > r.Config.Steps {
-		return nil, fmt.Errorf("%w: it has done %d, and steps is %d: give a larger --steps", ErrStepsDone, progress.NextStep, r.Config.Steps)
+		return nil, fmt.Errorf("%w: it has done %d steps, and steps is %d: give a larger --steps", ErrStepsDone, progress.NextStep, r.Config.Steps)
 	}
 	if dir != "" {
 		if err := r.Updater.LoadState(ctx, filepath.Join(dir, journal.StateFolder)); err != nil {

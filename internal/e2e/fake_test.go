@@ -287,7 +287,7 @@ func TestResumeRemembers(t *testing.T) {
 	}
 	must(t, "run", "--resume", "--out", out)
 	sameRun(t, whole, out, 4)
-	refused(t, cli.ExitFailed, []string{"4 steps", "--steps"}, filepath.Join(out, "checkpoints"), "run", "--resume", "--out", out, "--steps", "2")
+	refused(t, cli.ExitUsage, []string{"4 steps", "--steps"}, out, "run", "--resume", "--out", out, "--steps", "2")
 	refused(t, cli.ExitUsage, []string{"sampling.n is 8, was 4", "start a new one"}, out, "run", "--resume", "--out", out, "--set", "sampling.n=8")
 }
 
