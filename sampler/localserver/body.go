@@ -15,8 +15,9 @@ import (
 // bodyTime is how long a client may take to send a body.
 const bodyTime = time.Minute
 
-// read gives a request's body, or a refusal; both nil means that the client is gone.
-func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
+// read gives a request's body. nil means that the request has its answer, or
+// the client is gone.
+func (s *Server) read(w http.ResponseWriter, r *http.Request) []byte {
 	conn := http.NewResponseController(w)
 	_ = conn.SetReadDeadline(time.Now().Add(bodyTime)) // not every writer has a connection
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
@@ -24,29 +25,35 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, *refusal)
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, &refusal{status: http.StatusRequestEntityTooLarge, typ: "Request Entity Too Large",
-			message: fmt.Sprintf("the body is larger than %d bytes: send fewer or shorter prompts in one request", s.o.MaxBody)}
+		(&refusal{status: http.StatusRequestEntityTooLarge, typ: "Request Entity Too Large",
+			message: fmt.Sprintf("the body is larger than %d bytes: send fewer or shorter prompts in one request", s.o.MaxBody)}).write(w)
+		return nil
 	case err != nil:
-		return nil, nil
+		return nil
 	case body == nil:
-		return []byte{}, nil
+		return []byte{}
 	}
-	return body, nil
+	return body
 }
 
-// form reads a JSON body as vLLM's web framework does. A nil form with a nil
-// refusal means that the client is gone.
-func (s *Server) form(w http.ResponseWriter, r *http.Request, typed bool) (*form, *refusal) {
+// form reads a JSON body as vLLM's web framework does. nil means that the
+// request has its answer, or the client is gone.
+func (s *Server) form(w http.ResponseWriter, r *http.Request, typed bool) *form {
 	media, _, _ := strings.Cut(strings.ToLower(r.Header.Get("Content-Type")), ";")
 	if typed && media != "application/json" {
-		return nil, &refusal{status: http.StatusBadRequest, typ: "Bad Request",
-			message: "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"}
+		(&refusal{status: http.StatusBadRequest, typ: "Bad Request",
+			message: "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"}).write(w)
+		return nil
 	}
-	body, bad := s.read(w, r)
+	body := s.read(w, r)
 	if body == nil {
-		return nil, bad
+		return nil
 	}
-	return parseForm(body)
+	f, bad := parseForm(body)
+	if bad != nil {
+		bad.write(w)
+	}
+	return f
 }
 
 func parseForm(body []byte) (*form, *refusal) {

@@ -81,31 +81,6 @@ func (s *Server) parseChat(f *form, id string) (c *chat, bad, late *refusal) {
 	return c, bad, late
 }
 
-// chat serves /v1/chat/completions.
-func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
-	f, bad := s.form(w, r, true)
-	if f == nil {
-		if bad != nil {
-			bad.write(w)
-		}
-		return
-	}
-	c, bad, late := s.parseChat(f, r.Header.Get("X-Request-Id"))
-	if bad == nil && s.dead.Load() {
-		bad = asRefusal(ErrDead)
-	}
-	switch {
-	case bad != nil:
-		bad.write(w)
-	case c.params.stream:
-		c.stream(w, r, late)
-	case late != nil:
-		late.write(w)
-	default:
-		c.answer(w, r)
-	}
-}
-
 func (c *chat) answer(w http.ResponseWriter, r *http.Request) {
 	results, err := c.run(r.Context())
 	if err != nil {

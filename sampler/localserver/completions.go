@@ -97,32 +97,6 @@ func (g *generation) prepare(p params, defaultTokens int64) (bad, late *refusal)
 	return nil, g.s.late(p, &g.request)
 }
 
-// completions serves /v1/completions.
-func (s *Server) completions(w http.ResponseWriter, r *http.Request) {
-	f, bad := s.form(w, r, true)
-	if f == nil {
-		if bad != nil {
-			bad.write(w)
-		}
-		return
-	}
-	c, bad, late := s.parseCompletion(f, r.Header.Get("X-Request-Id"))
-	if bad == nil && s.dead.Load() {
-		bad = asRefusal(ErrDead)
-	}
-	switch {
-	case bad != nil:
-		bad.write(w)
-	case c.params.stream:
-		c.stream(w, r, late)
-	case late != nil:
-		late.write(w)
-	default:
-		c.answer(w, r)
-	}
-}
-
-// answer writes the whole reply at once.
 func (c *completion) answer(w http.ResponseWriter, r *http.Request) {
 	results, err := c.run(r.Context())
 	if err != nil {

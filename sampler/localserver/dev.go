@@ -136,11 +136,8 @@ func plainRefusal(message string) *refusal {
 }
 
 func (s *Server) abortRequests(w http.ResponseWriter, r *http.Request) {
-	body, bad := s.read(w, r)
+	body := s.read(w, r)
 	if body == nil {
-		if bad != nil {
-			bad.write(w)
-		}
 		return
 	}
 	scan := scanner{b: body}
@@ -192,11 +189,8 @@ func (s *Server) weightVersion() string {
 }
 
 func (s *Server) updateWeightVersion(w http.ResponseWriter, r *http.Request) {
-	f, bad := s.form(w, r, false)
+	f := s.form(w, r, false)
 	if f == nil {
-		if bad != nil {
-			bad.write(w)
-		}
 		return
 	}
 	const name = "new_version"
@@ -218,11 +212,8 @@ func (s *Server) updateWeightVersion(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) collectiveRPC(w http.ResponseWriter, r *http.Request) {
-	body, bad := s.read(w, r)
+	body := s.read(w, r)
 	if body == nil {
-		if bad != nil {
-			bad.write(w)
-		}
 		return
 	}
 	scan := scanner{b: body}
@@ -281,11 +272,8 @@ func (s *Server) reload(r *http.Request, dir string) error {
 }
 
 func (s *Server) weightChecker(w http.ResponseWriter, r *http.Request) {
-	f, bad := s.form(w, r, false)
+	f := s.form(w, r, false)
 	if f == nil {
-		if bad != nil {
-			bad.write(w)
-		}
 		return
 	}
 	const name = "action"

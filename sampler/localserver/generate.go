@@ -135,31 +135,6 @@ func (c *generate) note(j int) {
 	c.versions[j] = append(spans, span{version, at, at + 1})
 }
 
-// generate serves /inference/v1/generate.
-func (s *Server) generate(w http.ResponseWriter, r *http.Request) {
-	f, bad := s.form(w, r, true)
-	if f == nil {
-		if bad != nil {
-			bad.write(w)
-		}
-		return
-	}
-	c, bad, late := s.parseGenerate(f, r.Header.Get("X-Request-Id"))
-	if bad == nil && s.dead.Load() {
-		bad = asRefusal(ErrDead)
-	}
-	switch {
-	case bad != nil:
-		bad.write(w)
-	case c.params.stream:
-		c.stream(w, r, late)
-	case late != nil:
-		late.write(w)
-	default:
-		c.answer(w, r)
-	}
-}
-
 // choice is news of sample j; finish "" is that it goes on.
 func (c *generate) choice(j int, tokens []Token, finish string, stop any) generateChoice {
 	choice := generateChoice{Index: j, FinishReason: orNull(finish), StopReason: stop, TokenIDs: idsOf(tokens)}

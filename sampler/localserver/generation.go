@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -22,6 +23,43 @@ type generation struct {
 	scores  [][]Token // of each prompt, before its first event
 	onToken func(sample int)
 	onEvent func(event) // told of each token in streams; nil otherwise; must not block
+}
+
+// streams tells how the answer is to be sent.
+func (g *generation) streams() bool { return g.params.stream }
+
+// exchange is a parsed request of one of the generating routes.
+type exchange interface {
+	streams() bool
+	// stream answers piece by piece; late is a refusal that comes as the first piece.
+	stream(w http.ResponseWriter, r *http.Request, late *refusal)
+	// answer writes the whole reply at once.
+	answer(w http.ResponseWriter, r *http.Request)
+}
+
+// generating serves a generating route. parse gives a refusal of the request,
+// bad, or one that a stream has begun before, late.
+func generating[E exchange](s *Server, parse func(f *form, id string) (x E, bad, late *refusal)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		f := s.form(w, r, true)
+		if f == nil {
+			return
+		}
+		x, bad, late := parse(f, r.Header.Get("X-Request-Id"))
+		if bad == nil && s.dead.Load() {
+			bad = asRefusal(ErrDead)
+		}
+		switch {
+		case bad != nil:
+			bad.write(w)
+		case x.streams():
+			x.stream(w, r, late)
+		case late != nil:
+			late.write(w)
+		default:
+			x.answer(w, r)
+		}
+	}
 }
 
 // event is news of one sample.

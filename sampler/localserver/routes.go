@@ -37,11 +37,11 @@ func (s *Server) routes() {
 	})
 	handle(http.MethodGet, "/metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP)
 	handle(http.MethodGet, "/v1/models", s.models)
-	handle(http.MethodPost, "/v1/completions", s.completions)
-	handle(http.MethodPost, "/v1/chat/completions", s.chat)
+	handle(http.MethodPost, "/v1/completions", generating(s, s.parseCompletion))
+	handle(http.MethodPost, "/v1/chat/completions", generating(s, s.parseChat))
 	handle(http.MethodPost, "/tokenize", s.tokenize)
 	handle(http.MethodPost, "/detokenize", s.detokenize)
-	handle(http.MethodPost, "/inference/v1/generate", s.generate)
+	handle(http.MethodPost, "/inference/v1/generate", generating(s, s.parseGenerate))
 	if s.o.DevMode {
 		s.devRoutes(handle)
 	}

@@ -6,11 +6,8 @@ import (
 )
 
 func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) {
-	f, bad := s.form(w, r, true)
+	f := s.form(w, r, true)
 	if f == nil {
-		if bad != nil {
-			bad.write(w)
-		}
 		return
 	}
 	text, strs, bad := s.parseTokenize(f)
@@ -64,11 +61,8 @@ func (s *Server) parseTokenize(f *form) (text string, strs bool, bad *refusal) {
 }
 
 func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) {
-	f, bad := s.form(w, r, true)
+	f := s.form(w, r, true)
 	if f == nil {
-		if bad != nil {
-			bad.write(w)
-		}
 		return
 	}
 	ids, bad := s.parseDetokenize(f)
