@@ -1,6 +1,10 @@
 package dataset
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/justrl/justrl/internal/splitmix"
+)
 
 // permutation is a bijection of [0, n) that a key picks, computed one value at
 // a time: a balanced Feistel network over the next power of four, walked until
@@ -18,12 +22,12 @@ type permutation struct {
 // begun must never change.
 func newPermutation(n int64, seed int64, epoch int) permutation {
 	p := permutation{n: uint64(n), half: max(1, uint(bits.Len64(uint64(n-1))+1)/2)}
-	key := mix(mix(uint64(seed)) ^ uint64(epoch))
+	key := splitmix.Mix(splitmix.Mix(uint64(seed)) ^ uint64(epoch))
 	for i := range p.keys {
-		key = mix(key)
+		key = splitmix.Mix(key)
 		p.keys[i] = key
 	}
-	p.shift = mix(key)
+	p.shift = splitmix.Mix(key)
 	return p
 }
 
@@ -35,18 +39,10 @@ func (p *permutation) at(i int64) int64 {
 		x += p.shift
 		left, right := x>>p.half&mask, x&mask
 		for _, k := range p.keys {
-			left, right = right, left^(mix(right^k)&mask)
+			left, right = right, left^(splitmix.Mix(right^k)&mask)
 		}
 		if x = left<<p.half | right; x < p.n {
 			return int64(x)
 		}
 	}
-}
-
-// mix is the output function of splitmix64 (Steele, Lea, Flood 2014), the increment added first.
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9
-	x = (x ^ (x >> 27)) * 0x94d049bb133111eb
-	return x ^ (x >> 31)
 }

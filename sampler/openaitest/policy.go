@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sort"
 	"sync"
+
+	"github.com/justrl/justrl/internal/splitmix"
 )
 
 // Policy is a language model in which the next token depends on the previous
@@ -35,7 +37,7 @@ func NewPolicy(o Options, weights string) *Policy {
 	o = withDefaults(o)
 	sum := sha256.Sum256([]byte(weights))
 	return &Policy{
-		vocab: o.Vocab, eos: o.EOS, step: o.Step, base: mix(o.PolicySeed),
+		vocab: o.Vocab, eos: o.EOS, step: o.Step, base: splitmix.Mix(o.PolicySeed),
 		weights: binary.LittleEndian.Uint64(sum[:]), rows: map[int32][]float64{},
 	}
 }
@@ -58,7 +60,7 @@ func (p *Policy) row(prev int32) []float64 {
 	most := math.Inf(-1)
 	for v := range row {
 		at := uint64(uint32(prev))<<32 | uint64(v)
-		row[v] = 2*unit(p.base^mix(at)) + p.step*unit(p.weights^mix(at))
+		row[v] = 2*unit(p.base^splitmix.Mix(at)) + p.step*unit(p.weights^splitmix.Mix(at))
 		switch {
 		case int32(v) == p.eos:
 			row[v] += eosBias
@@ -88,16 +90,8 @@ func (p *Policy) Logprobs(ids []int32) []float32 {
 	return out
 }
 
-// mix scrambles 64 bits (splitmix64's finalizer).
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9
-	x = (x ^ (x >> 27)) * 0x94d049bb133111eb
-	return x ^ (x >> 31)
-}
-
 // unit is a number in [-1, 1) out of 64 bits.
-func unit(x uint64) float64 { return float64(int64(mix(x))>>10) / (1 << 53) }
+func unit(x uint64) float64 { return float64(int64(splitmix.Mix(x))>>10) / (1 << 53) }
 
 // HashWeights is the SHA-256 over the *.safetensors files of a folder, in name
 // order, in hex: what makes weights the same weights. A file that is cut or

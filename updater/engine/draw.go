@@ -3,6 +3,8 @@ package engine
 import (
 	"math"
 	"slices"
+
+	"github.com/justrl/justrl/internal/splitmix"
 )
 
 // draw draws a token for each wanted row, or takes the scored sequence's own,
@@ -187,15 +189,6 @@ func (e *Engine) top(d Draw, n int) []Candidate {
 
 // uniform is the random number, in [0, 1), of the at-th token of a stream.
 func uniform(seed int64, at int) float64 {
-	x := splitmix64(splitmix64(uint64(seed)) ^ uint64(at))
+	x := splitmix.Mix(splitmix.Mix(uint64(seed)) ^ uint64(at))
 	return float64(x>>11) / (1 << 53)
-}
-
-// splitmix64 is the finalizer of Steele, Lea, Flood: "Fast splittable
-// pseudorandom number generators" (2014), with its increment added first.
-func splitmix64(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9
-	x = (x ^ (x >> 27)) * 0x94d049bb133111eb
-	return x ^ (x >> 31)
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/justrl/justrl/internal/splitmix"
 )
 
 const toyVocab = 50
@@ -196,7 +198,7 @@ func TestScore(t *testing.T) {
 			}
 			h := uint64(1)
 			for i, tok := range got {
-				h = splitmix64(h ^ uint64(ids[i]))
+				h = splitmix.Mix(h ^ uint64(ids[i]))
 				row := toyLogits(h, toyVocab, false)
 				best := slices.Index(row, slices.Max(row))
 				want := float64(row[ids[i+1]]) - logSumExp(row)

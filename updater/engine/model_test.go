@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"testing"
+
+	"github.com/justrl/justrl/internal/splitmix"
 )
 
 // toy is a Model whose logits are a hash of the weights and of all tokens of a
@@ -53,7 +55,7 @@ func (m *toy) Forward(b *Batch) error {
 			if c.position != p || c.weights != m.weights {
 				m.t.Errorf("row %d, position %d: block %d holds position %d of weights %d", row, p, block, c.position, c.weights)
 			}
-			h = splitmix64(h ^ uint64(c.id))
+			h = splitmix.Mix(h ^ uint64(c.id))
 		}
 		b.Logits = append(b.Logits, toyLogits(h, m.vocab, m.nan)...)
 	}
@@ -64,7 +66,7 @@ func (m *toy) Forward(b *Batch) error {
 func toyLogits(h uint64, vocab int, nan bool) []float32 {
 	row := make([]float32, vocab)
 	for v := range row {
-		row[v] = float32(splitmix64(h^uint64(v)<<32)%6001)/1000 - 3
+		row[v] = float32(splitmix.Mix(h^uint64(v)<<32)%6001)/1000 - 3
 		if nan {
 			row[v] = float32(math.NaN())
 		}
@@ -106,7 +108,7 @@ func reference(weights uint64, vocab int, o Options, q Request, j int) Sample {
 	for len(s.Tokens) < min(q.MaxTokens, o.MaxLen-len(q.Prompt)) {
 		h := weights
 		for _, id := range tokens {
-			h = splitmix64(h ^ uint64(id))
+			h = splitmix.Mix(h ^ uint64(id))
 		}
 		row := toyLogits(h, vocab, false)
 		ends := func(id int32) bool {
