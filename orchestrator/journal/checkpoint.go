@@ -2,12 +2,10 @@ package journal
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 
 	"github.com/justrl/justrl/internal/atomicdir"
@@ -69,7 +67,7 @@ func (d *Dir) NewestCheckpoint() (string, Progress, error) {
 	if err != nil || len(dirs) == 0 {
 		return "", p, err
 	}
-	dir := dirs[len(dirs)-1]
+	dir := dirs[len(dirs)-1].dir
 	path := filepath.Join(dir, StateFolder, progressFile)
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -81,29 +79,26 @@ func (d *Dir) NewestCheckpoint() (string, Progress, error) {
 	return dir, p, nil
 }
 
-var checkpointName = regexp.MustCompile(`^step-[0-9]{6,9}$`)
+// saved is a complete checkpoint.
+type saved struct {
+	dir  string
+	done int // steps
+}
 
 // checkpoints lists the complete ones, oldest first.
-func (d *Dir) checkpoints() ([]string, error) {
-	entries, err := os.ReadDir(d.file("checkpoints"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("checkpoints: %w", err)
-	}
-	var dirs []string
-	for _, e := range entries {
-		dir := d.file("checkpoints", e.Name())
-		if !e.IsDir() || !checkpointName.MatchString(e.Name()) { // somebody's copy is none
-			continue
+func (d *Dir) checkpoints() ([]saved, error) {
+	var all []saved
+	err := eachStep("checkpoints", d.file("checkpoints"), stepFolder, func(e fs.DirEntry, dir string, done int) error {
+		if !e.IsDir() {
+			return nil
 		}
 		if _, err := atomicdir.Read(dir); err == nil {
-			dirs = append(dirs, dir)
+			all = append(all, saved{dir, done})
 		}
-	}
-	slices.Sort(dirs)
-	return dirs, nil
+		return nil
+	})
+	slices.SortFunc(all, func(a, b saved) int { return a.done - b.done })
+	return all, err
 }
 
 func (d *Dir) prune(keep int) error {
@@ -111,9 +106,9 @@ func (d *Dir) prune(keep int) error {
 	if err != nil || keep == 0 || len(dirs) <= keep {
 		return err
 	}
-	for _, dir := range dirs[:len(dirs)-keep] {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("checkpoint: remove %s: %w", dir, err)
+	for _, old := range dirs[:len(dirs)-keep] {
+		if err := os.RemoveAll(old.dir); err != nil {
+			return fmt.Errorf("checkpoint: remove %s: %w", old.dir, err)
 		}
 	}
 	return nil

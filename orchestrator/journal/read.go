@@ -47,7 +47,7 @@ func NewestCheckpoint(run string) (string, error) {
 	if err != nil || len(dirs) == 0 {
 		return "", err
 	}
-	return dirs[len(dirs)-1], nil
+	return dirs[len(dirs)-1].dir, nil
 }
 
 // StepsPath is the file of [Step] lines in a run directory.
@@ -59,8 +59,10 @@ func ValidationsPath(run string) string { return filepath.Join(run, "validation.
 // RolloutSteps lists the steps whose rollouts are kept, in order.
 func RolloutSteps(run string) ([]int, error) {
 	var steps []int
-	err := eachStep(filepath.Join(run, "rollouts"), ".jsonl", func(step int, _ string) error {
-		steps = append(steps, step)
+	err := eachStep("run directory", filepath.Join(run, "rollouts"), stepComplete, func(e fs.DirEntry, _ string, step int) error {
+		if !e.IsDir() {
+			steps = append(steps, step)
+		}
 		return nil
 	})
 	slices.Sort(steps)
@@ -76,10 +78,13 @@ type Evaluation struct {
 // Evaluations lists the measurements whose answers are kept ([AnswersPath]), in order.
 func Evaluations(run string) ([]Evaluation, error) {
 	var all []Evaluation
-	err := eachStep(filepath.Join(run, "eval"), "", func(steps int, path string) error {
+	err := eachStep("run directory", filepath.Join(run, "eval"), stepFolder, func(folder fs.DirEntry, path string, steps int) error {
+		if !folder.IsDir() {
+			return nil
+		}
 		entries, err := os.ReadDir(path)
 		if err != nil {
-			return err
+			return fmt.Errorf("run directory: %w", err)
 		}
 		e := Evaluation{Steps: steps}
 		for _, f := range entries {
@@ -94,28 +99,6 @@ func Evaluations(run string) ([]Evaluation, error) {
 	})
 	slices.SortFunc(all, func(a, b Evaluation) int { return a.Steps - b.Steps })
 	return all, err
-}
-
-// eachStep visits what is called step-NNNNNN followed by ending in a folder,
-// which need not exist.
-func eachStep(dir, ending string, visit func(step int, path string) error) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("run directory: %w", err)
-	}
-	for _, e := range entries {
-		var step int
-		if _, err := fmt.Sscanf(e.Name(), "step-%d", &step); err != nil || e.Name() != fmt.Sprintf("step-%06d%s", step, ending) || e.IsDir() != (ending == "") {
-			continue
-		}
-		if err := visit(step, filepath.Join(dir, e.Name())); err != nil {
-			return fmt.Errorf("run directory: %w", err)
-		}
-	}
-	return nil
 }
 
 // Lines decodes a file of one JSON value a line, one at a time. A last line

@@ -1,8 +1,6 @@
 package journal
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,19 +10,17 @@ import (
 // RecordedSteps returns the records of the steps from … to, both included, of
 // the run in `run`, which another process may be working in.
 func RecordedSteps(run string, from, to int) ([]Step, error) {
-	path := filepath.Join(run, "steps.jsonl")
-	b, err := os.ReadFile(path)
-	if err != nil {
+	path := StepsPath(run)
+	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("run directory: %w", err)
 	}
 	var steps []Step
 	n := 0
-	for line := range bytes.Lines(b[:bytes.LastIndexByte(b, '\n')+1]) { // what follows is being written
-		n++
-		var s Step
-		if err := json.Unmarshal(line, &s); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
+	for s, err := range Lines[Step](path) {
+		if err != nil {
+			return nil, err
 		}
+		n++
 		if s.Step == from+len(steps) && s.Step <= to {
 			steps = append(steps, s)
 		}
@@ -44,11 +40,9 @@ func RecordedSteps(run string, from, to int) ([]Step, error) {
 func CheckpointBefore(run string, step int) (dir string, done int, err error) {
 	dirs, err := (&Dir{path: run}).checkpoints()
 	for _, c := range dirs {
-		var at int
-		if _, err := fmt.Sscanf(filepath.Base(c), "step-%d", &at); err != nil || at > step {
-			continue
+		if c.done <= step {
+			dir, done = c.dir, c.done
 		}
-		dir, done = c, at
 	}
 	return dir, done, err
 }

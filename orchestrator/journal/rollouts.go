@@ -1,17 +1,11 @@
 package journal
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
-
-	"github.com/justrl/justrl/internal/atomicdir"
 )
 
 // The kinds of rollouts files, as the ending of their names.
@@ -31,20 +25,7 @@ func rolloutsPath(run string, step int, kind string) string {
 // WriteRollouts replaces the rollouts of a step by all that it was trained on;
 // they are on the disk when it returns, and the partial file is gone.
 func (d *Dir) WriteRollouts(step int, rollouts []Rollout) error {
-	if err := os.MkdirAll(d.file("rollouts"), 0o777); err != nil {
-		return fmt.Errorf("rollouts: %w", err)
-	}
-	err := atomicdir.ReplaceFile(RolloutsPath(d.path, step), func(w io.Writer) error {
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		for _, r := range rollouts {
-			if err := enc.Encode(r); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := replaceLines("rollouts", RolloutsPath(d.path, step), rollouts); err != nil {
 		return err
 	}
 	return remove(rolloutsPath(d.path, step, partial))
@@ -52,18 +33,17 @@ func (d *Dir) WriteRollouts(step int, rollouts []Rollout) error {
 
 // DropRollouts removes the rollouts of all steps before `before`.
 func (d *Dir) DropRollouts(before int) error {
-	return d.eachRollouts(func(path string, step int) error {
-		if step >= before {
-			return nil
-		}
-		return remove(path)
-	})
+	return d.dropRollouts(func(step int) bool { return step < before })
 }
 
 // DropRolloutsAfter removes the rollouts of all steps after `step`.
 func (d *Dir) DropRolloutsAfter(step int) error {
-	return d.eachRollouts(func(path string, at int) error {
-		if at <= step {
+	return d.dropRollouts(func(at int) bool { return at > step })
+}
+
+func (d *Dir) dropRollouts(which func(step int) bool) error {
+	return d.eachRollouts(func(path string, step int) error {
+		if !which(step) {
 			return nil
 		}
 		return remove(path)
@@ -84,25 +64,9 @@ func (d *Dir) RefuseRollouts(step int) error {
 	return d.DropRolloutsAfter(step) // they were drawn from weights that this step was to lead to
 }
 
-var rolloutsName = regexp.MustCompile(`^step-([0-9]{6,9})(\.partial|\.refused)?\.jsonl$`)
-
 // eachRollouts calls do for every rollouts file of the run.
 func (d *Dir) eachRollouts(do func(path string, step int) error) error {
-	entries, err := os.ReadDir(d.file("rollouts"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("rollouts: %w", err)
-	}
-	for _, e := range entries {
-		m := rolloutsName.FindStringSubmatch(e.Name())
-		if m == nil {
-			continue
-		}
-		step, _ := strconv.Atoi(m[1]) // at most nine digits
-		if err := do(d.file("rollouts", e.Name()), step); err != nil {
-			return err
-		}
-	}
-	return nil
+	return eachStep("rollouts", d.file("rollouts"), stepRollouts, func(_ fs.DirEntry, path string, step int) error { return do(path, step) })
 }
 
 // sampled tells whether any rollout has been kept.
