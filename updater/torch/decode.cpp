@@ -1,6 +1,7 @@
 //go:build torch
 
 #include "decode.h"
+#include "guard.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -22,6 +23,7 @@
 #endif
 
 using at::Tensor;
+using jr::guard;
 
 namespace {
 
@@ -348,11 +350,11 @@ char *jr_decode_supported(void) {
 }
 
 char *jr_matrix_new(jr_tensor *weights, jr_tensor *biases, int n, int invariant, jr_matrix *out) {
-  try {
+  return guard([&] {
     std::vector<Tensor> parts, tails;
     for (int i = 0; i < n; i++) {
-      parts.push_back(*static_cast<Tensor *>(weights[i]));
-      if (biases[i] != nullptr) tails.push_back(*static_cast<Tensor *>(biases[i]));
+      parts.push_back(jr::in(weights[i]));
+      if (biases[i] != nullptr) tails.push_back(jr::in(biases[i]));
     }
     Tensor w = at::cat(parts).to(at::kFloat).contiguous();
     auto m = std::make_unique<Matrix>();
@@ -375,10 +377,7 @@ char *jr_matrix_new(jr_tensor *weights, jr_tensor *biases, int n, int invariant,
       });
     }
     *out = m.release();
-    return nullptr;
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  }
+  });
 }
 
 void jr_matrix_free(jr_matrix m) { delete static_cast<Matrix *>(m); }
@@ -391,16 +390,13 @@ char *jr_matrix_apply(jr_matrix m_, const float *x, int64_t rows, int add, float
     });
     return nullptr;
   }
-  try {
+  return guard([&] {
     at::NoGradGuard no_grad;
     Tensor in = at::from_blob(const_cast<float *>(x), {rows, m.in}), to = at::from_blob(y, {rows, m.out});
     Tensor got = m.whole_bias.defined() ? at::addmm(m.whole_bias, in, m.weight.t()) : at::mm(in, m.weight.t());
     if (add) to.add_(got);
     else to.copy_(got);
-    return nullptr;
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  }
+  });
 }
 
 void jr_decode_norm(const float *x, int64_t rows, int64_t width, const float *weight, float eps, float *y) {

@@ -1,6 +1,6 @@
 //go:build torch
 
-#include "justrl.h"
+#include "guard.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -15,15 +15,12 @@
 #include <dlfcn.h>
 
 using at::Tensor;
+using jr::guard;
+using jr::in;
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
 namespace {
-
-Tensor &in(jr_tensor t) {
-  TORCH_CHECK(t != nullptr, "missing tensor");
-  return *static_cast<Tensor *>(t);
-}
 
 jr_tensor give(Tensor t) { return new Tensor(std::move(t)); }
 
@@ -35,20 +32,6 @@ std::vector<Tensor> list(jr_tensor *ts, int n) {
 }
 
 at::Device device_of(int d) { return d < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(d)); }
-
-// Nothing may unwind into Go: every entry point runs its body in here.
-template <class F> char *guard(F body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error &e) {
-    return strdup(e.what_without_backtrace());
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
-}
 
 // ---- layer pieces, as autograd functions that keep only what backward needs ----
 

@@ -1,0 +1,34 @@
+// What the C++ of this package shares.
+#ifndef JUSTRL_GUARD_H
+#define JUSTRL_GUARD_H
+
+#include "justrl.h"
+
+#include <ATen/ATen.h>
+
+#include <cstring>
+
+namespace jr {
+
+inline at::Tensor &in(jr_tensor t) {
+  TORCH_CHECK(t != nullptr, "missing tensor");
+  return *static_cast<at::Tensor *>(t);
+}
+
+// Nothing may unwind into Go: every entry point that can fail runs its body in here.
+template <class F> char *guard(F body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const c10::Error &e) {
+    return strdup(e.what_without_backtrace());
+  } catch (const std::exception &e) {
+    return strdup(e.what());
+  } catch (...) {
+    return strdup("unknown C++ exception");
+  }
+}
+
+} // namespace jr
+
+#endif
