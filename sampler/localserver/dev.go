@@ -114,7 +114,7 @@ func (s *Server) sleep(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.o.Engine.ResetCache()
-	s.gate.change(func() { s.gate.sleeping = true })
+	s.gate.mu.Change(func() { s.gate.sleeping = true })
 	writeJSON(w, struct {
 		Status string `json:"status"`
 		Level  int    `json:"level"`
@@ -123,7 +123,7 @@ func (s *Server) sleep(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) wakeUp(w http.ResponseWriter, r *http.Request) {
 	s.gate.resume()
-	s.gate.change(func() { s.gate.sleeping = false })
+	s.gate.mu.Change(func() { s.gate.sleeping = false })
 	writeJSON(w, struct {
 		Status string   `json:"status"`
 		Tags   []string `json:"tags"`

@@ -68,7 +68,7 @@ func TestTooManySamples(t *testing.T) {
 		}
 		return nil
 	})
-	if err := s.gate.until(t.Context(), func() bool { return s.gate.samples == 3 }); err != nil {
+	if err := s.gate.mu.Until(t.Context(), func() bool { return s.gate.samples == 3 }); err != nil {
 		t.Fatal(err)
 	}
 	status, reply := ask(s, "/v1/completions", `{"prompt":"a"}`)

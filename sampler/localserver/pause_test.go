@@ -12,29 +12,30 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/justrl/justrl/internal/watched"
 )
 
 // slow is a toy that tells one token, then waits to be let on, cancelled, or
 // thawed.
 type slow struct {
 	toy
-	g  *gate // a gate's waiting, for the engine itself
-	on bool  // let on
+	mu watched.Lock
+	on bool // let on
 	in int
 	is bool // frozen
 }
 
 func newSlow() *slow {
 	e := &slow{}
-	e.g = newGate(&e.toy, 0)
 	e.generate = func(ctx context.Context, r Request) ([]Sample, error) {
-		e.g.change(func() { e.in++ })
-		defer e.g.change(func() { e.in-- })
+		e.mu.Change(func() { e.in++ })
+		defer e.mu.Change(func() { e.in-- })
 		out := make([]Sample, r.N)
 		for j := range out {
 			out[j] = tell(r, j, "a")
 		}
-		if err := e.g.until(ctx, func() bool { return e.on && !e.is }); err != nil {
+		if err := e.mu.Until(ctx, func() bool { return e.on && !e.is }); err != nil {
 			if !errors.Is(context.Cause(ctx), ErrAborted) {
 				return nil, err
 			}
@@ -44,7 +45,7 @@ func newSlow() *slow {
 		}
 		return out, nil
 	}
-	e.freeze = func(on bool) { e.g.change(func() { e.is = on }) }
+	e.freeze = func(on bool) { e.mu.Change(func() { e.is = on }) }
 	return e
 }
 
@@ -52,12 +53,12 @@ func (e *slow) await(t *testing.T, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if e.g.until(ctx, func() bool { return e.in == n }) != nil {
+	if e.mu.Until(ctx, func() bool { return e.in == n }) != nil {
 		t.Fatalf("there are no %d generations", n)
 	}
 }
 
-func (e *slow) let() { e.g.change(func() { e.on = true }) }
+func (e *slow) let() { e.mu.Change(func() { e.on = true }) }
 
 // TestPauses: what each mode does to generations under way, in both shapes of
 // answers.
@@ -132,11 +133,11 @@ func TestWaitingPause(t *testing.T) {
 		}
 		return nil
 	})
-	if err := s.gate.until(t.Context(), func() bool { return s.gate.paused }); err != nil {
+	if err := s.gate.mu.Until(t.Context(), func() bool { return s.gate.paused }); err != nil {
 		t.Fatal(err)
 	}
 	late.Go(request)
-	if err := s.gate.until(t.Context(), func() bool { return s.gate.samples == 2 }); err != nil {
+	if err := s.gate.mu.Until(t.Context(), func() bool { return s.gate.samples == 2 }); err != nil {
 		t.Fatal(err)
 	}
 	e.await(t, 1)
@@ -268,7 +269,7 @@ func TestServeEnds(t *testing.T) {
 		t.Fatal(status, err)
 	}
 	clients.Go(told(`{"prompt":"a"}`, http.StatusServiceUnavailable)) // waits
-	if err := s.gate.until(t.Context(), func() bool { return s.gate.samples == 3 }); err != nil {
+	if err := s.gate.mu.Until(t.Context(), func() bool { return s.gate.samples == 3 }); err != nil {
 		t.Fatal(err)
 	}
 	large, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/health", nil)

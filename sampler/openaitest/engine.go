@@ -8,16 +8,16 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/justrl/justrl/internal/watched"
 	"github.com/justrl/justrl/sampler/localserver"
 )
 
 // engine is the policy as localserver serves it, with a prefix cache that goes
 // stale as vLLM's does. It draws a request's samples one after the other.
 type engine struct {
-	mu        sync.Mutex
+	mu        watched.Lock
 	o         Options
 	weights   string // hash of the loaded weights
 	served    string // the folder that they were loaded from
@@ -29,39 +29,12 @@ type engine struct {
 	running   int // generations under way, and hung requests
 	prompts   int64
 	generated int64
-	changed   chan struct{} // closed and replaced at every change
 }
 
 var _ localserver.Engine = (*engine)(nil)
 
 func newEngine(o Options) *engine {
-	return &engine{o: o, weights: "initial", prefix: map[string]string{}, policies: map[string]*Policy{}, changed: make(chan struct{})}
-}
-
-// change runs f under the lock and wakes everybody who waits.
-func (e *engine) change(f func()) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	f()
-	close(e.changed)
-	e.changed = make(chan struct{})
-}
-
-// until waits for cond, which is called under the lock.
-func (e *engine) until(ctx context.Context, cond func() bool) error {
-	for {
-		e.mu.Lock()
-		ok, changed := cond(), e.changed
-		e.mu.Unlock()
-		if ok {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return &engine{o: o, weights: "initial", prefix: map[string]string{}, policies: map[string]*Policy{}}
 }
 
 func (e *engine) Model() localserver.Model {
@@ -83,8 +56,8 @@ func (e *engine) policy(weights string) *Policy {
 }
 
 func (e *engine) Generate(ctx context.Context, r localserver.Request) ([]localserver.Sample, error) {
-	e.change(func() { e.running++; e.prompts += int64(len(r.Prompt)) })
-	defer e.change(func() { e.running-- })
+	e.mu.Change(func() { e.running++; e.prompts += int64(len(r.Prompt)) })
+	defer e.mu.Change(func() { e.running-- })
 	if e.dies() {
 		return nil, localserver.ErrDead
 	}
@@ -130,7 +103,7 @@ func (e *engine) sample(ctx context.Context, r localserver.Request, j int) (loca
 	}
 	prev := r.Prompt[len(r.Prompt)-1]
 	for len(s.Tokens) < r.MaxTokens {
-		if err := e.until(ctx, func() bool {
+		if err := e.mu.Until(ctx, func() bool {
 			if weights != e.weights { // loaded while this waited: its cache is computed again
 				policy, weights = e.policy(e.weights), e.weights
 			}
@@ -251,7 +224,7 @@ func (e *engine) Score(_ context.Context, ids []int32, top int) ([]localserver.T
 	return out, nil
 }
 
-func (e *engine) Freeze(on bool) { e.change(func() { e.frozen = on }) }
+func (e *engine) Freeze(on bool) { e.mu.Change(func() { e.frozen = on }) }
 
 func (e *engine) ResetCache() {
 	e.mu.Lock()

@@ -116,8 +116,8 @@ func (s *Server) misbehave(f Fault, right http.Handler, w http.ResponseWriter, r
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case FaultHang:
-		s.engine.change(func() { s.engine.running++ })
-		defer s.engine.change(func() { s.engine.running-- })
+		s.engine.mu.Change(func() { s.engine.running++ })
+		defer s.engine.mu.Change(func() { s.engine.running-- })
 		select {
 		case <-r.Context().Done():
 		case <-s.stop:

@@ -183,7 +183,7 @@ func (s *Server) Running() int { return s.engine.Stats().Running }
 
 // AwaitRunning waits until the number of generations under way satisfies ok, or ctx ends.
 func (s *Server) AwaitRunning(ctx context.Context, ok func(n int) bool) error {
-	return s.engine.until(ctx, func() bool { return ok(s.engine.running) })
+	return s.engine.mu.Until(ctx, func() bool { return ok(s.engine.running) })
 }
 
 // Policy is the policy that the server uses now.
