@@ -40,9 +40,13 @@ type figures struct {
 	Entropy   float64 `json:"entropy"`
 	GradNorm  float64 `json:"grad_norm"`
 	Tokens    int     `json:"tokens"`
+	// LR is the schedule's, which must be the same to the last bit; nil where
+	// the reference has none.
+	LR *float64 `json:"lr"`
 }
 
-// check holds an update's figures against f.
+// check holds an update's figures against f: within 5e-5 of each, or of 0.02
+// where a figure is smaller than that (a loss of nearly 0 has no relative error).
 func (f figures) check(t *testing.T, got updater.UpdateMetrics) {
 	t.Helper()
 	for _, c := range []struct {
@@ -59,6 +63,9 @@ func (f figures) check(t *testing.T, got updater.UpdateMetrics) {
 		if math.Abs(c.got-c.want) > 5e-5*math.Max(math.Abs(c.want), 0.02) {
 			t.Errorf("%s = %.9g, want %.9g", c.name, c.got, c.want)
 		}
+	}
+	if f.LR != nil && got.LR != *f.LR {
+		t.Errorf("learning rate %v, want %v", got.LR, *f.LR)
 	}
 	if f.Tokens != 0 && got.Tokens != f.Tokens {
 		t.Errorf("%d tokens, want %d", got.Tokens, f.Tokens)
