@@ -4,8 +4,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
 #include <cstring>
@@ -15,14 +13,11 @@
 #include <dlfcn.h>
 
 using at::Tensor;
+using jr::give;
 using jr::guard;
 using jr::in;
-using torch::autograd::AutogradContext;
-using torch::autograd::tensor_list;
 
 namespace {
-
-jr_tensor give(Tensor t) { return new Tensor(std::move(t)); }
 
 std::vector<Tensor> list(jr_tensor *ts, int n) {
   std::vector<Tensor> out;
@@ -32,72 +27,6 @@ std::vector<Tensor> list(jr_tensor *ts, int n) {
 }
 
 at::Device device_of(int d) { return d < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(d)); }
-
-// ---- layer pieces, as autograd functions that keep only what backward needs ----
-
-struct RMSNorm : torch::autograd::Function<RMSNorm> {
-  static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &weight, double eps) {
-    Tensor xf = x.to(at::kFloat);
-    Tensor rstd = xf.square().mean(-1, true).add_(eps).rsqrt_();
-    ctx->save_for_backward({x, weight, rstd});
-    return weight * (xf * rstd).to(x.scalar_type());
-  }
-
-  static tensor_list backward(AutogradContext *ctx, tensor_list grads) {
-    auto saved = ctx->get_saved_variables();
-    const Tensor &x = saved[0], &weight = saved[1], &rstd = saved[2];
-    Tensor g = grads[0].to(at::kFloat), normed = x.to(at::kFloat) * rstd;
-    Tensor dx, dw;
-    if (ctx->needs_input_grad(1)) {
-      Tensor rows = g * normed;
-      dw = rows.reshape({-1, rows.size(-1)}).sum(0).to(weight.scalar_type());
-    }
-    if (ctx->needs_input_grad(0)) {
-      g = g * weight.to(at::kFloat);
-      dx = (g - normed * (g * normed).mean(-1, true)).mul_(rstd).to(x.scalar_type());
-    }
-    return {dx, dw, Tensor()};
-  }
-};
-
-// The rotation by the angle of (cos, sin); its transpose is the rotation by minus that angle.
-Tensor rotate(const Tensor &x, const Tensor &cos, const Tensor &sin, bool back) {
-  int64_t half = x.size(-1) / 2;
-  Tensor c = cos.unsqueeze(1), s = sin.unsqueeze(1); // [T,1,D/2]
-  Tensor out = at::empty_like(x, at::MemoryFormat::Contiguous);
-  Tensor x1 = x.narrow(-1, 0, half), x2 = x.narrow(-1, half, half);
-  Tensor o1 = out.narrow(-1, 0, half), o2 = out.narrow(-1, half, half);
-  at::mul_out(o1, x1, c);
-  at::mul_out(o2, x2, c);
-  o1.addcmul_(x2, s, back ? 1 : -1);
-  o2.addcmul_(x1, s, back ? -1 : 1);
-  return out;
-}
-
-struct Rotary : torch::autograd::Function<Rotary> {
-  static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &cos, const Tensor &sin) {
-    ctx->save_for_backward({cos, sin});
-    return rotate(x, cos, sin, false);
-  }
-
-  static tensor_list backward(AutogradContext *ctx, tensor_list grads) {
-    auto saved = ctx->get_saved_variables();
-    return {rotate(grads[0], saved[0], saved[1], true), Tensor(), Tensor()};
-  }
-};
-
-struct SwiGLU : torch::autograd::Function<SwiGLU> {
-  static Tensor forward(AutogradContext *ctx, const Tensor &gate, const Tensor &up) {
-    ctx->save_for_backward({gate, up});
-    return at::silu(gate).mul_(up);
-  }
-
-  static tensor_list backward(AutogradContext *ctx, tensor_list grads) {
-    auto saved = ctx->get_saved_variables();
-    const Tensor &gate = saved[0], &up = saved[1], &g = grads[0];
-    return {at::silu_backward(g * up, gate), at::silu(gate).mul_(g)};
-  }
-};
 
 // ---- log-probs over the vocabulary, a chunk of rows at a time ----
 
@@ -150,48 +79,6 @@ char *jr_to_bytes(jr_tensor t, int as_kind, void *dst, size_t bytes) {
     TORCH_CHECK(host.nbytes() == bytes, "buffer of ", bytes, " bytes for a tensor of ", host.nbytes());
     if (bytes > 0) memcpy(dst, host.const_data_ptr(), bytes);
   });
-}
-
-char *jr_grad(jr_tensor out, jr_tensor grad_out, jr_tensor *inputs, int n, jr_tensor *grads) {
-  return guard([&] {
-    auto got = torch::autograd::grad({in(out)}, list(inputs, n), {in(grad_out)});
-    for (int i = 0; i < n; i++) grads[i] = give(std::move(got[i]));
-  });
-}
-
-char *jr_attention(jr_tensor q_, jr_tensor k_, jr_tensor v_, const int64_t *lengths, int n, jr_tensor *out) {
-  return guard([&] {
-    const Tensor &q = in(q_), &k = in(k_), &v = in(v_);
-    int64_t T = q.size(0), H = q.size(1), D = q.size(2), K = k.size(1), G = H / K;
-    TORCH_CHECK(K * G == H, H, " query heads are not a multiple of ", K, " key heads");
-    // One key head serves G query heads: batch over key heads, and let the G
-    // queries see the same key through a stride of 0, not a copy.
-    Tensor qs = q.view({T, K, G, D}).permute({1, 2, 0, 3});
-    Tensor ks = k.permute({1, 0, 2}).unsqueeze(1);
-    Tensor vs = v.permute({1, 0, 2}).unsqueeze(1);
-    at::IntArrayRef sizes(lengths, n);
-    auto qp = qs.split_with_sizes(sizes, 2), kp = ks.split_with_sizes(sizes, 2), vp = vs.split_with_sizes(sizes, 2);
-    std::vector<Tensor> parts;
-    parts.reserve(n);
-    for (int i = 0; i < n; i++) {
-      std::vector<int64_t> shape{K, G, lengths[i], D};
-      Tensor o = at::scaled_dot_product_attention(qp[i], kp[i].expand(shape), vp[i].expand(shape), {}, 0.0, /*is_causal=*/true);
-      parts.push_back(o.permute({2, 0, 1, 3}));
-    }
-    *out = give(at::cat(parts, 0).reshape({T, H * D}));
-  });
-}
-
-char *jr_rms_norm(jr_tensor x, jr_tensor weight, double eps, jr_tensor *out) {
-  return guard([&] { *out = give(RMSNorm::apply(in(x), in(weight), eps)); });
-}
-
-char *jr_rotary(jr_tensor x, jr_tensor cos, jr_tensor sin, jr_tensor *out) {
-  return guard([&] { *out = give(Rotary::apply(in(x), in(cos), in(sin))); });
-}
-
-char *jr_swiglu(jr_tensor gate, jr_tensor up, jr_tensor *out) {
-  return guard([&] { *out = give(SwiGLU::apply(in(gate), in(up))); });
 }
 
 char *jr_logprob(jr_tensor hidden_, jr_tensor weight_, jr_tensor targets_, double temperature, int64_t rows,

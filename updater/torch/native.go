@@ -107,43 +107,6 @@ func (s *scope) read(t tensor, n int) []float32 {
 	return out
 }
 
-// gradients returns d(out·dout)/d(input) for each input, and frees out's graph.
-func (s *scope) gradients(out, dout tensor, inputs []tensor) []tensor {
-	return s.native("grad", []tensor{out, dout}, len(inputs), func(grads []C.jr_tensor) *C.char {
-		in := handles(inputs)
-		return C.jr_grad(handle(out), handle(dout), &in[0], C.int(len(inputs)), &grads[0])
-	})
-}
-
-// attention is causal self-attention inside each of the packed sequences:
-// q [T,H,D], k and v [T,K,D] → [T,H·D].
-func (s *scope) attention(q, k, v tensor, lengths []int64) tensor {
-	return s.native("attention", []tensor{q, k, v}, 1, func(out []C.jr_tensor) *C.char {
-		return C.jr_attention(handle(q), handle(k), handle(v), (*C.int64_t)(&lengths[0]), C.int(len(lengths)), &out[0])
-	})[0]
-}
-
-// rmsNorm normalises the last axis of x in float32 and scales it by weight.
-func (s *scope) rmsNorm(x, weight tensor, eps float64) tensor {
-	return s.native("rms_norm", []tensor{x, weight}, 1, func(out []C.jr_tensor) *C.char {
-		return C.jr_rms_norm(handle(x), handle(weight), C.double(eps), &out[0])
-	})[0]
-}
-
-// rotary turns each pair (d, d+D/2) of x [T,H,D] by the angle of cos, sin [T,D/2].
-func (s *scope) rotary(x, cos, sin tensor) tensor {
-	return s.native("rotary", []tensor{x, cos, sin}, 1, func(out []C.jr_tensor) *C.char {
-		return C.jr_rotary(handle(x), handle(cos), handle(sin), &out[0])
-	})[0]
-}
-
-// swiglu is silu(gate)·up.
-func (s *scope) swiglu(gate, up tensor) tensor {
-	return s.native("swiglu", []tensor{gate, up}, 1, func(out []C.jr_tensor) *C.char {
-		return C.jr_swiglu(handle(gate), handle(up), &out[0])
-	})[0]
-}
-
 // logprob returns, for hidden [N,E] and head weight [V,E], the log-probs of
 // targets [N], the entropies and the log of the softmax's denominator, float32
 // [N] each; `rows` of the N are done at a time.

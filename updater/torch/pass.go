@@ -2,59 +2,67 @@
 
 package torch
 
+import "slices"
+
 // scores are the wanted log-probs and entropies of a row, float32 [N] each.
 type scores struct{ logp, entropy []float32 }
 
-// score runs a row forward without gradients.
+// score runs a row forward.
 func (n *network) score(cnt *counter, r row, temperature float64) (scores, error) {
 	s := newScope(cnt)
 	defer s.close()
 	c, x := n.enter(s, r)
 	for i := range n.layers {
-		y := s.child(func(in *scope) tensor { return n.forward(in, &n.layers[i], x, c) })
+		in := newScope(cnt)
+		y, _ := n.run(s, in, i, x, c)
+		in.close()
 		s.drop(x)
 		x = y
 	}
-	hidden := n.finish(s, x, r)
+	hidden, _, _ := n.finish(s, x, r)
 	targets := s.ints(r.targets, n.device)
 	logp, entropy, _ := s.logprob(hidden, n.head.value, targets, temperature, n.headRows())
 	return scores{s.read(logp, len(r.targets)), s.read(entropy, len(r.targets))}, s.err
 }
 
+// run runs layer i on x. Its activations are in's, its output is s's.
+func (n *network) run(s, in *scope, i int, x tensor, c shared) (y tensor, a activations) {
+	s.within(in, func() {
+		y, a = n.forward(in, &n.layers[i], x, c)
+		y = in.keep(y)
+	})
+	return s.adopt(y), a
+}
+
 // train runs a row forward, asks objective for the gradient of the loss by the
 // log-probs, and adds the parameters' gradients to theirs.
 //
-// Backward is driven from here, a layer at a time: each layer's input is a leaf
-// and the gradient of its output is handed in. With recompute the forward keeps
-// only those inputs and each layer runs again just before its backward;
-// without, its graph is kept. Nothing else differs.
+// With recompute the forward pass keeps only each layer's input, and each layer
+// runs again just before its backward; without, its activations are kept.
+// Nothing else differs.
 func (n *network) train(cnt *counter, r row, temperature float64, recompute bool, objective func(scores) []float32) error {
 	s := newScope(cnt)
 	defer s.close()
 	c, x := n.enter(s, r)
-	run := func(i int, in tensor) tensor {
-		return s.child(func(c2 *scope) tensor { return n.forward(c2, &n.layers[i], in, c) })
+	type pass struct {
+		*scope
+		x    tensor
+		acts activations
 	}
-
-	inputs, outputs := make([]tensor, len(n.layers)), make([]tensor, len(n.layers))
-	for i := range n.layers {
-		inputs[i] = s.leaf(x)
-		if i == 0 || recompute {
-			s.drop(x)
-		}
+	passes := make([]pass, len(n.layers))
+	for i := range passes {
+		p := pass{scope: newScope(cnt), x: x}
+		defer p.close()
+		x, p.acts = n.run(s, p.scope, i, x, c)
 		if recompute {
-			x = run(i, inputs[i])
-		} else {
-			x = s.grad(func() tensor { return run(i, inputs[i]) })
-			outputs[i] = x
+			p.close()
 		}
+		passes[i] = p
 	}
 
-	last := s.leaf(x)
-	if recompute {
-		s.drop(x)
-	}
-	hidden := s.grad(func() tensor { return n.finish(s, last, r) })
+	hidden, selected, rstd := n.finish(s, x, r)
+	dx := s.zerosLike(x)
+	s.drop(x)
 	targets := s.ints(r.targets, n.device)
 	logp, entropy, lse := s.logprob(hidden, n.head.value, targets, temperature, n.headRows())
 	got := scores{s.read(logp, len(r.targets)), s.read(entropy, len(r.targets))}
@@ -63,22 +71,23 @@ func (n *network) train(cnt *counter, r row, temperature float64, recompute bool
 	}
 	dlogp := objective(got)
 
-	n.needGrad(s, n.head)
-	dhidden := s.logprobBackward(hidden, n.head.value, targets, lse, s.floats(dlogp, n.device), temperature, n.headRows(), n.head.grad)
-	dx := n.backward(s, hidden, dhidden, last, []*parameter{n.norm})
-	s.drop(hidden)
-	for i := len(n.layers) - 1; i >= 0; i-- {
-		if recompute {
-			outputs[i] = s.grad(func() tensor { return run(i, inputs[i]) })
-		}
-		next := n.backward(s, outputs[i], dx, inputs[i], n.layers[i].params)
-		s.drop(dx)
-		s.drop(outputs[i])
-		s.drop(inputs[i])
-		dx = next
+	dhidden := s.logprobBackward(hidden, n.head.value, targets, lse, s.floats(dlogp, n.device), temperature, n.headRows(), n.head.summed(s))
+	s.rmsNormBackward(dhidden, selected, n.norm.value, rstd, dhidden, n.norm.summed(s))
+	s.addRows(dx, s.ints(r.heads, n.device), dhidden)
+	for _, t := range []tensor{hidden, selected, dhidden} {
+		s.drop(t)
 	}
-	n.needGrad(s, n.embed)
-	s.addRows(n.embed.grad, s.ints(r.ids, n.device), s.as(dx, kindFloat32))
+	for i, p := range slices.Backward(passes) {
+		if recompute {
+			var y tensor
+			y, p.acts = n.run(s, p.scope, i, p.x, c)
+			s.drop(y)
+		}
+		s.within(p.scope, func() { n.backward(p.scope, &n.layers[i], p.x, p.acts, dx, c) })
+		p.close()
+		s.drop(p.x)
+	}
+	s.addRows(n.embed.summed(s), s.ints(r.ids, n.device), s.as(dx, kindFloat32))
 	return s.err
 }
 
@@ -89,41 +98,18 @@ func (n *network) enter(s *scope, r row) (shared, tensor) {
 	return c, s.rows(n.embed.value, s.ints(r.ids, n.device))
 }
 
-// finish picks the predicting tokens of x [T,E] and normalises them: [N,E].
-func (n *network) finish(s *scope, x tensor, r row) tensor {
-	return s.rmsNorm(s.rows(x, s.ints(r.heads, n.device)), n.norm.value, n.spec.RMSEps)
+// finish picks the predicting tokens of x [T,E] and normalises them: [N,E]
+// after, before, and the norm's rstd.
+func (n *network) finish(s *scope, x tensor, r row) (hidden, selected, rstd tensor) {
+	selected = s.rows(x, s.ints(r.heads, n.device))
+	hidden, rstd = s.rmsNorm(selected, n.norm.value, n.spec.RMSEps)
+	return hidden, selected, rstd
 }
 
-// backward returns the gradient of in, given out's, and adds those of params.
-func (n *network) backward(s *scope, out, dout, in tensor, params []*parameter) tensor {
-	c := newScope(s.counter)
-	defer c.close()
-	c.err = s.err
-	inputs := []tensor{in}
-	for _, p := range params {
-		inputs = append(inputs, p.value)
-	}
-	grads := c.gradients(out, dout, inputs)
-	for i, p := range params {
-		if c.err != nil {
-			break
-		}
-		if p.grad.ok() {
-			c.addTo(p.grad, grads[i+1])
-		} else {
-			p.grad = c.keep(c.contiguous(c.as(grads[i+1], kindFloat32)))
-		}
-	}
-	s.err = c.err
-	if s.err != nil {
-		return tensor{}
-	}
-	return s.adopt(c.keep(grads[0]))
-}
-
-// needGrad makes p's gradient, zero, where there is none.
-func (n *network) needGrad(s *scope, p *parameter) {
+// summed is p's gradient, zero before the first pack.
+func (p *parameter) summed(s *scope) tensor {
 	if !p.grad.ok() {
 		p.grad = s.keep(s.zerosLike(p.master))
 	}
+	return p.grad
 }
