@@ -3,8 +3,8 @@
 // scored, trains on the groups, takes the new weights live in the servers and
 // writes down what happened, step after step.
 //
-// Deliberately absent, as in the recipe: a reference model, a KL term, stages,
-// curricula, dynamic sampling, and rollouts that are older than one step.
+// Deliberately absent, as in the recipe: stages, curricula, dynamic sampling,
+// and rollouts that are older than one step.
 package orchestrator
 
 import (

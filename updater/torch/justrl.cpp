@@ -28,14 +28,6 @@ std::vector<Tensor> list(jr_tensor *ts, int n) {
 
 at::Device device_of(int d) { return d < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(d)); }
 
-// ---- log-probs over the vocabulary, a chunk of rows at a time ----
-
-// Logits of rows [from, to) in float32, divided by the temperature.
-Tensor logits(const Tensor &hidden, const Tensor &weight, int64_t from, int64_t to, double temperature) {
-  Tensor z = at::mm(hidden.slice(0, from, to), weight.t()).to(at::kFloat);
-  return temperature == 1.0 ? z : z.div_(temperature);
-}
-
 } // namespace
 
 extern "C" {
@@ -78,57 +70,6 @@ char *jr_to_bytes(jr_tensor t, int as_kind, void *dst, size_t bytes) {
     Tensor host = in(t).detach().to(at::kCPU, at::ScalarType(as_kind)).contiguous();
     TORCH_CHECK(host.nbytes() == bytes, "buffer of ", bytes, " bytes for a tensor of ", host.nbytes());
     if (bytes > 0) memcpy(dst, host.const_data_ptr(), bytes);
-  });
-}
-
-char *jr_logprob(jr_tensor hidden_, jr_tensor weight_, jr_tensor targets_, double temperature, int64_t rows,
-                 jr_tensor *logp, jr_tensor *entropy, jr_tensor *lse) {
-  return guard([&] {
-    at::NoGradGuard no_grad;
-    const Tensor &hidden = in(hidden_), &weight = in(weight_), &targets = in(targets_);
-    int64_t N = hidden.size(0);
-    auto f32 = hidden.options().dtype(at::kFloat);
-    Tensor lp = at::empty({N}, f32), ent = at::empty({N}, f32), norm = at::empty({N}, f32);
-    for (int64_t i = 0; i < N; i += rows) {
-      int64_t j = std::min(N, i + rows);
-      Tensor z = logits(hidden, weight, i, j, temperature); // [rows,V]
-      Tensor l = at::logsumexp(z, {-1});
-      z.sub_(l.unsqueeze(1)); // now log-probs
-      norm.slice(0, i, j).copy_(l);
-      lp.slice(0, i, j).copy_(z.gather(1, targets.slice(0, i, j).unsqueeze(1)).squeeze(1));
-      ent.slice(0, i, j).copy_(z.exp().mul_(z).sum(-1).neg_()); // −Σ p·log p
-    }
-    *logp = give(lp);
-    *entropy = give(ent);
-    *lse = give(norm);
-  });
-}
-
-char *jr_logprob_backward(jr_tensor hidden_, jr_tensor weight_, jr_tensor targets_, jr_tensor lse_, jr_tensor dlogp_,
-                          double temperature, int64_t rows, jr_tensor dweight_, jr_tensor *dhidden_) {
-  return guard([&] {
-    at::NoGradGuard no_grad;
-    const Tensor &hidden = in(hidden_), &weight = in(weight_), &targets = in(targets_), &lse = in(lse_), &dlogp = in(dlogp_);
-    Tensor &dweight = in(dweight_);
-    int64_t N = hidden.size(0);
-    Tensor dhidden = at::empty_like(hidden);
-    for (int64_t i = 0; i < N; i += rows) {
-      int64_t j = std::min(N, i + rows);
-      Tensor g = dlogp.slice(0, i, j).unsqueeze(1) / temperature; // [rows,1]
-      // d logp / d logits = onehot − p
-      Tensor dz = logits(hidden, weight, i, j, temperature);
-      dz.sub_(lse.slice(0, i, j).unsqueeze(1)).exp_().mul_(-g);
-      dz.scatter_add_(1, targets.slice(0, i, j).unsqueeze(1), g);
-      dz = dz.to(weight.scalar_type());
-      Tensor rows_out = dhidden.slice(0, i, j);
-      at::mm_out(rows_out, dz, weight);
-      if (weight.scalar_type() == at::kFloat) {
-        dweight.addmm_(dz.t(), hidden.slice(0, i, j));
-      } else {
-        dweight.add_(at::mm(dz.t(), hidden.slice(0, i, j)));
-      }
-    }
-    *dhidden_ = give(dhidden);
   });
 }
 

@@ -21,13 +21,6 @@ char *jr_synchronize(int device);
 char *jr_from_bytes(const void *data, const int64_t *shape, int dims, int kind, int device, int as_kind, jr_tensor *out);
 char *jr_to_bytes(jr_tensor t, int as_kind, void *dst, size_t bytes);
 
-// Log-prob of targets [N] and entropy under softmax(hidden [N,E] · weightᵀ [V,E] / temperature), rows at a time. Outputs float32 [N].
-char *jr_logprob(jr_tensor hidden, jr_tensor weight, jr_tensor targets, double temperature, int64_t rows,
-                 jr_tensor *logp, jr_tensor *entropy, jr_tensor *lse);
-// Given dlogp [N]: dhidden [N,E], and dweight (float32 [V,E]) += the gradient of weight.
-char *jr_logprob_backward(jr_tensor hidden, jr_tensor weight, jr_tensor targets, jr_tensor lse, jr_tensor dlogp,
-                          double temperature, int64_t rows, jr_tensor dweight, jr_tensor *dhidden);
-
 // Optimizer. Lists of n tensors.
 char *jr_grad_norm(jr_tensor *grads, int n, double *norm);
 char *jr_scale(jr_tensor *ts, int n, double factor);

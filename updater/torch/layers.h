@@ -38,6 +38,16 @@ char *jr_attention(jr_tensor q, jr_tensor k, jr_tensor v, const int64_t *lengths
 char *jr_attention_backward(jr_tensor dout, jr_tensor q, jr_tensor k, jr_tensor v, jr_tensor out, jr_tensor lse,
                             const int64_t *lengths, int n, jr_tensor dq, jr_tensor dk, jr_tensor dv);
 
+// The head. logits is hidden [n,E] · weightᵀ [V,E], float32 and not yet divided by the temperature. With
+// p = softmax(logits / temperature), float32 [n] each: the log-probs of targets [n], the entropies −Σ p·log p,
+// and lse, the log of the softmax's denominator.
+char *jr_logits(jr_tensor hidden, jr_tensor weight, jr_tensor targets, double temperature,
+                jr_tensor *logits, jr_tensor *logp, jr_tensor *entropy, jr_tensor *lse);
+// Given dlogp [n] and dentropy [n] (may be NULL): dhidden [n,E], and dweight (float32 [V,E]) += the gradient of
+// weight. Uses logits up.
+char *jr_logits_backward(jr_tensor logits, jr_tensor hidden, jr_tensor weight, jr_tensor targets, jr_tensor lse, jr_tensor entropy,
+                         jr_tensor dlogp, jr_tensor dentropy, double temperature, jr_tensor dweight, jr_tensor *dhidden);
+
 #ifdef __cplusplus
 }
 #endif

@@ -107,26 +107,6 @@ func (s *scope) read(t tensor, n int) []float32 {
 	return out
 }
 
-// logprob returns, for hidden [N,E] and head weight [V,E], the log-probs of
-// targets [N], the entropies and the log of the softmax's denominator, float32
-// [N] each; `rows` of the N are done at a time.
-func (s *scope) logprob(hidden, weight, targets tensor, temperature float64, rows int) (logp, entropy, lse tensor) {
-	out := s.native("logprob", []tensor{hidden, weight, targets}, 3, func(out []C.jr_tensor) *C.char {
-		return C.jr_logprob(handle(hidden), handle(weight), handle(targets), C.double(temperature), C.int64_t(rows), &out[0], &out[1], &out[2])
-	})
-	return out[0], out[1], out[2]
-}
-
-// logprobBackward returns the gradient of hidden given dlogp [N], and adds the
-// head weight's to dweight (float32).
-func (s *scope) logprobBackward(hidden, weight, targets, lse, dlogp tensor, temperature float64, rows int, dweight tensor) tensor {
-	in := []tensor{hidden, weight, targets, lse, dlogp, dweight}
-	return s.native("logprob_backward", in, 1, func(out []C.jr_tensor) *C.char {
-		return C.jr_logprob_backward(handle(hidden), handle(weight), handle(targets), handle(lse), handle(dlogp),
-			C.double(temperature), C.int64_t(rows), handle(dweight), &out[0])
-	})[0]
-}
-
 // norm is the L2 norm over all of ts.
 func (s *scope) norm(ts []tensor) float64 {
 	var n C.double

@@ -39,6 +39,7 @@ type network struct {
 	norm    *parameter
 	head    *parameter // embed itself where the head is tied
 	invFreq tensor     // [D/2] float32
+	rows    int        // of logits at a time
 }
 
 // shared is what all layers of a pass share.
@@ -56,13 +57,6 @@ func (n *network) rope(s *scope, positions []int64) (cos, sin tensor) {
 	}
 	angles := s.outer(s.floats(pos, n.device), n.invFreq)
 	return s.as(s.cos(angles), n.kind), s.as(s.sin(angles), n.kind)
-}
-
-// headRows is how many rows of logits exist at a time: about 32 MB of float32,
-// enough for the matrix multiplication to run at full speed.
-func (n *network) headRows() int {
-	const bytes = 32 << 20
-	return max(64, bytes/(4*n.spec.Vocab))
 }
 
 // finite says that no value is NaN or infinite.

@@ -4,8 +4,14 @@ package torch
 
 import "slices"
 
-// scores are the wanted log-probs and entropies of a row, float32 [N] each.
+// scores are the wanted log-probs and entropies of a row, or the gradients by
+// them, float32 [N] each. In a gradient no entropy is none: the loss has none in it.
 type scores struct{ logp, entropy []float32 }
+
+// cut is n of s from index from on.
+func (s scores) cut(from, n int) scores {
+	return scores{s.logp[from : from+n], s.entropy[from : from+n]}
+}
 
 // score runs a row forward.
 func (n *network) score(cnt *counter, r row, temperature float64) (scores, error) {
@@ -20,9 +26,7 @@ func (n *network) score(cnt *counter, r row, temperature float64) (scores, error
 		x = y
 	}
 	hidden, _, _ := n.finish(s, x, r)
-	targets := s.ints(r.targets, n.device)
-	logp, entropy, _ := s.logprob(hidden, n.head.value, targets, temperature, n.headRows())
-	return scores{s.read(logp, len(r.targets)), s.read(entropy, len(r.targets))}, s.err
+	return n.read(s, hidden, r, temperature), s.err
 }
 
 // run runs layer i on x. Its activations are in's, its output is s's.
@@ -34,13 +38,13 @@ func (n *network) run(s, in *scope, i int, x tensor, c shared) (y tensor, a acti
 	return s.adopt(y), a
 }
 
-// train runs a row forward, asks objective for the gradient of the loss by the
-// log-probs, and adds the parameters' gradients to theirs.
+// train runs a row forward, asks o for the gradient of the loss by the scores,
+// and adds the parameters' gradients to theirs.
 //
 // With recompute the forward pass keeps only each layer's input, and each layer
 // runs again just before its backward; without, its activations are kept.
 // Nothing else differs.
-func (n *network) train(cnt *counter, r row, temperature float64, recompute bool, objective func(scores) []float32) error {
+func (n *network) train(cnt *counter, r row, temperature float64, recompute bool, o objective) error {
 	s := newScope(cnt)
 	defer s.close()
 	c, x := n.enter(s, r)
@@ -63,15 +67,7 @@ func (n *network) train(cnt *counter, r row, temperature float64, recompute bool
 	hidden, selected, rstd := n.finish(s, x, r)
 	dx := s.zerosLike(x)
 	s.drop(x)
-	targets := s.ints(r.targets, n.device)
-	logp, entropy, lse := s.logprob(hidden, n.head.value, targets, temperature, n.headRows())
-	got := scores{s.read(logp, len(r.targets)), s.read(entropy, len(r.targets))}
-	if s.err != nil {
-		return s.err
-	}
-	dlogp := objective(got)
-
-	dhidden := s.logprobBackward(hidden, n.head.value, targets, lse, s.floats(dlogp, n.device), temperature, n.headRows(), n.head.summed(s))
+	dhidden := n.throughHead(s, hidden, r, temperature, o)
 	s.rmsNormBackward(dhidden, selected, n.norm.value, rstd, dhidden, n.norm.summed(s))
 	s.addRows(dx, s.ints(r.heads, n.device), dhidden)
 	for _, t := range []tensor{hidden, selected, dhidden} {

@@ -15,8 +15,11 @@ import (
 // sample is a rollout on its way through a step.
 type sample struct {
 	sequence
+	group     int64     // its ordinal
+	index     int       // in the group
 	server    []float32 // the server's log-probs of rest, or nil
-	own       []float32 // the trainer's, by the weights before the first update; nil until they are known
+	own       []float32 // the trainer's, by the weights before the first update; as many as are known
+	reference []float32 // the reference model's; nil until they are known, or if there is none
 	advantage float64
 }
 
@@ -91,7 +94,7 @@ func (t *Trainer) batch(groups []updater.Group) ([][]*sample, error) {
 				return nil, fmt.Errorf("group %d, rollout %d: %w", g.Ordinal, j, err)
 			}
 			batch[i] = append(batch[i], &sample{
-				sequence: sequence{r.PromptTokenIDs, r.TokenIDs}, server: r.Logprobs, advantage: advantages[j]})
+				sequence: sequence{r.PromptTokenIDs, r.TokenIDs}, group: g.Ordinal, index: j, server: r.Logprobs, advantage: advantages[j]})
 		}
 	}
 	return batch, nil
@@ -107,6 +110,8 @@ func (t *Trainer) checkRollout(r updater.Rollout) error {
 		return fmt.Errorf("torch: %d log-probs for %d response tokens", len(r.Logprobs), len(r.TokenIDs))
 	case r.Logprobs == nil && t.opt.Update.OldLogprobs == updater.OldLogprobsServer:
 		return fmt.Errorf("torch: no log-probs, and update.old_logprobs is %s", updater.OldLogprobsServer)
+	case r.Logprobs == nil && t.opt.Update.TISCap > 0:
+		return fmt.Errorf("torch: no log-probs, and update.tis_cap is %g: it weighs the trainer's against the server's", t.opt.Update.TISCap)
 	}
 	if err := t.checkIDs(r.PromptTokenIDs, "prompt"); err != nil {
 		return err
@@ -147,56 +152,77 @@ func (t *Trainer) update(ctx context.Context, mini []*sample, lr float64, ready 
 // gradient leaves the gradient of the objective on a mini-batch, run in the
 // given rows, in the parameters.
 func (t *Trainer) gradient(ctx context.Context, mini []*sample, rows []row) (updater.UpdateMetrics, error) {
+	if err := t.scoreByReference(ctx, mini, rows); err != nil {
+		return updater.UpdateMetrics{}, err
+	}
 	lengths := make([]int, len(mini))
 	for i, s := range mini {
 		lengths[i] = len(s.rest)
 	}
-	objective := grpo.NewObjective(t.opt.Update, lengths)
+	loss := grpo.NewObjective(t.opt.Update, lengths)
 	entropy := 0.0
-	err := t.backward(ctx, sequences(mini), rows, func(r row, logp [][]float32, entropies []float32) []float32 {
-		objective.MicroBatch(r.members)
-		var dlogp []float32
-		for i, m := range r.members {
-			s := mini[m]
-			if s.own == nil {
-				s.own = logp[i]
-			}
-			for _, d := range objective.Add(m, widen(logp[i]), widen(s.old(t.opt.Update)), s.advantage) {
-				dlogp = append(dlogp, float32(d))
-			}
+	err := t.backward(ctx, rows, func(r row) objective {
+		loss.MicroBatch(r.members)
+		return objective{
+			whole: loss.Whole(),
+			gradient: func(first int, got scores) (grad scores) {
+				for _, h := range got.entropy {
+					entropy += float64(h)
+				}
+				for _, p := range r.pieces(mini, first, len(got.logp)) {
+					t.addTo(loss, p, got.cut(p.at, p.n), &grad)
+				}
+				return grad
+			},
 		}
-		for _, h := range entropies {
-			entropy += float64(h)
-		}
-		return dlogp
 	})
 	if err != nil {
 		return updater.UpdateMetrics{}, err
 	}
-	metrics := objective.Metrics()
+	metrics := loss.Metrics()
 	metrics.Entropy = entropy / float64(metrics.Tokens)
-	if err := objective.Err(); err != nil {
+	if err := loss.Err(); err != nil {
 		return metrics, fmt.Errorf("%w; no weight was changed", err)
 	}
 	return metrics, nil
 }
 
-// backward runs the rows of seqs forward and backward and leaves the summed
-// gradient in the parameters. objective gets a row's log-probs, member by
-// member, and its entropies, and returns dLoss/dlogp in the same order.
-func (t *Trainer) backward(ctx context.Context, seqs []sequence, rows []row, objective func(r row, logp [][]float32, entropy []float32) []float32) error {
+// backward runs rows forward and backward and leaves the summed gradient of
+// their objectives in the parameters.
+func (t *Trainer) backward(ctx context.Context, rows []row, of func(row) objective) error {
 	for _, r := range rows {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := t.net.train(t.counter, r, t.opt.Update.Temperature, t.opt.Update.Recompute, func(s scores) []float32 {
-			return objective(r, split(r, seqs, s.logp), s.entropy)
-		})
-		if err != nil {
+		if err := t.net.train(t.counter, r, t.opt.Update.Temperature, t.opt.Update.Recompute, of(r)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// addTo adds a piece with its scores to the loss, and the gradient of it to grad.
+func (t *Trainer) addTo(loss *grpo.Objective, p piece, got scores, grad *scores) {
+	cfg, s := t.opt.Update, p.sample
+	if len(s.own) == p.from { // the first pass over it is the one that trains it
+		s.own = append(s.own, got.logp...)
+	}
+	of := func(v []float32) []float64 {
+		if v == nil {
+			return nil
+		}
+		return widen(v[p.from:][:p.n])
+	}
+	dlogp, dentropy := loss.Add(p.member, grpo.Response{
+		Logp: widen(got.logp), Old: of(s.old(cfg)), Advantage: s.advantage,
+		Server: of(s.server), Reference: of(s.reference), Entropy: widen(got.entropy),
+	})
+	for _, d := range dlogp {
+		grad.logp = append(grad.logp, float32(d))
+		if cfg.EntropyCoef > 0 {
+			grad.entropy = append(grad.entropy, float32(dentropy))
+		}
+	}
 }
 
 // old is what the ratio is taken against.
@@ -213,7 +239,11 @@ func mismatch(samples []*sample) updater.Mismatch {
 	for i, s := range samples {
 		server[i], own[i] = s.server, s.own
 	}
-	return grpo.CompareServer(server, own)
+	m, worst := grpo.CompareServer(server, own)
+	if worst >= 0 {
+		m.WorstGroup, m.WorstRollout = samples[worst].group, samples[worst].index
+	}
+	return m
 }
 
 func sequences(samples []*sample) []sequence {

@@ -33,15 +33,14 @@ func (t *Trainer) Supervise(ctx context.Context, seqs []updater.Rollout, lr floa
 	loss := 0.0
 	err := t.worker.do(func() error {
 		defer t.net.dropGrads(t.counter)
-		err := t.backward(ctx, list, packRows(list, t.opt.Update.MaxPackTokens), func(_ row, logp [][]float32, _ []float32) []float32 {
-			var dlogp []float32
-			for _, member := range logp {
-				for _, l := range member {
+		err := t.backward(ctx, packRows(list, t.opt.Update.MaxPackTokens), func(row) objective {
+			return objective{gradient: func(_ int, got scores) (grad scores) {
+				for _, l := range got.logp {
 					loss -= float64(l) / float64(tokens)
-					dlogp = append(dlogp, -1/float32(tokens))
+					grad.logp = append(grad.logp, -1/float32(tokens))
 				}
-			}
-			return dlogp
+				return grad
+			}}
 		})
 		if err == nil {
 			_, err = t.apply(lr)

@@ -47,9 +47,17 @@ func (k kind) bytesPer() int {
 	return 2
 }
 
+// use says what a network is for.
+type use int
+
+const (
+	trained use = iota
+	frozen      // only scores: no masters, no gradients
+)
+
 // load copies the weights of set to the device as the arithmetic's kind, with
-// float32 masters where that is not float32.
-func (n *network) load(s *scope, set *safetensors.Set) error {
+// float32 masters where that is not float32 and they are to be trained.
+func (n *network) load(s *scope, set *safetensors.Set, as use) error {
 	byName := make(map[string]*parameter)
 	for _, t := range n.spec.Tensors() {
 		info, ok := set.Info(t.Name)
@@ -68,7 +76,7 @@ func (n *network) load(s *scope, set *safetensors.Set) error {
 		p := &parameter{name: t.Name, shape: info.Shape}
 		p.value = s.keep(s.from(src, info.Shape, k, n.device, n.kind))
 		p.master = p.value
-		if n.kind != kindFloat32 {
+		if n.kind != kindFloat32 && as == trained {
 			p.master = s.keep(s.from(src, info.Shape, k, n.device, kindFloat32))
 		}
 		n.params = append(n.params, p)
@@ -78,6 +86,7 @@ func (n *network) load(s *scope, set *safetensors.Set) error {
 		}
 	}
 	n.wire(s, byName)
+	n.rows = headRows(n.spec.Vocab, n.device)
 	n.invFreq = s.keep(s.floats(n.spec.InvFreq(), n.device))
 	return s.err
 }
