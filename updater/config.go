@@ -12,6 +12,20 @@ const (
 	OldLogprobsServer    = "server"    // the rollouts' own
 )
 
+// What a ratio of new to old probabilities is taken over; the formulas are in updater/grpo.
+const (
+	RatioToken    = "token"    // each token has its own (PPO, GRPO)
+	RatioSequence = "sequence" // a response's tokens share the geometric mean of theirs (GSPO)
+)
+
+// How the KL to the reference model is estimated from sampled tokens; the
+// formulas are in updater/grpo.
+const (
+	KLEstimatorK1 = "k1"
+	KLEstimatorK2 = "k2"
+	KLEstimatorK3 = "k3"
+)
+
 // How token losses become one number; the formulas are in updater/grpo.
 const (
 	TokenMean           = "token-mean"
@@ -35,6 +49,14 @@ type Config struct {
 	Temperature   float64 `yaml:"temperature" about:"logits are divided by it; must equal the sampling temperature"`
 	Recompute     bool    `yaml:"recompute" about:"run each layer's forward again in the backward pass: less memory, about a third more time"`
 	AdvantageStd  bool    `yaml:"advantage_std" about:"divide advantages by the group's standard deviation (GRPO); false leaves r − mean"`
+
+	// What follows is for recipes other than JustRL's, and off in its presets.
+	Ratio       string  `yaml:"ratio" about:"token | sequence (GSPO: a response's tokens share exp(mean log-ratio); its clip range is much narrower)"`
+	TISCap      float64 `yaml:"tis_cap" about:"multiply each token's loss by min(trainer's / server's probability, tis_cap); needs old_logprobs: recompute; 0 = off"`
+	EntropyCoef float64 `yaml:"entropy_coef" about:"weight of an entropy bonus in the loss; 0 = none"`
+	KLCoef      float64 `yaml:"kl_coef" about:"weight of the KL to a reference model in the loss; 0 = none, and no reference is loaded"`
+	KLEstimator string  `yaml:"kl_estimator" about:"k1 | k2 | k3, of kl_coef; the gradient of k1 is 0 on average: it measures but does not hold"`
+	Reference   string  `yaml:"reference" about:"folder of the reference model of kl_coef, with the policy's vocabulary; empty = the model that training began with"`
 }
 
 // OptimizerConfig holds AdamW's settings (`optimizer.…` in a run's config).
@@ -62,6 +84,7 @@ func DefaultConfig() Config {
 		Epochs: 1, MiniBatch: 64, OldLogprobs: OldLogprobsRecompute,
 		ClipLow: 0.2, ClipHigh: 0.28, ClipC: 10, Aggregation: TokenMean,
 		MaxPackTokens: 32768, Temperature: 1, AdvantageStd: true,
+		Ratio: RatioToken, KLEstimator: KLEstimatorK3,
 	}
 }
 
@@ -93,6 +116,17 @@ func (c Config) Validate() error {
 	must(c.NormTokens >= 0, "norm_tokens", "must be 0 or more, is %d", c.NormTokens)
 	must(c.MaxPackTokens >= 2, "max_pack_tokens", "must be at least 2, is %d", c.MaxPackTokens)
 	must(c.Temperature > 0 && finite(c.Temperature), "temperature", "must be more than 0, is %g", c.Temperature)
+	must(c.Ratio == RatioToken || c.Ratio == RatioSequence, "ratio", "must be %s or %s, is %q", RatioToken, RatioSequence, c.Ratio)
+	must(c.TISCap >= 0 && finite(c.TISCap), "tis_cap", "must be 0 (off) or more, is %g", c.TISCap)
+	must(!(c.TISCap > 0) || c.OldLogprobs != OldLogprobsServer, "tis_cap", "is %g, and old_logprobs is %s: it weighs the trainer's own log-probs against the server's, so old_logprobs must be %s, or tis_cap 0",
+		c.TISCap, c.OldLogprobs, OldLogprobsRecompute)
+	must(c.EntropyCoef >= 0 && finite(c.EntropyCoef), "entropy_coef", "must be 0 (none) or more, is %g", c.EntropyCoef)
+	must(c.KLCoef >= 0 && finite(c.KLCoef), "kl_coef", "must be 0 (none) or more, is %g", c.KLCoef)
+	switch c.KLEstimator {
+	case KLEstimatorK1, KLEstimatorK2, KLEstimatorK3:
+	default:
+		must(false, "kl_estimator", "must be %s, %s or %s, is %q", KLEstimatorK1, KLEstimatorK2, KLEstimatorK3, c.KLEstimator)
+	}
 	return errors.Join(errs...)
 }
 

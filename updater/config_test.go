@@ -38,6 +38,13 @@ func TestDefaultsAreValid(t *testing.T) {
 	}
 }
 
+// The paper's recipe has none of the terms that baselines need.
+func TestDefaultsAreTheBareObjective(t *testing.T) {
+	if c := DefaultConfig(); c.KLCoef != 0 || c.EntropyCoef != 0 || c.TISCap != 0 || c.Ratio != RatioToken {
+		t.Errorf("%+v", c)
+	}
+}
+
 // Every bound, from outside, NaN included; and all faults at once.
 func TestValidateNamesEveryFault(t *testing.T) {
 	nan := math.NaN()
@@ -52,6 +59,12 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		"norm_tokens":     {func(c *Config) { c.NormTokens = -1 }},
 		"max_pack_tokens": {func(c *Config) { c.MaxPackTokens = 1 }},
 		"temperature":     {func(c *Config) { c.Temperature = 0 }, func(c *Config) { c.Temperature = nan }},
+		"ratio":           {func(c *Config) { c.Ratio = "group" }},
+		"tis_cap": {func(c *Config) { c.TISCap = -1 }, func(c *Config) { c.TISCap = nan }, func(c *Config) { c.TISCap = math.Inf(1) },
+			func(c *Config) { c.TISCap, c.OldLogprobs = 2, OldLogprobsServer }},
+		"entropy_coef": {func(c *Config) { c.EntropyCoef = -1 }, func(c *Config) { c.EntropyCoef = nan }, func(c *Config) { c.EntropyCoef = math.Inf(1) }},
+		"kl_coef":      {func(c *Config) { c.KLCoef = -1 }, func(c *Config) { c.KLCoef = nan }, func(c *Config) { c.KLCoef = math.Inf(1) }},
+		"kl_estimator": {func(c *Config) { c.KLEstimator = "full" }},
 	} {
 		for _, change := range bad {
 			c := DefaultConfig()
@@ -77,7 +90,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 			}
 		}
 	}
-	if err := (Config{}).Validate(); strings.Count(err.Error(), "\n") != 6 {
+	if err := (Config{}).Validate(); strings.Count(err.Error(), "\n") != 8 {
 		t.Errorf("faults of the zero value, a line each:\n%v", err)
 	}
 }

@@ -148,7 +148,7 @@ func applyFlags(c *cli.Context, cfg *config.Config, set func(flag string) bool) 
 // absolute makes every path of a run independent of where it is started: it
 // may be resumed elsewhere, and the server has a working directory of its own.
 func absolute(cfg *config.Config) error {
-	paths := []*string{&cfg.Model, &cfg.Data, &cfg.Out, &cfg.Publish.Dir}
+	paths := []*string{&cfg.Model, &cfg.Data, &cfg.Out, &cfg.Publish.Dir, &cfg.Update.Reference}
 	for i := range cfg.Validation.Data {
 		paths = append(paths, &cfg.Validation.Data[i])
 	}

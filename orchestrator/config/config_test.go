@@ -71,6 +71,9 @@ func TestPaperRecipe(t *testing.T) {
 		{"prompt tokens", float64(c.Sampling.MaxPromptTokens), 1024},
 		{"response tokens", float64(c.Sampling.MaxTokens), 15360},
 		{"pack tokens", float64(c.Update.MaxPackTokens), 32768},
+		{"KL to a reference", c.Update.KLCoef, 0},
+		{"entropy bonus", c.Update.EntropyCoef, 0},
+		{"truncated importance sampling", c.Update.TISCap, 0},
 	} {
 		if row.got != row.want {
 			t.Errorf("%s: got %g, the paper has %g", row.what, row.got, row.want)
