@@ -8,8 +8,8 @@
 // add, each of which has a key here that is off in them: dynamic sampling
 // (sampling.dynamic), a penalty on length (reward.overlong_buffer), a KL term, a
 // reference model and an entropy bonus, ratios of whole sequences and truncated
-// importance sampling (update.…). The presets dapo and dr-grpo are baselines that
-// switch some of them on, justrl-overlong is the paper's own ablation. Stages and
+// importance sampling (update.…). The presets grpo-classic, dr-grpo and dapo are
+// baselines that switch some of them on, justrl-overlong is the paper's own ablation. Stages and
 // curricula have no key.
 package config
 

@@ -34,6 +34,7 @@ func presets() []preset {
 		{"justrl-deepseek-1.5b", "the paper's run on DeepSeek-R1-Distill-Qwen-1.5B", func(*Config) {}},
 		{"justrl-nemotron-1.5b", "the paper's run on OpenMath-Nemotron-1.5B: the same hyperparameters", func(c *Config) { c.Steps = 3440 }},
 		{"justrl-overlong", "the paper's ablation: its run with DAPO's penalty on long answers", overlong},
+		{"grpo-classic", "baseline: GRPO (arXiv 2402.03300) with all else as JustRL", grpoClassic},
 		{"dr-grpo", "baseline: Dr. GRPO (arXiv 2503.20783) with all else as JustRL", drGRPO},
 		{"dapo", "baseline: DAPO (arXiv 2503.14476) with all else as JustRL", dapo},
 		{"tiny-cpu", "the shipped arithmetic policy on two CPU cores: the same recipe, smaller and with a larger learning rate", tinyCPU},
@@ -94,6 +95,18 @@ func paper() Config {
 
 // overlong is the ablation of arXiv 2512.16649: a buffer of 4,096 tokens, factor 1.
 func overlong(c *Config) { c.Reward.OverlongBuffer, c.Reward.OverlongFactor = 4096, 1 }
+
+// grpoClassic is arXiv 2402.03300, equation 3: the symmetric clip of 0.2, the mean
+// over answers of their mean over tokens, advantages over the standard deviation,
+// and the KL to the model that training began with, estimated as k3 (equation 4)
+// and weighted 0.04 (its section 4.2; verl's examples have 0.001). The paper's run
+// took one update a step; here there are JustRL's four, for the comparison.
+func grpoClassic(c *Config) {
+	c.Update.AdvantageStd = true
+	c.Update.Aggregation = updater.SeqMeanTokenMean
+	c.Update.ClipLow, c.Update.ClipHigh = 0.2, 0.2
+	c.Update.KLCoef, c.Update.KLEstimator, c.Update.Reference = 0.04, updater.KLEstimatorK3, ""
+}
 
 // drGRPO is arXiv 2503.20783: no division by the group's standard deviation, and
 // none by an answer's length. A token weighs 1 / (answers of an update · longest
