@@ -34,6 +34,7 @@ type world struct {
 
 	asked map[string]int // ordinal/sample → how often it was sampled for training
 
+	verdict    func(ordinal int64, right bool) bool // another one, where it is set
 	onSample   func(step int) error
 	onRollout  func(ordinal int64, sample int) error // after it was kept
 	onValidate func() error
@@ -90,9 +91,12 @@ func (w *world) Continue(ctx context.Context, rows []sampler.Row, p sampler.Para
 			if groups[i].Rollouts[j].TokenIDs != nil {
 				continue
 			}
-			reward := float64(1)
-			if (seed(row)+int64(j)+w.weight)%3 != 0 {
-				reward = -1
+			right, reward := (seed(row)+int64(j)+w.weight)%3 == 0, -1.0
+			if w.verdict != nil {
+				right = w.verdict(row.Ordinal, right)
+			}
+			if right {
+				reward = 1
 			}
 			o := sampler.Rollout{
 				Sample: j, TokenIDs: []int32{1, 2}, FinishReason: sampler.FinishStop, Score: sampler.Score{Reward: reward, Correct: reward > 0}, WeightsVersion: version,
