@@ -479,3 +479,29 @@ func recordsOf(t *testing.T, dir string) ([]journal.Step, []journal.Validation) 
 	}
 	return steps, validations
 }
+
+// held is a sampler of held-out rows: it counts what it is asked for.
+type held struct {
+	*world
+	sets int
+}
+
+func (h *held) Sample(ctx context.Context, rows []sampler.Row, p sampler.Params, seed sampler.SeedFunc, version int64) ([]sampler.Group, error) {
+	h.sets++
+	return h.world.Sample(ctx, rows, p, seed, version)
+}
+
+// Held-out rows have a sampler of their own where there is one: their rewards are not shaped.
+func TestValidationHasItsOwnSampler(t *testing.T) {
+	w := &world{}
+	r, done := newRun(t, w, testConfig(t), filepath.Join(t.TempDir(), "run"))
+	defer done()
+	h := &held{world: w}
+	r.Validator = h
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if h.sets != 3*2 { // three measurements, at two temperatures
+		t.Errorf("it was asked %d times, want 6", h.sets)
+	}
+}
