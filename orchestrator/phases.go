@@ -73,7 +73,8 @@ func (r *Run) agrees(m updater.Mismatch) error {
 	if m.Tokens == 0 {
 		return nil
 	}
-	hint := "; is the server's dtype the trainer's, and does it report the log-probs of what it samples (--logprobs-mode processed_logprobs when the temperature is not 1)?"
+	hint := fmt.Sprintf("; they differ most at token %d of rollout %d of group %d, by %.3g nats", m.WorstToken, m.WorstRollout, m.WorstGroup, m.WorstLogRatio) +
+		"; is the server's dtype the trainer's, and does it report the log-probs of what it samples (--logprobs-mode processed_logprobs when the temperature is not 1)?"
 	if g.MaxRatioP50 > 0 && !(m.RatioP50 <= g.MaxRatioP50) {
 		return fmt.Errorf("%w: the median ratio is %.4g, mismatch.max_ratio_p50 is %g%s", ErrMismatch, m.RatioP50, g.MaxRatioP50, hint)
 	}

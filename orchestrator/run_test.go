@@ -414,6 +414,17 @@ func TestMismatchIsNeverPublished(t *testing.T) {
 	}
 }
 
+// Whoever is refused is told where to look.
+func TestMismatchNamesTheWorstToken(t *testing.T) {
+	for _, m := range []updater.Mismatch{{Tokens: 5, RatioP50: 2}, {Tokens: 5, RatioP50: 1, KL: 1}} {
+		m.WorstGroup, m.WorstRollout, m.WorstToken, m.WorstLogRatio = 12, 3, 7, -4.25
+		err := (&Run{Config: testConfig(t)}).gate(m)
+		if want := "they differ most at token 7 of rollout 3 of group 12, by -4.25 nats"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %q", err, want)
+		}
+	}
+}
+
 func nan() float64 { z := 0.0; return z / z }
 
 func at(step int, do func() error) func(int) error {

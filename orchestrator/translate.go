@@ -136,9 +136,15 @@ func meanUpdate(updates []updater.UpdateMetrics) updater.UpdateMetrics {
 		m.PGClipFrac += u.PGClipFrac / n
 		m.PGClipFracLower += u.PGClipFracLower / n
 		m.PPOKL += u.PPOKL / n
+		m.PPOKL3 += u.PPOKL3 / n
 		m.Entropy += u.Entropy / n
 		m.GradNorm += u.GradNorm / n
 		m.LR += u.LR / n
+		m.KLLoss += u.KLLoss / n
+		m.EntropyLoss += u.EntropyLoss / n
+		m.TISMean += u.TISMean / n
+		m.TISCapped += u.TISCapped / n
+		m.KLCoef = u.KLCoef // a setting
 		m.Tokens += u.Tokens
 		m.Packs += u.Packs
 	}

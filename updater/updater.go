@@ -42,11 +42,19 @@ type UpdateMetrics struct {
 	PGClipFrac      float64 `json:"actor/pg_clipfrac"`       // share of response tokens whose ratio was clipped
 	PGClipFracLower float64 `json:"actor/pg_clipfrac_lower"` // share of response tokens held by the dual clip (A < 0)
 	PPOKL           float64 `json:"actor/ppo_kl"`            // token mean of old log-prob − log-prob
+	PPOKL3          float64 `json:"actor/ppo_kl_k3"`         // token mean of ratio − 1 − log ratio: an estimate of the same KL that is never negative
 	Entropy         float64 `json:"actor/entropy"`           // token mean, nats
 	GradNorm        float64 `json:"actor/grad_norm"`         // L2, before clipping
 	LR              float64 `json:"actor/lr"`
 	Tokens          int     `json:"tokens"` // response tokens in the mini-batch
 	Packs           int     `json:"packs"`  // micro-batches the mini-batch was run in
+
+	// Of terms that are off, which is 0, nothing is written.
+	KLLoss      float64 `json:"actor/kl_loss,omitempty"`      // KL to the reference model, in the configured aggregation, before kl_coef
+	KLCoef      float64 `json:"actor/kl_coef,omitempty"`      // update.kl_coef
+	EntropyLoss float64 `json:"actor/entropy_loss,omitempty"` // entropy in the configured aggregation, before entropy_coef
+	TISMean     float64 `json:"actor/tis_mean,omitempty"`     // token mean of the truncated importance weights
+	TISCapped   float64 `json:"actor/tis_capped,omitempty"`   // share of response tokens whose weight is update.tis_cap
 }
 
 // Mismatch compares the server's log-probs with the trainer's own, token by
@@ -62,6 +70,13 @@ type Mismatch struct {
 	RatioP50 float64 `json:"mismatch/ratio_p50"`
 	RatioP99 float64 `json:"mismatch/ratio_p99"`
 	RatioMax float64 `json:"mismatch/ratio_max"`
+	// K3 is the k3 estimate of the same KL: mean of ratio − 1 − log ratio, never negative.
+	K3 float64 `json:"mismatch/kl_k3"`
+	// The token whose log-probs differ most: its place, and logp_trainer − logp_server there.
+	WorstGroup    int64   `json:"mismatch/worst_group"`   // ordinal
+	WorstRollout  int     `json:"mismatch/worst_rollout"` // of the group, from 0
+	WorstToken    int     `json:"mismatch/worst_token"`   // of the response, from 0
+	WorstLogRatio float64 `json:"mismatch/worst_log_ratio"`
 }
 
 // StepResult is what one training step did.

@@ -97,7 +97,7 @@ func (b kitBatch) run(cfg updater.Config, partitions [][]int) updater.UpdateMetr
 	for _, p := range partitions {
 		o.MicroBatch(p)
 		for _, i := range p {
-			o.Add(i, b.logp[i], b.old[i], b.advantage[i])
+			add(o, i, b.logp[i], b.old[i], b.advantage[i])
 		}
 	}
 	return o.Metrics()

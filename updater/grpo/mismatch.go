@@ -20,15 +20,22 @@ const maxDifference = 700
 //
 //	KL         = mean(−d)              k1 estimate of KL(server ‖ trainer)
 //	KLStdErr   = std(d) / √n           unbiased std; 0 for a single token
+//	K3         = mean(exp(d) − 1 − d)  k3 estimate of the same
 //	RatioP50 … = quantiles of exp|d|   between two neighbours by linear interpolation
 //
-// A log-prob that is not finite counts as |d| = 700 and makes KL 700 ± 0,
+//	Worst…     = where |d| is largest  the first such token
+//
+// A log-prob that is not finite counts as d = −700 and makes KL 700 ± 0,
 // however many others agree: no gate lets it pass.
-func CompareServer(server, trainer [][]float32) updater.Mismatch {
+//
+// worst is the index of the response that the worst token is of, −1 if nothing
+// was compared; who knows the groups fills in WorstGroup and WorstRollout.
+func CompareServer(server, trainer [][]float32) (m updater.Mismatch, worst int) {
 	if len(server) != len(trainer) {
 		panic(fmt.Sprintf("grpo: %d responses of the server and %d of the trainer", len(server), len(trainer)))
 	}
-	var distances []float64
+	worst = -1
+	var differences []float64
 	kl, squares, impossible := 0.0, 0.0, false
 	for i, s := range server {
 		t := trainer[i]
@@ -46,26 +53,32 @@ func CompareServer(server, trainer [][]float32) updater.Mismatch {
 			d, _ = clamp(d, -maxDifference, maxDifference)
 			kl -= d
 			squares += d * d
-			distances = append(distances, math.Abs(d))
+			differences = append(differences, d)
+			if worst < 0 || math.Abs(d) > math.Abs(m.WorstLogRatio) {
+				worst, m.WorstToken, m.WorstLogRatio = i, j, d
+			}
 		}
 	}
-	n := len(distances)
+	n := len(differences)
 	if n == 0 {
-		return updater.Mismatch{}
+		return m, worst
 	}
-	mean := kl / float64(n)
-	variance := max(0, squares-float64(n)*mean*mean) / float64(max(n-1, 1))
+	m.Tokens, m.KL = n, kl/float64(n)
+	variance := max(0, squares-float64(n)*m.KL*m.KL) / float64(max(n-1, 1))
 	if impossible {
-		mean, variance = maxDifference, 0
+		m.KL, variance = maxDifference, 0
 	}
-	slices.Sort(distances)
-	for i, d := range distances {
-		distances[i] = math.Exp(d)
+	m.KLStdErr = math.Sqrt(variance / float64(n))
+	for i, d := range differences {
+		m.K3 += k3(d) / float64(n) // divided first: a sum of a few exp(700) overflows
+		differences[i] = math.Abs(d)
 	}
-	return updater.Mismatch{
-		Tokens: n, KL: mean, KLStdErr: math.Sqrt(variance / float64(n)),
-		RatioP50: quantile(distances, 0.50), RatioP99: quantile(distances, 0.99), RatioMax: distances[n-1],
+	slices.Sort(differences)
+	for i, d := range differences {
+		differences[i] = math.Exp(d)
 	}
+	m.RatioP50, m.RatioP99, m.RatioMax = quantile(differences, 0.50), quantile(differences, 0.99), differences[n-1]
+	return m, worst
 }
 
 // quantile interpolates linearly in sorted, which is not empty.

@@ -20,11 +20,28 @@ type Objective struct {
 	packs   int
 }
 
-// part is one response's share of the metrics.
+// Response is what the objective takes of one response: T_i numbers in each
+// slice, log-probs and entropies in nats. What an option that is off would
+// need is not looked at.
+type Response struct {
+	Logp      []float64 // now
+	Old       []float64 // by the weights that sampled it
+	Advantage float64   // the same for all its tokens
+	Server    []float64 // log-probs that the server gave, for tis_cap
+	Reference []float64 // log-probs of the reference model, for kl_coef
+	Entropy   []float64 // of the distributions that the tokens are drawn from, for entropy_coef
+}
+
+// part is one response's share of the metrics: sums over its tokens.
 type part struct {
 	added          bool
-	loss, kl       float64 // Σ_t l and Σ_t (old − logp)
+	loss           float64 // l, weighed by the importance weights
+	kl, k3         float64 // estimates of KL(old ‖ now)
+	reference      float64 // estimate of KL(now ‖ reference)
+	entropy        float64
+	importance     float64 // importance weights
 	clipped, lower int     // tokens
+	capped         int     // tokens
 	bad            error   // names the first token with an input that is not finite
 }
 
@@ -79,64 +96,128 @@ func (o *Objective) MicroBatch(responses []int) {
 	}
 }
 
-// Add takes response i: the log-probs of its tokens now and by the weights
-// that sampled it, and its advantage. It returns dLoss/dlogp of each token
-// (length T_i, the caller's to keep), all of the mini-batch's denominators in
-// it: the gradients of all packs add up to that of the mini-batch.
+// Add takes response i and returns dLoss/dlogp of each of its tokens (length
+// T_i, the caller's to keep) and dLoss/dentropy, which is the same for all of
+// them. All of the mini-batch's denominators are in both: the gradients of all
+// packs add up to that of the mini-batch.
 //
-// A logp, old or advantage that is not finite makes the gradient and the loss
-// NaN and is named by [Objective.Err]. Misuse panics: an index or a length
-// other than announced, a response added twice, token-mean-verl without MicroBatch.
-func (o *Objective) Add(i int, logp, old []float64, advantage float64) []float64 {
+// An input that is not finite makes the gradient and the loss NaN and is named
+// by [Objective.Err]. Misuse panics: an index or a length other than
+// announced, a response added twice, token-mean-verl without MicroBatch.
+func (o *Objective) Add(i int, r Response) (dlogp []float64, dentropy float64) {
+	o.check(i, r)
+	p := part{added: true, bad: o.bad(i, r)}
+	w := o.weights[i]
+	ratios := o.logRatios(r)
+	dlogp = make([]float64, len(r.Logp))
+	for t := range r.Logp {
+		k := o.token(ratios[t], r.Advantage)
+		if o.cfg.TISCap > 0 {
+			weight, capped := importance(r.Old[t], r.Server[t], o.cfg.TISCap)
+			k.loss *= weight
+			k.grad *= weight
+			p.importance += weight
+			p.capped += count(capped)
+		}
+		dlogp[t] = w * k.grad
+		if o.cfg.KLCoef > 0 {
+			kl, dkl := referenceKL(o.cfg.KLEstimator, r.Logp[t], r.Reference[t])
+			p.reference += kl
+			dlogp[t] += w * o.cfg.KLCoef * dkl
+		}
+		if o.cfg.EntropyCoef > 0 {
+			p.entropy += r.Entropy[t]
+		}
+		k1, k3 := movedKL(r.Logp[t], r.Old[t])
+		p.kl += k1
+		p.k3 += k3
+		p.loss += k.loss
+		p.clipped += count(k.clipped)
+		p.lower += count(k.lower)
+	}
+	if o.cfg.EntropyCoef > 0 {
+		dentropy = -w * o.cfg.EntropyCoef
+	}
+	if p.bad != nil {
+		p.loss, p.kl, p.k3 = math.NaN(), math.NaN(), math.NaN()
+	}
+	o.parts[i] = p
+	return dlogp, dentropy
+}
+
+// check panics if response i does not have the numbers that the options need.
+func (o *Objective) check(i int, r Response) {
+	want := o.lengths[i]
+	for _, s := range []struct {
+		what   string
+		values []float64
+		needed bool
+	}{
+		{"log-probs", r.Logp, true}, {"old log-probs", r.Old, true},
+		{"log-probs of the server", r.Server, o.cfg.TISCap > 0},
+		{"log-probs of the reference", r.Reference, o.cfg.KLCoef > 0},
+		{"entropies", r.Entropy, o.cfg.EntropyCoef > 0},
+	} {
+		if s.needed && len(s.values) != want {
+			panic(fmt.Sprintf("grpo: response %d of %d tokens was added with %d %s", i, want, len(s.values), s.what))
+		}
+	}
 	switch {
-	case len(logp) != o.lengths[i] || len(old) != o.lengths[i]:
-		panic(fmt.Sprintf("grpo: response %d of %d tokens was added with %d and %d log-probs", i, o.lengths[i], len(logp), len(old)))
 	case o.parts[i].added:
 		panic(fmt.Sprintf("grpo: response %d was added twice", i))
 	case math.IsNaN(o.weights[i]):
 		panic(fmt.Sprintf("grpo: response %d was added before its MicroBatch", i))
 	}
-	p := part{added: true}
-	dlogp := make([]float64, len(logp))
-	for t := range logp {
-		k := o.token(logp[t], old[t], advantage)
-		if p.bad == nil && (!finite(logp[t]) || !finite(old[t]) || !finite(advantage)) {
-			p.bad = fmt.Errorf("grpo: response %d, token %d: log-prob %g, old log-prob %g, advantage %g: not finite", i, t, logp[t], old[t], advantage)
-		}
-		p.loss += k.loss
-		p.kl += k.kl
-		if k.clipped {
-			p.clipped++
-		}
-		if k.lower {
-			p.lower++
-		}
-		dlogp[t] = o.weights[i] * k.grad
-	}
-	o.parts[i] = p
-	return dlogp
 }
 
-// Metrics returns the figures of the responses added so far; entropy,
+// bad names the first token of response i with an input that is not finite.
+func (o *Objective) bad(i int, r Response) error {
+	for t := range r.Logp {
+		if !finite(r.Logp[t]) || !finite(r.Old[t]) || !finite(r.Advantage) {
+			return fmt.Errorf("grpo: response %d, token %d: log-prob %g, old log-prob %g, advantage %g: not finite", i, t, r.Logp[t], r.Old[t], r.Advantage)
+		}
+		switch {
+		case o.cfg.TISCap > 0 && !finite(r.Server[t]):
+			return fmt.Errorf("grpo: response %d, token %d: the server's log-prob is %g: not finite", i, t, r.Server[t])
+		case o.cfg.KLCoef > 0 && !finite(r.Reference[t]):
+			return fmt.Errorf("grpo: response %d, token %d: the reference model's log-prob is %g: not finite", i, t, r.Reference[t])
+		case o.cfg.EntropyCoef > 0 && !finite(r.Entropy[t]):
+			return fmt.Errorf("grpo: response %d, token %d: the entropy is %g: not finite", i, t, r.Entropy[t])
+		}
+	}
+	return nil
+}
+
+// Metrics returns the figures of the responses added so far; the mean entropy,
 // gradient norm and learning rate are not this package's and stay 0. Shares
 // and means are over all response tokens of the mini-batch, whatever the
 // aggregation. They do not depend on the order of Add.
 func (o *Objective) Metrics() updater.UpdateMetrics {
 	m := updater.UpdateMetrics{Tokens: o.tokens, Packs: o.packs}
-	clipped, lower := 0, 0
+	clipped, lower, capped := 0, 0, 0
 	for i, p := range o.parts {
 		if !p.added || o.lengths[i] == 0 { // an empty response has weight, but nothing to weigh
 			continue
 		}
 		m.PGLoss += o.weights[i] * p.loss
+		m.KLLoss += o.weights[i] * p.reference
+		m.EntropyLoss += o.weights[i] * p.entropy
 		m.PPOKL += p.kl
+		m.PPOKL3 += p.k3
+		m.TISMean += p.importance
 		clipped += p.clipped
 		lower += p.lower
+		capped += p.capped
 	}
+	m.KLCoef = o.cfg.KLCoef
 	if o.tokens > 0 {
-		m.PPOKL /= float64(o.tokens)
-		m.PGClipFrac = float64(clipped) / float64(o.tokens)
-		m.PGClipFracLower = float64(lower) / float64(o.tokens)
+		n := float64(o.tokens)
+		m.PPOKL /= n
+		m.PPOKL3 /= n
+		m.PGClipFrac = float64(clipped) / n
+		m.PGClipFracLower = float64(lower) / n
+		m.TISMean /= n
+		m.TISCapped = float64(capped) / n
 	}
 	return m
 }
@@ -156,7 +237,7 @@ func (o *Objective) Err() error {
 	if missing > 0 {
 		return fmt.Errorf("grpo: %d of %d responses were not added", missing, len(o.parts))
 	}
-	if l := o.Metrics().PGLoss; !finite(l) {
+	if m := o.Metrics(); !finite(m.PGLoss) || !finite(m.KLLoss) || !finite(m.EntropyLoss) {
 		return errors.New("grpo: the loss overflows")
 	}
 	return nil

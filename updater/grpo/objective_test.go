@@ -20,6 +20,12 @@ func config(aggregation string) updater.Config {
 	return cfg
 }
 
+// add is Add of what the bare objective needs.
+func add(o *Objective, i int, logp, old []float64, advantage float64) []float64 {
+	dlogp, _ := o.Add(i, Response{Logp: logp, Old: old, Advantage: advantage})
+	return dlogp
+}
+
 // The recipe worked by hand, token by token: A = ±1, so the numbers are the ratios.
 func TestObjectiveByHand(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -41,7 +47,7 @@ func TestObjectiveByHand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := NewObjective(config(updater.TokenMean), []int{1})
-			grad := o.Add(0, []float64{math.Log(c.ratio) - 2}, []float64{-2}, c.advantage)
+			grad := add(o, 0, []float64{math.Log(c.ratio) - 2}, []float64{-2}, c.advantage)
 			m := o.Metrics()
 			got := []float64{m.PGLoss, grad[0], m.PGClipFrac, m.PGClipFracLower, m.PPOKL}
 			want := []float64{c.loss, c.grad, boolFloat(c.clipped), boolFloat(c.lower), -math.Log(c.ratio)}
@@ -85,7 +91,7 @@ func TestAggregationsByHand(t *testing.T) {
 				o.MicroBatch(p)
 				for _, i := range p {
 					v := make([]float64, 1+2*i)
-					o.Add(i, v, v, float64(i+1))
+					add(o, i, v, v, float64(i+1))
 				}
 			}
 			if got := o.Metrics().PGLoss; math.Abs(got-c.want) > 1e-15 {
@@ -126,7 +132,7 @@ func (b batch) run(cfg updater.Config, packs [][]int) (updater.UpdateMetrics, []
 	for _, p := range packs {
 		o.MicroBatch(p)
 		for _, i := range p {
-			grads[i] = o.Add(i, b.logp[i], b.old[i], b.advantage[i])
+			grads[i] = add(o, i, b.logp[i], b.old[i], b.advantage[i])
 		}
 	}
 	return o.Metrics(), grads
@@ -217,8 +223,8 @@ func TestPacksAndOrderDoNotMatter(t *testing.T) {
 func TestEqualRewardsStayInTheCount(t *testing.T) {
 	logp, old := []float64{-1, -1}, []float64{-1, -1}
 	o := NewObjective(config(updater.TokenMean), []int{2, 2})
-	o.Add(0, logp, old, 1)
-	for _, g := range o.Add(1, logp, old, Advantages([]float64{1, 1}, true)[0]) {
+	add(o, 0, logp, old, 1)
+	for _, g := range add(o, 1, logp, old, Advantages([]float64{1, 1}, true)[0]) {
 		if g != 0 {
 			t.Errorf("gradient %g of a group of equal rewards", g)
 		}
@@ -238,8 +244,8 @@ func TestNonFiniteInput(t *testing.T) {
 				for _, aggregation := range aggregations {
 					o := NewObjective(config(aggregation), []int{1, 2})
 					o.MicroBatch([]int{0, 1})
-					o.Add(0, []float64{-1}, []float64{-1}, 1)
-					grad := o.Add(1, []float64{-1, v[0]}, []float64{-1, v[1]}, v[2])
+					add(o, 0, []float64{-1}, []float64{-1}, 1)
+					grad := add(o, 1, []float64{-1, v[0]}, []float64{-1, v[1]}, v[2])
 					if !math.IsNaN(grad[1]) || !math.IsNaN(o.Metrics().PGLoss) || !math.IsNaN(o.Metrics().PPOKL) {
 						t.Errorf("%s: gradient %v, metrics %+v", aggregation, grad, o.Metrics())
 					}
@@ -258,12 +264,12 @@ func TestNonFiniteInput(t *testing.T) {
 
 func TestErrCountsTheMissing(t *testing.T) {
 	o := NewObjective(config(updater.TokenMean), []int{1, 1, 1})
-	o.Add(1, []float64{-1}, []float64{-1}, 1)
+	add(o, 1, []float64{-1}, []float64{-1}, 1)
 	if err := o.Err(); err == nil || err.Error() != "grpo: 2 of 3 responses were not added" {
 		t.Errorf("error is %v", err)
 	}
-	o.Add(0, []float64{-1}, []float64{-1}, 1)
-	o.Add(2, []float64{-1}, []float64{-1}, math.MaxFloat64)
+	add(o, 0, []float64{-1}, []float64{-1}, 1)
+	add(o, 2, []float64{-1}, []float64{-1}, math.MaxFloat64)
 	if err := o.Err(); err != nil {
 		t.Error(err)
 	}
@@ -271,7 +277,7 @@ func TestErrCountsTheMissing(t *testing.T) {
 
 func TestErrOverflow(t *testing.T) {
 	o := NewObjective(config(updater.SeqMeanTokenSum), []int{2})
-	o.Add(0, []float64{0, 0}, []float64{0, 0}, math.MaxFloat64)
+	add(o, 0, []float64{0, 0}, []float64{0, 0}, math.MaxFloat64)
 	if err := o.Err(); err == nil || err.Error() != "grpo: the loss overflows" {
 		t.Errorf("error is %v", err)
 	}
@@ -281,14 +287,14 @@ func TestMisusePanics(t *testing.T) {
 	one := []float64{-1}
 	for name, f := range map[string]func(){
 		"unknown aggregation": func() { NewObjective(config("mean"), nil) },
-		"too few log-probs":   func() { NewObjective(config(updater.TokenMean), []int{2}).Add(0, one, one, 1) },
-		"too few old ones":    func() { NewObjective(config(updater.TokenMean), []int{1}).Add(0, one, nil, 1) },
+		"too few log-probs":   func() { add(NewObjective(config(updater.TokenMean), []int{2}), 0, one, one, 1) },
+		"too few old ones":    func() { add(NewObjective(config(updater.TokenMean), []int{1}), 0, one, nil, 1) },
 		"twice": func() {
 			o := NewObjective(config(updater.TokenMean), []int{1})
-			o.Add(0, one, one, 1)
-			o.Add(0, one, one, 1)
+			add(o, 0, one, one, 1)
+			add(o, 0, one, one, 1)
 		},
-		"no micro-batch": func() { NewObjective(config(updater.TokenMeanVerl), []int{1}).Add(0, one, one, 1) },
+		"no micro-batch": func() { add(NewObjective(config(updater.TokenMeanVerl), []int{1}), 0, one, one, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
@@ -307,9 +313,9 @@ func TestObjectiveKeepsNoSlices(t *testing.T) {
 	o := NewObjective(config(updater.TokenMean), lengths)
 	lengths[0], lengths[1] = 7, 7
 	logp := []float64{-1}
-	o.Add(0, logp, []float64{-1}, 1)
+	add(o, 0, logp, []float64{-1}, 1)
 	logp[0] = math.NaN()
-	o.Add(1, []float64{-1}, []float64{-1}, 1)
+	add(o, 1, []float64{-1}, []float64{-1}, 1)
 	if m := o.Metrics(); m.PGLoss != -1 || o.Err() != nil {
 		t.Errorf("%+v, %v", m, o.Err())
 	}
@@ -322,7 +328,7 @@ func FuzzToken(f *testing.F) {
 	f.Add(-1.0, math.Inf(-1), 0.0)
 	f.Fuzz(func(t *testing.T, logp, old, advantage float64) {
 		o := NewObjective(config(updater.TokenMean), []int{1})
-		grad := o.Add(0, []float64{logp}, []float64{old}, advantage)[0]
+		grad := add(o, 0, []float64{logp}, []float64{old}, advantage)[0]
 		m := o.Metrics()
 		if !finite(logp) || !finite(old) || !finite(advantage) {
 			if !math.IsNaN(grad) || !math.IsNaN(m.PGLoss) || o.Err() == nil {

@@ -2,6 +2,7 @@ package grpo
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -30,6 +31,9 @@ type reference struct {
 		Advantages []float64   `json:"advantages"`
 		Logp       [][]float64 `json:"logp"`
 		Old        [][]float64 `json:"old"`
+		Server     [][]float64 `json:"server"`
+		Reference  [][]float64 `json:"reference"`
+		Entropy    [][]float64 `json:"entropy"`
 		ClipLow    float64     `json:"clip_low"`
 		ClipHigh   float64     `json:"clip_high"`
 		ClipC      float64     `json:"clip_c"`
@@ -41,12 +45,34 @@ type reference struct {
 			ClipLower   float64     `json:"clipfrac_lower"`
 			PPOKL       float64     `json:"ppo_kl"`
 		} `json:"results"`
+		Options []optionResult `json:"options"`
 	} `json:"batch"`
 	Advantages []struct {
 		Rewards []float64 `json:"rewards"`
 		Std     []float64 `json:"std"`
 		Plain   []float64 `json:"plain"`
 	} `json:"advantages"`
+}
+
+// optionResult is what one set of options makes of the batch.
+type optionResult struct {
+	Aggregation string      `json:"aggregation"`
+	Ratio       string      `json:"ratio"`
+	TISCap      float64     `json:"tis_cap"`
+	EntropyCoef float64     `json:"entropy_coef"`
+	KLCoef      float64     `json:"kl_coef"`
+	KLEstimator string      `json:"kl_estimator"`
+	ClipC       float64     `json:"clip_c"`
+	PGLoss      float64     `json:"pg_loss"`
+	ClipFrac    float64     `json:"clipfrac"`
+	ClipLower   float64     `json:"clipfrac_lower"`
+	PPOKL3      float64     `json:"ppo_kl_k3"`
+	KLLoss      float64     `json:"kl_loss"`
+	EntropyLoss float64     `json:"entropy_loss"`
+	TISMean     float64     `json:"tis_mean"`
+	TISCapped   float64     `json:"tis_capped"`
+	Grad        [][]float64 `json:"grad"`
+	EntropyGrad [][]float64 `json:"entropy_grad"`
 }
 
 func readReference(t *testing.T) reference {
@@ -87,7 +113,7 @@ func TestTokensAreTorchs(t *testing.T) {
 		// 1 − (1 − ratio) and 1 + (ratio − 1) are exact for ratios from 1/2 to 2.
 		cfg := updater.Config{Aggregation: updater.TokenMean,
 			ClipLow: number(c.ClipLow, 1-ratio), ClipHigh: number(c.ClipHigh, ratio-1), ClipC: number(c.ClipC, ratio)}
-		k := NewObjective(cfg, []int{1}).token(c.D, 0, c.Advantage)
+		k := NewObjective(cfg, []int{1}).token(c.D, c.Advantage)
 		if math.Abs(k.loss-c.Loss) > 1e-14*math.Abs(c.Loss) || math.Abs(k.grad-c.Grad) > 1e-14*math.Abs(c.Grad) || k.clipped != c.Clipped || k.lower != c.Lower {
 			t.Errorf("%+v: got %+v", c, k)
 		}
@@ -106,7 +132,7 @@ func TestBatchIsTorchs(t *testing.T) {
 			for _, p := range b.Packs {
 				o.MicroBatch(p)
 				for _, i := range p {
-					for j, g := range o.Add(i, b.Logp[i], b.Old[i], b.Advantages[i]) {
+					for j, g := range add(o, i, b.Logp[i], b.Old[i], b.Advantages[i]) {
 						within(t, "gradient", g, want.Grad[i][j])
 					}
 				}
@@ -121,6 +147,53 @@ func TestBatchIsTorchs(t *testing.T) {
 			within(t, "ppo_kl", m.PPOKL, want.PPOKL)
 			if m.Tokens != 22 || m.Packs != 3 {
 				t.Errorf("%d tokens in %d packs, want 22 in 3", m.Tokens, m.Packs)
+			}
+		})
+	}
+}
+
+// Every option under every aggregation, alone and together: the loss, its
+// terms and the gradients of log-probs and entropies, against autograd.
+func TestOptionsAreTorchs(t *testing.T) {
+	b := readReference(t).Batch
+	if len(b.Options) != 40 {
+		t.Fatalf("%d sets of options in the reference, want 40", len(b.Options))
+	}
+	for _, want := range b.Options {
+		cfg := updater.Config{Aggregation: want.Aggregation, ClipLow: b.ClipLow, ClipHigh: b.ClipHigh, ClipC: want.ClipC, NormTokens: b.Width,
+			Ratio: want.Ratio, TISCap: want.TISCap, EntropyCoef: want.EntropyCoef, KLCoef: want.KLCoef, KLEstimator: want.KLEstimator}
+		t.Run(fmt.Sprintf("%s, %s ratio, c %g, tis %g, entropy %g, kl %g %s", want.Aggregation, want.Ratio, want.ClipC, want.TISCap, want.EntropyCoef, want.KLCoef, want.KLEstimator), func(t *testing.T) {
+			o := NewObjective(cfg, b.Lengths)
+			for _, p := range b.Packs {
+				o.MicroBatch(p)
+				for _, i := range p {
+					dlogp, dentropy := o.Add(i, Response{Logp: b.Logp[i], Old: b.Old[i], Advantage: b.Advantages[i],
+						Server: b.Server[i], Reference: b.Reference[i], Entropy: b.Entropy[i]})
+					for j, g := range dlogp {
+						within(t, fmt.Sprintf("gradient of response %d, token %d", i, j), g, want.Grad[i][j])
+						if want.EntropyCoef > 0 {
+							within(t, "gradient by the entropy", dentropy, want.EntropyGrad[i][j])
+						}
+					}
+					if want.EntropyCoef == 0 && dentropy != 0 {
+						t.Errorf("gradient %g by the entropy, which is not in the loss", dentropy)
+					}
+				}
+			}
+			if err := o.Err(); err != nil {
+				t.Error(err)
+			}
+			m := o.Metrics()
+			within(t, "pg_loss", m.PGLoss, want.PGLoss)
+			within(t, "pg_clipfrac", m.PGClipFrac, want.ClipFrac)
+			within(t, "pg_clipfrac_lower", m.PGClipFracLower, want.ClipLower)
+			within(t, "ppo_kl_k3", m.PPOKL3, want.PPOKL3)
+			within(t, "kl_loss", m.KLLoss, want.KLLoss)
+			within(t, "entropy_loss", m.EntropyLoss, want.EntropyLoss)
+			within(t, "tis_mean", m.TISMean, want.TISMean)
+			within(t, "tis_capped", m.TISCapped, want.TISCapped)
+			if m.KLCoef != want.KLCoef {
+				t.Errorf("kl_coef is %g, want %g", m.KLCoef, want.KLCoef)
 			}
 		})
 	}

@@ -1,29 +1,60 @@
 package grpo
 
-import "math"
+import (
+	"math"
 
-// tokenLoss is one token's l, dl/dlogp and metrics.
+	"github.com/justrl/justrl/updater"
+)
+
+// tokenLoss is one token's l, dl/dlogp and whether a bound holds it.
 type tokenLoss struct {
-	loss, grad, kl float64
+	loss, grad     float64
 	clipped, lower bool
 }
 
-// maxLogRatio bounds logp − old, as verl does, so that no ratio overflows.
+// maxLogRatio bounds log-ratios, as verl does, so that no ratio overflows.
 const maxLogRatio = 20
 
-// token computes the formulas of the package's documentation.
-func (o *Objective) token(logp, old, advantage float64) tokenLoss {
-	if !finite(logp) || !finite(old) || !finite(advantage) {
-		nan := math.NaN()
-		return tokenLoss{loss: nan, grad: nan, kl: nan}
+// logRatios are the log-ratios that r's tokens take their losses of: their
+// own, or the mean of them all. NaN where an input is not finite.
+func (o *Objective) logRatios(r Response) []float64 {
+	d := make([]float64, len(r.Logp))
+	sum := 0.0
+	for t := range d {
+		d[t] = logRatio(r.Logp[t], r.Old[t])
+		sum += d[t]
 	}
-	d, dd := clamp(logp-old, -maxLogRatio, maxLogRatio)
+	if o.cfg.Ratio == updater.RatioSequence {
+		for t := range d {
+			d[t] = sum / float64(len(d))
+		}
+	}
+	return d
+}
+
+// logRatio is a − b, NaN unless both are finite: ∞ is no log-prob that a bound
+// could make a number of.
+func logRatio(a, b float64) float64 {
+	if !finite(a) || !finite(b) {
+		return math.NaN()
+	}
+	return a - b
+}
+
+// token computes the policy loss of the package's documentation from the
+// log-ratio that it is taken of, and the derivative by that.
+func (o *Objective) token(logRatio, advantage float64) tokenLoss {
+	if math.IsNaN(logRatio) || !finite(advantage) {
+		nan := math.NaN()
+		return tokenLoss{loss: nan, grad: nan}
+	}
+	d, dd := clamp(logRatio, -maxLogRatio, maxLogRatio)
 	ratio := math.Exp(d)
 	dratio := ratio * dd
 	held, dheld := clamp(ratio, 1-o.cfg.ClipLow, 1+o.cfg.ClipHigh)
 	l1, g1 := -advantage*ratio, -advantage*dratio
 	l2, g2 := -advantage*held, -advantage*dratio*dheld
-	k := tokenLoss{loss: l1, grad: g1, kl: -d, clipped: l2 > l1}
+	k := tokenLoss{loss: l1, grad: g1, clipped: l2 > l1}
 	switch {
 	case l2 > l1:
 		k.loss, k.grad = l2, g2
@@ -50,6 +81,13 @@ func clamp(x, lo, hi float64) (y, dy float64) {
 		return hi, 0
 	}
 	return x, 1
+}
+
+func count(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

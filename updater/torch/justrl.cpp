@@ -218,7 +218,7 @@ char *jr_logprob(jr_tensor hidden_, jr_tensor weight_, jr_tensor targets_, doubl
 }
 
 char *jr_logprob_backward(jr_tensor hidden_, jr_tensor weight_, jr_tensor targets_, jr_tensor lse_, jr_tensor dlogp_,
-                          double temperature, int64_t rows, jr_tensor dweight_, jr_tensor *dhidden_) {
+                          jr_tensor entropy_, jr_tensor dentropy_, double temperature, int64_t rows, jr_tensor dweight_, jr_tensor *dhidden_) {
   return guard([&] {
     at::NoGradGuard no_grad;
     const Tensor &hidden = in(hidden_), &weight = in(weight_), &targets = in(targets_), &lse = in(lse_), &dlogp = in(dlogp_);
@@ -227,11 +227,18 @@ char *jr_logprob_backward(jr_tensor hidden_, jr_tensor weight_, jr_tensor target
     Tensor dhidden = at::empty_like(hidden);
     for (int64_t i = 0; i < N; i += rows) {
       int64_t j = std::min(N, i + rows);
-      Tensor g = dlogp.slice(0, i, j).unsqueeze(1) / temperature; // [rows,1]
-      // d logp / d logits = onehot − p
+      auto column = [&](const Tensor &t) { return t.slice(0, i, j).unsqueeze(1); }; // [rows,1]
+      Tensor g = column(dlogp) / temperature;
       Tensor dz = logits(hidden, weight, i, j, temperature);
-      dz.sub_(lse.slice(0, i, j).unsqueeze(1)).exp_().mul_(-g);
-      dz.scatter_add_(1, targets.slice(0, i, j).unsqueeze(1), g);
+      dz.sub_(column(lse)); // log p
+      if (dentropy_ == nullptr) {
+        dz.exp_().mul_(-g); // d logp / d logits = onehot − p
+      } else {
+        // d entropy / d logits = −p · (log p + entropy)
+        Tensor p = dz.exp();
+        dz.add_(column(in(entropy_))).mul_(column(in(dentropy_)) / temperature).add_(g).mul_(p).neg_();
+      }
+      dz.scatter_add_(1, column(targets), g);
       dz = dz.to(weight.scalar_type());
       Tensor rows_out = dhidden.slice(0, i, j);
       at::mm_out(rows_out, dz, weight);

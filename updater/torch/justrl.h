@@ -40,8 +40,9 @@ char *jr_swiglu(jr_tensor gate, jr_tensor up, jr_tensor *out);
 char *jr_logprob(jr_tensor hidden, jr_tensor weight, jr_tensor targets, double temperature, int64_t rows,
                  jr_tensor *logp, jr_tensor *entropy, jr_tensor *lse);
 // Given dlogp [N]: dhidden [N,E], and dweight (float32 [V,E]) += the gradient of weight.
+// entropy and dentropy [N] are jr_logprob's and the gradient by it; both NULL where the loss has no entropy in it.
 char *jr_logprob_backward(jr_tensor hidden, jr_tensor weight, jr_tensor targets, jr_tensor lse, jr_tensor dlogp,
-                          double temperature, int64_t rows, jr_tensor dweight, jr_tensor *dhidden);
+                          jr_tensor entropy, jr_tensor dentropy, double temperature, int64_t rows, jr_tensor dweight, jr_tensor *dhidden);
 
 // Optimizer. Lists of n tensors.
 char *jr_grad_norm(jr_tensor *grads, int n, double *norm);

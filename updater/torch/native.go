@@ -155,12 +155,13 @@ func (s *scope) logprob(hidden, weight, targets tensor, temperature float64, row
 }
 
 // logprobBackward returns the gradient of hidden given dlogp [N], and adds the
-// head weight's to dweight (float32).
-func (s *scope) logprobBackward(hidden, weight, targets, lse, dlogp tensor, temperature float64, rows int, dweight tensor) tensor {
+// head weight's to dweight (float32). entropy and dentropy [N] are no tensors
+// where the loss has no entropy in it.
+func (s *scope) logprobBackward(hidden, weight, targets, lse, dlogp, entropy, dentropy tensor, temperature float64, rows int, dweight tensor) tensor {
 	in := []tensor{hidden, weight, targets, lse, dlogp, dweight}
 	return s.native("logprob_backward", in, 1, func(out []C.jr_tensor) *C.char {
 		return C.jr_logprob_backward(handle(hidden), handle(weight), handle(targets), handle(lse), handle(dlogp),
-			C.double(temperature), C.int64_t(rows), handle(dweight), &out[0])
+			handle(entropy), handle(dentropy), C.double(temperature), C.int64_t(rows), handle(dweight), &out[0])
 	})[0]
 }
 

@@ -2,7 +2,8 @@
 
 package torch
 
-// scores are the wanted log-probs and entropies of a row, float32 [N] each.
+// scores are the wanted log-probs and entropies of a row, or the gradients by
+// them, float32 [N] each. In a gradient no entropy is none: the loss has none in it.
 type scores struct{ logp, entropy []float32 }
 
 // score runs a row forward without gradients.
@@ -22,13 +23,13 @@ func (n *network) score(cnt *counter, r row, temperature float64) (scores, error
 }
 
 // train runs a row forward, asks objective for the gradient of the loss by the
-// log-probs, and adds the parameters' gradients to theirs.
+// scores, and adds the parameters' gradients to theirs.
 //
 // Backward is driven from here, a layer at a time: each layer's input is a leaf
 // and the gradient of its output is handed in. With recompute the forward keeps
 // only those inputs and each layer runs again just before its backward;
 // without, its graph is kept. Nothing else differs.
-func (n *network) train(cnt *counter, r row, temperature float64, recompute bool, objective func(scores) []float32) error {
+func (n *network) train(cnt *counter, r row, temperature float64, recompute bool, objective func(scores) scores) error {
 	s := newScope(cnt)
 	defer s.close()
 	c, x := n.enter(s, r)
@@ -61,10 +62,14 @@ func (n *network) train(cnt *counter, r row, temperature float64, recompute bool
 	if s.err != nil {
 		return s.err
 	}
-	dlogp := objective(got)
+	grad := objective(got)
 
 	n.needGrad(s, n.head)
-	dhidden := s.logprobBackward(hidden, n.head.value, targets, lse, s.floats(dlogp, n.device), temperature, n.headRows(), n.head.grad)
+	dlogp, dentropy := s.floats(grad.logp, n.device), tensor{}
+	if grad.entropy != nil {
+		dentropy = s.floats(grad.entropy, n.device)
+	}
+	dhidden := s.logprobBackward(hidden, n.head.value, targets, lse, dlogp, entropy, dentropy, temperature, n.headRows(), n.head.grad)
 	dx := n.backward(s, hidden, dhidden, last, []*parameter{n.norm})
 	s.drop(hidden)
 	for i := len(n.layers) - 1; i >= 0; i-- {

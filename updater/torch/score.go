@@ -34,12 +34,17 @@ func (t *Trainer) Score(ctx context.Context, seqs [][]int32, temperature float64
 
 // score returns the log-probs and entropies of each sequence's rest.
 func (t *Trainer) score(ctx context.Context, seqs []sequence, temperature float64) ([]updater.Scores, error) {
+	return t.scoreRows(ctx, &t.net, seqs, packRows(seqs, t.opt.Update.MaxPackTokens), temperature)
+}
+
+// scoreRows is score by any network, in given rows, which hold each sequence once.
+func (t *Trainer) scoreRows(ctx context.Context, by *network, seqs []sequence, rows []row, temperature float64) ([]updater.Scores, error) {
 	out := make([]updater.Scores, len(seqs))
-	for _, r := range packRows(seqs, t.opt.Update.MaxPackTokens) {
+	for _, r := range rows {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		got, err := t.net.score(t.counter, r, temperature)
+		got, err := by.score(t.counter, r, temperature)
 		if err != nil {
 			return nil, err
 		}

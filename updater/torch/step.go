@@ -15,8 +15,11 @@ import (
 // sample is a rollout on its way through a step.
 type sample struct {
 	sequence
+	group     int64     // its ordinal
+	index     int       // in the group
 	server    []float32 // the server's log-probs of rest, or nil
 	own       []float32 // the trainer's, by the weights before the first update; nil until they are known
+	reference []float32 // the reference model's; nil until they are known, or if there is none
 	advantage float64
 }
 
@@ -91,7 +94,7 @@ func (t *Trainer) batch(groups []updater.Group) ([][]*sample, error) {
 				return nil, fmt.Errorf("group %d, rollout %d: %w", g.Ordinal, j, err)
 			}
 			batch[i] = append(batch[i], &sample{
-				sequence: sequence{r.PromptTokenIDs, r.TokenIDs}, server: r.Logprobs, advantage: advantages[j]})
+				sequence: sequence{r.PromptTokenIDs, r.TokenIDs}, group: g.Ordinal, index: j, server: r.Logprobs, advantage: advantages[j]})
 		}
 	}
 	return batch, nil
@@ -107,6 +110,8 @@ func (t *Trainer) checkRollout(r updater.Rollout) error {
 		return fmt.Errorf("torch: %d log-probs for %d response tokens", len(r.Logprobs), len(r.TokenIDs))
 	case r.Logprobs == nil && t.opt.Update.OldLogprobs == updater.OldLogprobsServer:
 		return fmt.Errorf("torch: no log-probs, and update.old_logprobs is %s", updater.OldLogprobsServer)
+	case r.Logprobs == nil && t.opt.Update.TISCap > 0:
+		return fmt.Errorf("torch: no log-probs, and update.tis_cap is %g: it weighs the trainer's against the server's", t.opt.Update.TISCap)
 	}
 	if err := t.checkIDs(r.PromptTokenIDs, "prompt"); err != nil {
 		return err
@@ -147,28 +152,41 @@ func (t *Trainer) update(ctx context.Context, mini []*sample, lr float64, ready 
 // gradient leaves the gradient of the objective on a mini-batch, run in the
 // given rows, in the parameters.
 func (t *Trainer) gradient(ctx context.Context, mini []*sample, rows []row) (updater.UpdateMetrics, error) {
+	if err := t.scoreByReference(ctx, mini, rows); err != nil {
+		return updater.UpdateMetrics{}, err
+	}
 	lengths := make([]int, len(mini))
 	for i, s := range mini {
 		lengths[i] = len(s.rest)
 	}
-	objective := grpo.NewObjective(t.opt.Update, lengths)
+	cfg := t.opt.Update
+	objective := grpo.NewObjective(cfg, lengths)
+	seqs := sequences(mini)
 	entropy := 0.0
-	err := t.backward(ctx, sequences(mini), rows, func(r row, logp [][]float32, entropies []float32) []float32 {
+	err := t.backward(ctx, rows, func(r row, got scores) scores {
 		objective.MicroBatch(r.members)
-		var dlogp []float32
+		logp, entropies := split(r, seqs, got.logp), split(r, seqs, got.entropy)
+		var grad scores
 		for i, m := range r.members {
 			s := mini[m]
 			if s.own == nil {
 				s.own = logp[i]
 			}
-			for _, d := range objective.Add(m, widen(logp[i]), widen(s.old(t.opt.Update)), s.advantage) {
-				dlogp = append(dlogp, float32(d))
+			dlogp, dentropy := objective.Add(m, grpo.Response{
+				Logp: widen(logp[i]), Old: widen(s.old(cfg)), Advantage: s.advantage,
+				Server: widen(s.server), Reference: widen(s.reference), Entropy: widen(entropies[i]),
+			})
+			for _, d := range dlogp {
+				grad.logp = append(grad.logp, float32(d))
+				if cfg.EntropyCoef > 0 {
+					grad.entropy = append(grad.entropy, float32(dentropy))
+				}
 			}
 		}
-		for _, h := range entropies {
+		for _, h := range got.entropy {
 			entropy += float64(h)
 		}
-		return dlogp
+		return grad
 	})
 	if err != nil {
 		return updater.UpdateMetrics{}, err
@@ -181,16 +199,16 @@ func (t *Trainer) gradient(ctx context.Context, mini []*sample, rows []row) (upd
 	return metrics, nil
 }
 
-// backward runs the rows of seqs forward and backward and leaves the summed
-// gradient in the parameters. objective gets a row's log-probs, member by
-// member, and its entropies, and returns dLoss/dlogp in the same order.
-func (t *Trainer) backward(ctx context.Context, seqs []sequence, rows []row, objective func(r row, logp [][]float32, entropy []float32) []float32) error {
+// backward runs rows forward and backward and leaves the summed
+// gradient in the parameters. objective gets a row's scores and returns the
+// gradient of the loss by them.
+func (t *Trainer) backward(ctx context.Context, rows []row, objective func(r row, got scores) scores) error {
 	for _, r := range rows {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := t.net.train(t.counter, r, t.opt.Update.Temperature, t.opt.Update.Recompute, func(s scores) []float32 {
-			return objective(r, split(r, seqs, s.logp), s.entropy)
+		err := t.net.train(t.counter, r, t.opt.Update.Temperature, t.opt.Update.Recompute, func(s scores) scores {
+			return objective(r, s)
 		})
 		if err != nil {
 			return err
@@ -213,7 +231,11 @@ func mismatch(samples []*sample) updater.Mismatch {
 	for i, s := range samples {
 		server[i], own[i] = s.server, s.own
 	}
-	return grpo.CompareServer(server, own)
+	m, worst := grpo.CompareServer(server, own)
+	if worst >= 0 {
+		m.WorstGroup, m.WorstRollout = samples[worst].group, samples[worst].index
+	}
+	return m
 }
 
 func sequences(samples []*sample) []sequence {

@@ -33,15 +33,13 @@ func (t *Trainer) Supervise(ctx context.Context, seqs []updater.Rollout, lr floa
 	loss := 0.0
 	err := t.worker.do(func() error {
 		defer t.net.dropGrads(t.counter)
-		err := t.backward(ctx, list, packRows(list, t.opt.Update.MaxPackTokens), func(_ row, logp [][]float32, _ []float32) []float32 {
-			var dlogp []float32
-			for _, member := range logp {
-				for _, l := range member {
-					loss -= float64(l) / float64(tokens)
-					dlogp = append(dlogp, -1/float32(tokens))
-				}
+		err := t.backward(ctx, packRows(list, t.opt.Update.MaxPackTokens), func(_ row, got scores) scores {
+			var grad scores
+			for _, l := range got.logp {
+				loss -= float64(l) / float64(tokens)
+				grad.logp = append(grad.logp, -1/float32(tokens))
 			}
-			return dlogp
+			return grad
 		})
 		if err == nil {
 			_, err = t.apply(lr)

@@ -18,7 +18,7 @@ import (
 
 // Options says what to train, where and how.
 type Options struct {
-	Dir string // a model folder in the Hugging Face layout; not written to
+	Dir string // a model folder in the Hugging Face layout; not written to. Also the reference of update.kl_coef where that names none
 	// DType is the arithmetic's and then also that of what Export writes:
 	// float32 or bfloat16. "" leaves what is written as it was loaded, and
 	// computes in float32 on a CPU and in the model's own dtype elsewhere.
@@ -40,7 +40,9 @@ type Trainer struct {
 	counter *counter
 	layout  safetensors.Layout // of the files that it was opened from, and of those that it writes
 	net     network
-	updates int64 // optimizer updates since the moments were zero
+	// reference is the frozen model of update.kl_coef; the zero value without one.
+	reference network
+	updates   int64 // optimizer updates since the moments were zero
 }
 
 var _ updater.Updater = (*Trainer)(nil)
@@ -95,7 +97,10 @@ func (t *Trainer) load(device int) (err error) {
 	}
 	s := newScope(t.counter)
 	defer s.close()
-	return t.net.load(s, set)
+	if err := t.net.load(s, set, trained); err != nil || t.opt.Update.KLCoef == 0 {
+		return err
+	}
+	return t.loadReference()
 }
 
 // sameHead refuses a tied model whose folder has another head than the
@@ -160,6 +165,7 @@ func (t *Trainer) Spec() model.Spec { return t.net.spec }
 func (t *Trainer) Close() error {
 	return t.worker.close(func() error {
 		t.net.free(t.counter)
+		t.reference.free(t.counter)
 		return nil
 	})
 }

@@ -47,9 +47,17 @@ func (k kind) bytesPer() int {
 	return 2
 }
 
+// use says what a network is for.
+type use int
+
+const (
+	trained use = iota
+	frozen      // only scores: no masters, no gradients
+)
+
 // load copies the weights of set to the device as the arithmetic's kind, with
-// float32 masters where that is not float32.
-func (n *network) load(s *scope, set *safetensors.Set) error {
+// float32 masters where that is not float32 and they are to be trained.
+func (n *network) load(s *scope, set *safetensors.Set, as use) error {
 	byName := make(map[string]*parameter)
 	for _, t := range n.spec.Tensors() {
 		info, ok := set.Info(t.Name)
@@ -68,12 +76,15 @@ func (n *network) load(s *scope, set *safetensors.Set) error {
 		p := &parameter{name: t.Name, shape: info.Shape}
 		p.value = s.keep(s.from(src, info.Shape, k, n.device, n.kind))
 		p.master = p.value
-		if n.kind != kindFloat32 {
+		if n.kind != kindFloat32 && as == trained {
 			p.master = s.keep(s.from(src, info.Shape, k, n.device, kindFloat32))
 		}
 		n.params = append(n.params, p)
 		byName[t.Name] = p
-		if s.requireGrad(p.value); s.err != nil {
+		if as == trained {
+			s.requireGrad(p.value)
+		}
+		if s.err != nil {
 			return fmt.Errorf("load %s: %w", t.Name, s.err)
 		}
 	}
