@@ -101,7 +101,7 @@ func (p *progress) StepDone(s journal.Step, steps int) {
 	left := time.Duration(float64(time.Since(p.began)) / float64(max(done, 1)) * float64(steps-s.Step-1)).Round(time.Second)
 	p.mu.Unlock()
 	if p.log != nil {
-		more := []any{}
+		var more []any
 		if d := s.Drawn; d != nil {
 			more = append(more, "groups_drawn", d.Groups, "groups_equal", d.EqualGroups)
 		}
