@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"github.com/justrl/justrl/internal/atomicdir"
 )
@@ -41,7 +42,7 @@ func eachLine[T any](path string, do func(n int, v T) error) error {
 		found = true
 		var v T
 		if err := json.Unmarshal(line, &v); err != nil {
-			return fmt.Errorf("%s:%d: %w", path, n, err)
+			return fmt.Errorf("%s:%d: %w", path, n, explain(line, err))
 		}
 		if err := do(n, v); err != nil {
 			return fmt.Errorf("%s:%d: %w", path, n, err)
@@ -54,6 +55,35 @@ func eachLine[T any](path string, do func(n int, v T) error) error {
 		return fmt.Errorf("%s: has no lines", path)
 	}
 	return nil
+}
+
+// key is a field's name where its value begins.
+var key = regexp.MustCompile(`"([^"\\]*)"\s*:\s*-?$`)
+
+// explain says in a user's words why a line was not decoded. Python writes NaN
+// and Infinity into JSON, which has neither.
+func explain(line []byte, err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		at := int(min(max(syntax.Offset-1, 0), int64(len(line))))
+		for _, word := range []string{"NaN", "Infinity"} {
+			if !bytes.HasPrefix(line[at:], []byte(word)) {
+				continue
+			}
+			if m := key.FindSubmatch(line[:at]); m != nil {
+				return fmt.Errorf("%s is %s: it must be a finite number", m[1], word)
+			}
+			return fmt.Errorf("%s at byte %d is no number of JSON", word, at+1)
+		}
+		return fmt.Errorf("not JSON: %w", err)
+	case errors.As(err, &kind) && kind.Field == "":
+		return fmt.Errorf("must be a JSON object, is %s", kind.Value)
+	case errors.As(err, &kind):
+		return fmt.Errorf("%s must be %s, is %s", kind.Field, kind.Type, kind.Value)
+	}
+	return err
 }
 
 // writeFile fills a file through a temporary sibling: path either keeps what

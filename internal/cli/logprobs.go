@@ -15,7 +15,7 @@ import (
 // sequence is a line of a sequences file.
 type sequence struct {
 	ID       json.RawMessage `json:"id"`
-	TokenIDs []int32         `json:"token_ids"`
+	TokenIDs json.RawMessage `json:"token_ids"`
 }
 
 type scored struct {
@@ -79,13 +79,14 @@ func writeLogprobs(c *cli.Context, t trainer, w io.Writer) error {
 	}
 	vocab := int32(t.Spec().Vocab)
 	err := eachLine(c.String("in"), func(_ int, s sequence) error {
-		if len(s.TokenIDs) < 2 {
-			return fmt.Errorf("token_ids has %d tokens; a log-prob needs at least 2", len(s.TokenIDs))
-		}
-		if err := insideVocabulary("token_ids", s.TokenIDs, vocab); err != nil {
+		tokens, err := tokenIDs("token_ids", s.TokenIDs, vocab)
+		if err != nil {
 			return err
 		}
-		ids, seqs = append(ids, s.ID), append(seqs, s.TokenIDs)
+		if len(tokens) < 2 {
+			return fmt.Errorf("token_ids has %d tokens; a log-prob needs at least 2", len(tokens))
+		}
+		ids, seqs = append(ids, s.ID), append(seqs, tokens)
 		if len(seqs) < scoreBatch {
 			return nil
 		}
@@ -95,13 +96,4 @@ func writeLogprobs(c *cli.Context, t trainer, w io.Writer) error {
 		return err
 	}
 	return flush()
-}
-
-func insideVocabulary(field string, ids []int32, vocab int32) error {
-	for i, id := range ids {
-		if id < 0 || id >= vocab {
-			return fmt.Errorf("%s[%d] is %d, outside the model's vocabulary of %d", field, i, id, vocab)
-		}
-	}
-	return nil
 }

@@ -79,51 +79,6 @@ func runUpdate(c *cli.Context, cfg config.Config) (err error) {
 	return err
 }
 
-// rolloutLine is what an update needs of a [journal.Rollout]; the pointers must
-// be there: a missing reward is not 0.
-type rolloutLine struct {
-	Group          *int64    `json:"group"`
-	PromptTokenIDs []int32   `json:"prompt_token_ids"`
-	TokenIDs       []int32   `json:"token_ids"`
-	Logprobs       []float32 `json:"logprobs"`
-	Reward         *float64  `json:"reward"`
-}
-
-// readGroups reads rollouts: a group is the lines with one number, and groups
-// are in the order in which the file begins them.
-func readGroups(path string, vocab int32) ([]updater.Group, error) {
-	var groups []updater.Group
-	at := map[int64]int{}
-	err := eachLine(path, func(_ int, r rolloutLine) error {
-		if r.Group == nil {
-			return errors.New("has no group")
-		}
-		if r.Reward == nil {
-			return errors.New("has no reward")
-		}
-		if len(r.PromptTokenIDs) == 0 || len(r.TokenIDs) == 0 {
-			return fmt.Errorf("prompt_token_ids and token_ids must not be empty")
-		}
-		if r.Logprobs != nil && len(r.Logprobs) != len(r.TokenIDs) {
-			return fmt.Errorf("logprobs has %d entries for %d token_ids", len(r.Logprobs), len(r.TokenIDs))
-		}
-		if err := errors.Join(insideVocabulary("prompt_token_ids", r.PromptTokenIDs, vocab), insideVocabulary("token_ids", r.TokenIDs, vocab)); err != nil {
-			return err
-		}
-		i, ok := at[*r.Group]
-		if !ok {
-			i = len(groups)
-			at[*r.Group] = i
-			groups = append(groups, updater.Group{Ordinal: int64(i)})
-		}
-		groups[i].Rollouts = append(groups[i].Rollouts, updater.Rollout{
-			PromptTokenIDs: r.PromptTokenIDs, TokenIDs: r.TokenIDs, Logprobs: r.Logprobs, Reward: *r.Reward,
-		})
-		return nil
-	})
-	return groups, err
-}
-
 func printUpdates(w io.Writer, result updater.StepResult, asJSON bool) error {
 	enc := jsonLines(w)
 	for i, u := range result.Updates {

@@ -161,6 +161,9 @@ func TestBadLines(t *testing.T) {
 		{"no reward", "update", `{"group":0,"prompt_token_ids":[7],"token_ids":[7]}`, ":1: has no reward"},
 		{"no group", "update", `{"prompt_token_ids":[7],"token_ids":[7],"reward":1}`, ":1: has no group"},
 		{"a reward that is no number", "update", rollout(`"reward":1`) + rollout(`"reward":"high"`), ":2: "},
+		{"a reward that is NaN", "update", rollout(`"reward":1`) + rollout(`"reward":NaN`), ":2: reward is NaN"},
+		{"unequal groups", "update", rollout(`"reward":1`) + strings.Repeat(strings.Replace(rollout(`"reward":1`), `"group":0`, `"group":3`, 1), 2), ":2: group 3 begins here and has 2 rollouts"},
+		{"a token that is null", "logprobs", `{"id":1,"token_ids":[1,null]}`, ":1: token_ids has null"},
 		{"too few log-probs", "update", `{"group":0,"prompt_token_ids":[7],"token_ids":[7,8],"logprobs":[-1],"reward":1}`, ":1: logprobs has 1 entries for 2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -234,6 +234,11 @@ func (o *Objective) Metrics() updater.UpdateMetrics {
 	return m
 }
 
+// FirstBad is the response, by index, whose input Err names; -1 for none.
+func (o *Objective) FirstBad() int {
+	return slices.IndexFunc(o.parts, func(p part) bool { return p.bad != nil })
+}
+
 // Err is nil if every response was added and everything was finite. Otherwise
 // it names the first response, in index order, that was not, and its token.
 func (o *Objective) Err() error {

@@ -51,7 +51,7 @@ func (t *Trainer) scoreByReference(ctx context.Context, mini []*sample, rows []r
 	}
 	got, err := t.scoreRows(ctx, &t.reference, sequences(mini), rows, t.opt.Update.Temperature)
 	if err != nil {
-		return fmt.Errorf("the reference model's log-probs: %w", err)
+		return fmt.Errorf("the reference model's log-probs: %w", byRollout(err, mini))
 	}
 	for i, s := range mini {
 		s.reference = got[i].Logprobs

@@ -10,8 +10,6 @@
 #include <string>
 #include <vector>
 
-#include <dlfcn.h>
-
 using at::Tensor;
 using jr::give;
 using jr::guard;
@@ -34,20 +32,6 @@ extern "C" {
 
 char *jr_set_threads(int n) {
   return guard([&] { at::set_num_threads(n); });
-}
-
-char *jr_load_cuda(void) {
-  return guard([&] {
-    Dl_info info;
-    TORCH_CHECK(dladdr(reinterpret_cast<void *>(&at::set_num_threads), &info) != 0, "cannot tell where libtorch_cpu.so was loaded from");
-    std::string path(info.dli_fname);
-    path = path.substr(0, path.find_last_of('/') + 1) + "libtorch_cuda.so";
-    TORCH_CHECK(dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr, "cannot load the CUDA half of libtorch: ", dlerror());
-  });
-}
-
-char *jr_cuda_count(int *n) {
-  return guard([&] { *n = at::globalContext().hasCUDA() ? static_cast<int>(at::detail::getCUDAHooks().deviceCount()) : 0; });
 }
 
 char *jr_synchronize(int device) {

@@ -13,8 +13,7 @@ typedef void *jr_tensor; // at::Tensor *
 
 // Processes and devices.
 char *jr_set_threads(int n);
-char *jr_load_cuda(void); // load libtorch_cuda.so from beside libtorch_cpu.so
-char *jr_cuda_count(int *n);
+char *jr_load_cuda(int *devices); // cuda.cpp
 char *jr_synchronize(int device);
 
 // Bytes in, bytes out. kind is at::ScalarType; device is -1 (CPU) or a CUDA index.

@@ -62,16 +62,6 @@ func (s *scope) native(name string, in []tensor, n int, call func(out []C.jr_ten
 // setThreads sets the threads of an operation, for the calling OS thread.
 func setThreads(n int) error { return asError(C.jr_set_threads(C.int(n))) }
 
-// loadCUDA loads the CUDA half of libtorch and returns how many devices it sees.
-func loadCUDA() (int, error) {
-	if err := asError(C.jr_load_cuda()); err != nil {
-		return 0, err
-	}
-	var n C.int
-	err := asError(C.jr_cuda_count(&n))
-	return int(n), err
-}
-
 // from copies data (of kind k, row-major) to the device as kind `as`.
 func (s *scope) from(data unsafe.Pointer, shape []int64, k kind, device int, as kind) tensor {
 	dims := shape

@@ -26,7 +26,7 @@ func (t *Trainer) apply(lr float64) (norm float64, err error) {
 		return 0, s.err
 	}
 	if !finite(norm) {
-		return norm, fmt.Errorf("torch: the gradient's norm is %g; no weight was changed", norm)
+		return norm, fmt.Errorf("torch: the gradient's norm is %g, %w; no weight was changed", norm, errNotFinite)
 	}
 	o := t.opt.Optimizer
 	// As torch's clip_grad_norm_.
@@ -57,7 +57,7 @@ func (n *network) moments(s *scope) error {
 			}
 		}
 		if s.err != nil {
-			return fmt.Errorf("optimizer state of %s: %w", p.name, s.err)
+			return fmt.Errorf("optimizer state of %s (8 bytes a weight, whatever the packs): %w", p.name, s.err)
 		}
 	}
 	return nil

@@ -40,13 +40,13 @@ func (t *Trainer) score(ctx context.Context, seqs []sequence, temperature float6
 // scoreRows is score by any network, in given rows, which hold each sequence once.
 func (t *Trainer) scoreRows(ctx context.Context, by *network, seqs []sequence, rows []row, temperature float64) ([]updater.Scores, error) {
 	out := make([]updater.Scores, len(seqs))
-	for _, r := range rows {
+	for i, r := range rows {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		got, err := by.score(t.counter, r, temperature)
 		if err != nil {
-			return nil, err
+			return nil, t.inPack(rows, i, false, err)
 		}
 		logp, entropy := split(r, seqs, got.logp), split(r, seqs, got.entropy)
 		for i, m := range r.members {

@@ -5,6 +5,7 @@ package torch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -123,7 +124,7 @@ func (t *Trainer) checkRollout(r updater.Rollout) error {
 func (t *Trainer) recompute(ctx context.Context, samples []*sample) error {
 	got, err := t.score(ctx, sequences(samples), t.opt.Update.Temperature)
 	if err != nil {
-		return fmt.Errorf("old log-probs: %w", err)
+		return fmt.Errorf("old log-probs: %w", byRollout(err, samples))
 	}
 	for i, s := range samples {
 		s.own = got[i].Logprobs
@@ -135,7 +136,8 @@ func (t *Trainer) recompute(ctx context.Context, samples []*sample) error {
 // still call it off when the gradient is there.
 func (t *Trainer) update(ctx context.Context, mini []*sample, lr float64, ready func() error) (updater.UpdateMetrics, error) {
 	defer t.net.dropGrads(t.counter)
-	metrics, err := t.gradient(ctx, mini, microBatches(mini, t.opt.Update))
+	rows := microBatches(mini, t.opt.Update)
+	metrics, err := t.gradient(ctx, mini, rows)
 	if err != nil {
 		return metrics, err
 	}
@@ -146,6 +148,9 @@ func (t *Trainer) update(ctx context.Context, mini []*sample, lr float64, ready 
 	}
 	metrics.LR = lr
 	metrics.GradNorm, err = t.apply(lr)
+	if errors.Is(err, errNotFinite) {
+		err = t.badGradient(ctx, mini, rows, err)
+	}
 	return metrics, err
 }
 
@@ -155,6 +160,24 @@ func (t *Trainer) gradient(ctx context.Context, mini []*sample, rows []row) (upd
 	if err := t.scoreByReference(ctx, mini, rows); err != nil {
 		return updater.UpdateMetrics{}, err
 	}
+	loss, entropy, err := t.accumulate(ctx, mini, rows)
+	if err != nil {
+		return updater.UpdateMetrics{}, err
+	}
+	metrics := loss.Metrics()
+	metrics.Entropy = entropy / float64(metrics.Tokens)
+	if err := loss.Err(); err != nil {
+		if bad := loss.FirstBad(); bad >= 0 {
+			err = byRollout(t.badScores(rows, bad, err), mini)
+		}
+		return metrics, fmt.Errorf("%w; no weight was changed", err)
+	}
+	return metrics, nil
+}
+
+// accumulate adds the gradients of the given rows of a mini-batch to the
+// parameters' and returns the objective that it filled and the sum of the entropies.
+func (t *Trainer) accumulate(ctx context.Context, mini []*sample, rows []row) (*grpo.Objective, float64, error) {
 	lengths := make([]int, len(mini))
 	for i, s := range mini {
 		lengths[i] = len(s.rest)
@@ -176,26 +199,18 @@ func (t *Trainer) gradient(ctx context.Context, mini []*sample, rows []row) (upd
 			},
 		}
 	})
-	if err != nil {
-		return updater.UpdateMetrics{}, err
-	}
-	metrics := loss.Metrics()
-	metrics.Entropy = entropy / float64(metrics.Tokens)
-	if err := loss.Err(); err != nil {
-		return metrics, fmt.Errorf("%w; no weight was changed", err)
-	}
-	return metrics, nil
+	return loss, entropy, byRollout(err, mini)
 }
 
 // backward runs rows forward and backward and leaves the summed gradient of
 // their objectives in the parameters.
 func (t *Trainer) backward(ctx context.Context, rows []row, of func(row) objective) error {
-	for _, r := range rows {
+	for i, r := range rows {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err := t.net.train(t.counter, r, t.opt.Update.Temperature, t.opt.Update.Recompute, of(r)); err != nil {
-			return err
+			return t.inPack(rows, i, true, err)
 		}
 	}
 	return nil

@@ -431,14 +431,17 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
-func residentKB(t *testing.T) int {
+func residentKB(t *testing.T) int { return statusKB(t, "VmRSS") }
+
+// statusKB is a field of /proc/self/status.
+func statusKB(t *testing.T, field string) int {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Skipf("SKIPPED: no /proc here: %v", err)
 	}
 	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, field+":"); ok {
 			n, err := strconv.Atoi(strings.Fields(rest)[0])
 			if err != nil {
 				t.Fatal(err)
@@ -446,7 +449,7 @@ func residentKB(t *testing.T) int {
 			return n
 		}
 	}
-	t.Fatal("no VmRSS")
+	t.Fatalf("no %s in /proc/self/status", field)
 	return 0
 }
 

@@ -22,9 +22,11 @@ type Options struct {
 	// DType is the arithmetic's and then also that of what Export writes:
 	// float32 or bfloat16. "" leaves what is written as it was loaded, and
 	// computes in float32 on a CPU and in the model's own dtype elsewhere.
-	DType   string
-	Device  string // cpu (also ""), cuda, or cuda:N
-	Threads int    // CPU threads of an operation; 0 = all
+	DType string
+	// Device is cpu (also ""), cuda, or cuda:N. A process that has trained on
+	// the CPU cannot open a CUDA device any more.
+	Device  string
+	Threads int // CPU threads of an operation; 0 = all
 	// Update and Optimizer are the recipe's where they are zero.
 	Update    updater.Config
 	Optimizer updater.OptimizerConfig
@@ -135,11 +137,7 @@ func prepare(device, threads int) error {
 	if device < 0 {
 		return nil
 	}
-	count, err := loadCUDA()
-	if err == nil && device >= count {
-		err = fmt.Errorf("torch: there is no device cuda:%d: libtorch sees %d", device, count)
-	}
-	return err
+	return useCUDA(device)
 }
 
 // parseDevice returns -1 for the CPU, else the CUDA index.
