@@ -169,14 +169,19 @@ func (o options) prepare(name string, problems, miniBatch int) (workload, error)
 	if w.spec, err = model.Load(w.dir); err != nil {
 		return w, err
 	}
-	for _, t := range w.spec.Tensors() {
+	w.parameters = parameters(w.spec)
+	return w.with(o, makeRollouts(problems, w.spec.Vocab, spreadLengths, o.seed))
+}
+
+func parameters(s model.Spec) (total int64) {
+	for _, t := range s.Tensors() {
 		n := int64(1)
 		for _, d := range t.Shape {
 			n *= d
 		}
-		w.parameters += n
+		total += n
 	}
-	return w.with(o, makeRollouts(problems, w.spec.Vocab, spreadLengths, o.seed))
+	return total
 }
 
 // with is the workload on other rollouts.

@@ -24,7 +24,7 @@ import torch
 from datasets import Dataset
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback, logging
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback, logging
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import grpo_trainer
 
@@ -40,6 +40,7 @@ class Loop(TrainerCallback):
         self.tokens = tokens  # response tokens of each update
         self.questions = contender.questions()
         self.old_seconds = 0.0
+        self.norms = []  # of the first batch, exact
 
     def on_train_begin(self, args, state, control, **kwargs):
         contender.say({"ready": True})
@@ -60,7 +61,8 @@ class Loop(TrainerCallback):
         # It divides by the mean tokens of an update, the others by each one's own.
         scale = sum(self.tokens) / len(self.tokens) / self.tokens[len(self.answer["losses"])]
         self.answer["losses"].append(logs["loss"] * scale)
-        self.answer["grad_norms"].append(logs["grad_norm"] * scale)
+        norm = self.norms.pop(0) if self.norms else logs["grad_norm"]
+        self.answer["grad_norms"].append(norm * scale)
         if len(self.answer["losses"]) == len(self.tokens):
             contender.say({**self.answer, "seconds": self.ended - self.began, "old_seconds": self.old_seconds})
 
@@ -145,6 +147,16 @@ def main():
             rollout_func=rollouts,
             callbacks=[loop],
         )
+        trainer.remove_callback(PrinterCallback)
+        clip = trainer.accelerator.clip_grad_norm_
+
+        def measured(parameters, *args, **kwargs):
+            parameters = list(parameters)
+            if trainer.state.global_step < updates:
+                loop.norms.append(contender.exact_norm(parameters))
+            return clip(parameters, *args, **kwargs)
+
+        trainer.accelerator.clip_grad_norm_ = measured
         trainer.train()
 
 
