@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import sys
+from itertools import chain
 
 
 @dataclasses.dataclass
@@ -72,6 +73,11 @@ def read_groups(path):
         for r in group:
             r.advantage = (r.reward - mean) / (variance**0.5 + 1e-6)
     return list(groups.values())
+
+
+def mini_batches(groups, problems):
+    """The rollouts of each optimizer update."""
+    return [list(chain.from_iterable(groups[i : i + problems])) for i in range(0, len(groups), problems)]
 
 
 def exact_norm(parameters):

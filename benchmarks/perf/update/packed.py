@@ -114,7 +114,7 @@ def step(model, optimizer, groups, exact):
     """With exact, which takes time, gradient norms are summed in float64."""
     began, clock = time.perf_counter(), Clock()
     answer = {"old_seconds": 0.0, "train_seconds": 0.0, "optimizer_seconds": 0.0, "losses": [], "grad_norms": []}
-    minis = [sum(groups[i : i + S.mini_batch], []) for i in range(0, len(groups), S.mini_batch)]
+    minis = contender.mini_batches(groups, S.mini_batch)
     packs = [pack(rollouts) for rollouts in minis]
     for i, mini in enumerate(packs):
         with torch.no_grad():

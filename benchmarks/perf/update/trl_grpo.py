@@ -87,7 +87,7 @@ def main():
     updates = len(groups) // S.mini_batch
     if updates * S.mini_batch != len(groups) or any(len(g) != n for g in groups) or S.mini_batch * n % MICRO_BATCH:
         sys.exit(f"TRL needs equal groups, mini-batches that divide them and micro-batches of {MICRO_BATCH}")
-    minis = [sum(groups[i : i + S.mini_batch], []) for i in range(0, len(groups), S.mini_batch)]
+    minis = contender.mini_batches(groups, S.mini_batch)
     loop = Loop([sum(len(r.response) for r in mini) for mini in minis])
 
     # A prompt is its group's number; what it decodes completions with does not matter.
