@@ -60,7 +60,7 @@ test-smollm2: build ## the real pretrained model: tokenizer and log-probs agains
 bench-serve: build ## tokens a second of the embedded server, a real vLLM and transformers, in turns (minutes; MODEL=, CONTENDERS=)
 	scripts/bench-serve
 
-bench-update: ## the updater against TRL and packed PyTorch, in turns: speed, memory (an hour; MODEL=tiny 15 minutes, CONTENDERS=, CHECKS=, PAIRS=)
+bench-update: ## the updater against TRL and packed PyTorch, in turns: speed, memory (an hour; CHECKS=speed MODEL=tiny CONTENDERS=best: 5 minutes; PAIRS=)
 	scripts/bench-update
 
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
