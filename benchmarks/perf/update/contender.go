@@ -121,9 +121,11 @@ func (r *runner) growth() (int64, error) {
 	return m.Peak - r.loaded.Now, err
 }
 
-// agreement is how far two may be apart, relative to the larger, before one of
-// them computes something else.
-const agreement = 1e-4
+// agreement is how far two figures may be apart, relative to the larger, before
+// one of them computes something else; below the least it is relative to that:
+// a loss is a mean of numbers around 1, of which rounding is left where they
+// cancel.
+const agreement, least = 1e-4, 1e-2
 
 // disagree names the first figure of the first update in which two differ; "" if they agree.
 func disagree(a, b step) string {
@@ -131,7 +133,7 @@ func disagree(a, b step) string {
 		name string
 		a, b float64
 	}{{"loss", a.Losses[0], b.Losses[0]}, {"gradient norm", a.GradNorms[0], b.GradNorms[0]}} {
-		if !(math.Abs(x.a-x.b) <= agreement*max(math.Abs(x.a), math.Abs(x.b))) {
+		if !(math.Abs(x.a-x.b) <= agreement*max(math.Abs(x.a), math.Abs(x.b), least)) {
 			return fmt.Sprintf("the first update's %s is %.8g and %.8g", x.name, x.a, x.b)
 		}
 	}

@@ -16,6 +16,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -103,7 +104,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.Func("checks", "`LIST` of speed, flops, memory, steady (default: all)", list(&o.checks, speedCheck, flopsCheck, memoryCheck, steadyCheck))
 	f.IntVar(&o.pairs, "pairs", 5, "measured rounds of steps in turns")
 	f.IntVar(&o.trlPairs, "trl-pairs", 2, "measured rounds against trl, whose step takes minutes")
-	f.IntVar(&o.problems, "problems", 0, "problems a step, 8 rollouts each (default: tiny 16, others 4; half against trl)")
+	f.IntVar(&o.problems, "problems", 0, "problems a step, 8 rollouts each (default: tiny 16, others 4)")
 	f.IntVar(&o.miniBatch, "mini-batch", 0, "problems an optimizer update (default: a quarter of the problems)")
 	f.IntVar(&o.packTokens, "pack-tokens", 0, "tokens a pack of every contender (default: tiny 4096, others 2048)")
 	f.BoolVar(&o.recompute, "recompute", false, "every contender runs layers again in the backward pass")
@@ -213,7 +214,7 @@ func (o options) measure(ctx context.Context, r *report, stdout, stderr io.Write
 }
 
 // speed holds the contests of all models: those whose steps are short together,
-// TRL, whose step is ten times as long, on half of the problems.
+// TRL, whose step is ten times as long, apart from them.
 func (o options) speed(ctx context.Context, r *report, stdout, stderr io.Writer) error {
 	for _, name := range o.models {
 		p, ok := presets[name]
@@ -225,24 +226,18 @@ func (o options) speed(ctx context.Context, r *report, stdout, stderr io.Writer)
 			names = o.contenders
 		}
 		quick := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == trl })
+		slow := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n != trl })
+		problems := cmp.Or(o.problems, p.problems)
+		w, err := o.prepare(name, problems, cmp.Or(o.miniBatch, max(1, problems/4)))
+		if err != nil {
+			return err
+		}
 		for _, part := range []struct {
-			names       []string
-			less, pairs int
-		}{{quick, 1, o.pairs}, {[]string{trl}, 2, o.trlPairs}} {
-			if len(part.names) == 0 || part.less > 1 && !slices.Contains(names, trl) {
+			names []string
+			pairs int
+		}{{quick, o.pairs}, {slow, o.trlPairs}} {
+			if len(part.names) == 0 {
 				continue
-			}
-			problems, miniBatch := p.problems/part.less, p.miniBatch
-			if o.problems > 0 {
-				problems = o.problems
-				miniBatch = max(1, problems/4)
-			}
-			if o.miniBatch > 0 {
-				miniBatch = o.miniBatch
-			}
-			w, err := o.prepare(name, problems, miniBatch)
-			if err != nil {
-				return err
 			}
 			c, err := o.compete(ctx, w, part.names, part.pairs, stderr)
 			if err != nil {

@@ -126,8 +126,11 @@ func TestDisagree(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
 	}
-	if got := disagree(step{Losses: []float64{0}, GradNorms: []float64{0}}, step{Losses: []float64{0}, GradNorms: []float64{0}}); got != "" {
-		t.Errorf("zeros: %s", got)
+	near := step{Losses: []float64{0}, GradNorms: []float64{3}}
+	for loss, want := range map[float64]bool{0: false, 9e-7: false, 2e-6: true} {
+		if got := disagree(near, step{Losses: []float64{loss}, GradNorms: []float64{3}}); want != (got != "") {
+			t.Errorf("0 and %g: %q", loss, got)
+		}
 	}
 }
 

@@ -20,8 +20,7 @@ import (
 // preset is a model of random weights and how much of it fits a measurement.
 type preset struct {
 	config     map[string]any
-	problems   int
-	miniBatch  int
+	problems   int // a step; a quarter of them is an update
 	packTokens int
 	contenders []string // that ours is compared with unless others are asked for
 }
@@ -31,17 +30,17 @@ const perGroup = 8
 
 var presets = map[string]preset{
 	// 7 M parameters: what a laptop trains while one waits.
-	"tiny": {problems: 16, miniBatch: 4, packTokens: 4096, contenders: []string{trl, verl, best}, config: map[string]any{
+	"tiny": {problems: 16, packTokens: 4096, contenders: []string{trl, verl, best}, config: map[string]any{
 		"architectures": []string{model.Qwen2}, "model_type": "qwen2", "vocab_size": 4096, "hidden_size": 256,
 		"intermediate_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 8, "num_key_value_heads": 4,
 	}},
 	// SmolLM2-135M's shape: matrices as large as those of real models.
-	"smol135m": {problems: 4, miniBatch: 1, packTokens: 2048, contenders: []string{best}, config: map[string]any{
+	"smol135m": {problems: 4, packTokens: 2048, contenders: []string{best}, config: map[string]any{
 		"architectures": []string{model.Llama}, "model_type": "llama", "vocab_size": 49152, "hidden_size": 576,
 		"intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "rope_theta": 100000,
 	}},
 	// Qwen2.5's vocabulary on a small body: logits are most of the work and of the memory.
-	"qwen-vocab": {problems: 4, miniBatch: 1, packTokens: 2048, contenders: []string{verl, best}, config: map[string]any{
+	"qwen-vocab": {problems: 4, packTokens: 2048, contenders: []string{verl, best}, config: map[string]any{
 		"architectures": []string{model.Qwen2}, "model_type": "qwen2", "vocab_size": 151936, "hidden_size": 256,
 		"intermediate_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 2,
 	}},
@@ -106,10 +105,14 @@ type lengths struct {
 	longest       int
 }
 
-var spreadLengths = lengths{median: 110, sigma: 0.9, longest: 1024}
+var spreadLengths = lengths{median: 108, sigma: 0.9, longest: 1024}
 
-func (l lengths) draw(r *rand.Rand) int {
-	return min(l.longest, max(4, int(math.Round(l.median*math.Exp(l.sigma*r.NormFloat64())))))
+// quantile is the length below which a share q of the responses are, 0 < q < 1.
+// Taking one response at every quantile gives each seed the same lengths: what
+// padding costs depends on the longest, which a draw leaves to chance.
+func (l lengths) quantile(q float64) int {
+	normal := math.Sqrt2 * math.Erfinv(2*q-1)
+	return min(l.longest, max(4, int(math.Round(l.median*math.Exp(l.sigma*normal)))))
 }
 
 // makeRollouts draws answers to problems as a random policy might give them. A
@@ -125,6 +128,8 @@ func makeRollouts(problems, vocab int, l lengths, seed uint64) []journal.Rollout
 		}
 		return ids
 	}
+	total := problems * perGroup
+	place := r.Perm(total)
 	var all []journal.Rollout
 	for problem := range problems {
 		prompt := tokens(40 + r.IntN(81))
@@ -138,9 +143,10 @@ func makeRollouts(problems, vocab int, l lengths, seed uint64) []journal.Rollout
 			if order[sample] < right {
 				reward = 1
 			}
+			response := l.quantile((float64(place[len(all)]) + 0.5) / float64(total))
 			all = append(all, journal.Rollout{
 				Group: int64(problem), ProblemID: fmt.Sprintf("random-%d", problem), Sample: sample, FinishReason: "stop",
-				PromptTokenIDs: prompt, TokenIDs: append(tokens(l.draw(r)-1), end), Reward: reward, Correct: reward > 0,
+				PromptTokenIDs: prompt, TokenIDs: append(tokens(response-1), end), Reward: reward, Correct: reward > 0,
 			})
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -35,8 +34,8 @@ func TestPresets(t *testing.T) {
 			if n := parameters(spec); n < least || n > least+least/50 {
 				t.Errorf("%d parameters, want %d", n, least)
 			}
-			if !spec.TiedHead || p.problems%p.miniBatch != 0 {
-				t.Errorf("tied %t, %d problems, mini-batches of %d", spec.TiedHead, p.problems, p.miniBatch)
+			if !spec.TiedHead || p.problems%4 != 0 {
+				t.Errorf("tied %t, %d problems", spec.TiedHead, p.problems)
 			}
 		})
 	}
@@ -96,10 +95,10 @@ func TestRollouts(t *testing.T) {
 		}
 	}
 	slices.Sort(sizes)
-	if median := sizes[len(sizes)/2]; median < 100 || median > 120 {
-		t.Errorf("median response %d tokens, want 110", median)
+	if median := sizes[len(sizes)/2]; median != 108 {
+		t.Errorf("median response %d tokens, want 108", median)
 	}
-	if sizes[0] < 4 || sizes[len(sizes)-1] != spreadLengths.longest || sizes[len(sizes)*9/10] < 2*110 {
+	if sizes[0] < 4 || sizes[len(sizes)-1] != spreadLengths.longest || sizes[len(sizes)*9/10] < 2*108 {
 		t.Errorf("responses from %d to %d tokens, nine in ten below %d", sizes[0], sizes[len(sizes)-1], sizes[len(sizes)*9/10])
 	}
 	if mixed < problems*2/3 || mixed > problems*5/6 {
@@ -114,12 +113,21 @@ func TestOnePack(t *testing.T) {
 	}
 }
 
-// Every draw is inside the bounds, whatever the distribution's tail.
-func TestLengths(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 1))
-	for range 10_000 {
-		if n := (lengths{median: 5, sigma: 3, longest: 9}).draw(r); n < 4 || n > 9 {
-			t.Fatalf("%d tokens", n)
+func TestQuantile(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		l    lengths
+		q    float64
+		want int
+	}{
+		{"the median", lengths{100, 0.9, 1024}, 0.5, 100},
+		{"one deviation above", lengths{100, 0.9, 1024}, 0.8413447460685429, 246}, // 100·e^0.9 = 245.96
+		{"one deviation below", lengths{100, 0.9, 1024}, 0.15865525393145707, 41},
+		{"the longest", lengths{100, 0.9, 1024}, 0.9999, 1024},
+		{"the shortest", lengths{5, 3, 9}, 0.0001, 4},
+	} {
+		if got := tc.l.quantile(tc.q); got != tc.want {
+			t.Errorf("%s: %d, want %d", tc.name, got, tc.want)
 		}
 	}
 }
