@@ -9,7 +9,7 @@ torch := scripts/with-torch
 torch_packages := ./updater/torch ./internal/... ./examples/...
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-browser smollm2 test-smollm2 bench-serve lint fuzz policy install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-browser smollm2 test-smollm2 bench-serve bench-update lint fuzz policy install clean help
 
 all: build
 
@@ -59,6 +59,9 @@ test-smollm2: build ## the real pretrained model: tokenizer and log-probs agains
 
 bench-serve: build ## tokens a second of the embedded server, a real vLLM and transformers, in turns (minutes; MODEL=, CONTENDERS=)
 	scripts/bench-serve
+
+bench-update: ## the updater against TRL and packed PyTorch, in turns: speed, memory (an hour; CHECKS=speed MODEL=tiny CONTENDERS=best: 5 minutes; PAIRS=)
+	scripts/bench-update
 
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
 	scripts/lint
