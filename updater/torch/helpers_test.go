@@ -21,7 +21,7 @@ var fixtures = []string{"qwen2_tied", "qwen2_untied", "llama3_scaled", "qwen3_qk
 // more); when the test ends it is closed and no tensor may be alive.
 func openTrainer(t *testing.T, dir string, edit ...func(*Options)) *Trainer {
 	t.Helper()
-	o := Options{Dir: dir, Threads: 1, Update: updater.DefaultConfig(), Optimizer: updater.DefaultOptimizerConfig()}
+	o := Options{Dir: dir, Threads: 1, Device: os.Getenv("JUSTRL_TEST_DEVICE"), Update: updater.DefaultConfig(), Optimizer: updater.DefaultOptimizerConfig()}
 	o.Optimizer.WarmupSteps = 0
 	for _, e := range edit {
 		e(&o)

@@ -5,10 +5,15 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <climits>
 #include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 using at::Tensor;
 using jr::give;
@@ -32,6 +37,21 @@ extern "C" {
 
 char *jr_set_threads(int n) {
   return guard([&] { at::set_num_threads(n); });
+}
+
+void jr_keep_heap(void) {
+#ifdef __GLIBC__
+  mallopt(M_ARENA_MAX, 1); // of the others each heap ends at 64 MB
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, INT_MAX);
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
+}
+
+void jr_trim_heap(void) {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 char *jr_synchronize(int device) {

@@ -16,6 +16,12 @@ char *jr_set_threads(int n);
 char *jr_load_cuda(int *devices); // cuda.cpp
 char *jr_synchronize(int device);
 
+// The C heap. Its large blocks come from the kernel and go back one by one, and
+// each time every page of them is zeroed: a fifth of a small model's step. keep
+// lets the heap hold what is freed, trim gives that back.
+void jr_keep_heap(void);
+void jr_trim_heap(void);
+
 // Bytes in, bytes out. kind is at::ScalarType; device is -1 (CPU) or a CUDA index.
 char *jr_from_bytes(const void *data, const int64_t *shape, int dims, int kind, int device, int as_kind, jr_tensor *out);
 char *jr_to_bytes(jr_tensor t, int as_kind, void *dst, size_t bytes);

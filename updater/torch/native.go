@@ -62,6 +62,12 @@ func (s *scope) native(name string, in []tensor, n int, call func(out []C.jr_ten
 // setThreads sets the threads of an operation, for the calling OS thread.
 func setThreads(n int) error { return asError(C.jr_set_threads(C.int(n))) }
 
+// keepHeap makes the C heap hold what is freed, until trimHeap. See justrl.h.
+func keepHeap() { C.jr_keep_heap() }
+
+// trimHeap gives the memory that is free back to the kernel.
+func trimHeap() { C.jr_trim_heap() }
+
 // from copies data (of kind k, row-major) to the device as kind `as`.
 func (s *scope) from(data unsafe.Pointer, shape []int64, k kind, device int, as kind) tensor {
 	dims := shape

@@ -7,6 +7,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,8 @@ type settings struct {
 	PackTokens int     `json:"pack_tokens"`
 	Recompute  bool    `json:"recompute"`
 	LR         float64 `json:"lr"`
+	Device     string  `json:"device"` // "" is the CPU
+	DType      string  `json:"dtype"`  // "" is float32
 }
 
 // question is the groups of a step: from ≤ i < to.
@@ -58,7 +61,7 @@ func run(ctx context.Context, args []string) (err error) {
 	update, optimizer := updater.DefaultConfig(), updater.DefaultOptimizerConfig()
 	update.MiniBatch, update.MaxPackTokens, update.Recompute = s.MiniBatch, s.PackTokens, s.Recompute
 	optimizer.LR, optimizer.WarmupSteps = s.LR, 0
-	trainer, err := torch.Open(ctx, torch.Options{Dir: s.Model, DType: "float32", Threads: s.Threads, Update: update, Optimizer: optimizer})
+	trainer, err := torch.Open(ctx, torch.Options{Dir: s.Model, DType: cmp.Or(s.DType, "float32"), Device: s.Device, Threads: s.Threads, Update: update, Optimizer: optimizer})
 	if err != nil {
 		return err
 	}
