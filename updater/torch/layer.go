@@ -57,7 +57,7 @@ func (n *network) backward(s *scope, l *layer, x tensor, a activations, dy tenso
 
 	dheads := l.o.backward(s, dy)
 	l.o.addGrads(s, dy, a.heads)
-	dqkv := s.empty(a.qkv.shape(), n.kind, n.device)
+	dqkv := s.emptyLike(a.qkv)
 	dq, dk, dv := n.split(s, dqkv)
 	s.attentionBackward(dheads, a.q, a.k, a.v, a.heads, a.lse, c.lengths, dq, dk, dv)
 	s.drop(dheads)

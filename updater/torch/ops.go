@@ -74,6 +74,10 @@ func (s *scope) cat(xs []tensor) tensor {
 	return s.op("cat", xs, func(out *libtch.Ctensor) { libtch.AtgCat(out, list, len(list), 0) })
 }
 
+func (s *scope) emptyLike(x tensor) tensor {
+	return s.op("empty_like", []tensor{x}, func(out *libtch.Ctensor) { libtch.AtgEmptyLike(out, x.h) })
+}
+
 // empty has anything in it.
 func (s *scope) empty(shape []int64, k kind, device int) tensor {
 	return s.op("empty", nil, func(out *libtch.Ctensor) { libtch.AtgEmpty(out, shape, len(shape), int32(k), int32(device)) })
