@@ -47,6 +47,8 @@ func neutral(s Spec) map[string][]string {
 		"compression_config":          none,
 		"text_config":                 none,
 		"vision_config":               none,
+		"per_layer_config":            none,
+		"dual_chunk_attention_config": none,
 		"kv_lora_rank":                none,
 		"q_lora_rank":                 none,
 		"alibi":                       off,
@@ -56,9 +58,11 @@ func neutral(s Spec) map[string][]string {
 		// Qwen's configs carry a window that use_sliding_window turns off;
 		// Llama's have no such switch, and servers differ in whether they obey.
 		m["sliding_window"] = none
+		m["bias"] = off // to vLLM attention_bias by another name, to transformers nothing
 	} else {
 		m["mlp_bias"] = off
 	}
+	m["qkv_bias"] = off
 	if s.Architecture == Qwen2 {
 		m["qkv_bias"] = []string{"true"}
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/justrl/justrl/updater/safetensors"
 )
 
-var fixtures = []string{"qwen2_tied", "qwen2_untied", "llama3_scaled", "qwen3_qknorm"}
+var fixtures = []string{"qwen2_tied", "qwen2_untied", "llama3_scaled", "qwen3_qknorm", "qwen3_bf16", "llama_bias_v4"}
 
 // openTrainer opens a trainer on one thread (operations this small only lose by
 // more); when the test ends it is closed and no tensor may be alive.

@@ -140,6 +140,13 @@ func TestKitUpdates(t *testing.T) {
 				trainer := openTrainer(t, dir, serverOld, func(o *Options) {
 					o.Optimizer.LR, o.Optimizer.WarmupSteps = want.BaseLR, want.WarmupSteps
 				})
+				if len(want.Steps) != 3 || want.Steps[0].LR == nil {
+					t.Fatalf("%d steps in the kit, or no learning rate", len(want.Steps))
+				}
+				share := 0.01
+				if want.BaseLR <= 1e-6 { // the rounding of float32 weights
+					share = 0.05
+				}
 				groups, before := kitBatch(t, ref), trainer.weights(t)
 				for step, f := range want.Steps {
 					result, err := trainer.Step(context.Background(), step, groups, nil)
@@ -148,7 +155,7 @@ func TestKitUpdates(t *testing.T) {
 					}
 					f.check(t, result.Updates[0])
 				}
-				trainer.checkSteps(t, before, ref, "after3."+variant+".")
+				trainer.checkSteps(t, before, ref, "after3."+variant+".", share)
 			})
 		}
 	}
