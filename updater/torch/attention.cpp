@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <tuple>
 #include <vector>
@@ -17,15 +18,17 @@ using jr::in;
 
 namespace {
 
-// The three ways: libtorch's flash attention on a CPU, one sequence at a time;
-// on CUDA in half precision all sequences in one launch; else its
-// memory-efficient attention, one sequence at a time.
-enum class Way { kCPU, kVarlen, kEfficient };
+// On a CPU libtorch's flash attention, one sequence at a time. On CUDA in half
+// precision all sequences in one launch; else its memory-efficient attention,
+// one sequence at a time; and by the formula where that has no kernel, for
+// heads whose rows are not whole 16 bytes, which no published model has.
+enum class Way { kCPU, kVarlen, kEfficient, kFormula };
 
 Way way_of(const Tensor &q) {
   if (q.is_cpu()) return Way::kCPU;
   bool half = q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf;
-  return half && q.size(2) % 8 == 0 && q.size(2) <= 256 ? Way::kVarlen : Way::kEfficient;
+  if (q.size(2) * q.element_size() % 16 != 0) return Way::kFormula;
+  return half && q.size(2) <= 256 ? Way::kVarlen : Way::kEfficient;
 }
 
 // x [T,H,D] as the sequences' own [K,G,t,D]. One key head serves G query heads:
@@ -47,6 +50,20 @@ Tensor bounds(const int64_t *lengths, int n, const Tensor &q) {
 std::vector<Tensor> efficient(const Tensor &q, const Tensor &k, const Tensor &v) {
   auto [out, lse, seed, offset] = at::_scaled_dot_product_efficient_attention(q, k.contiguous(), v.contiguous(), {}, true, 0.0, true);
   return {out, lse, seed, offset};
+}
+
+// The probabilities of one sequence, float32 [K,G,t,t], and back through them.
+Tensor probabilities(const Tensor &q, const Tensor &k) {
+  int64_t n = q.size(2);
+  Tensor future = at::ones({n, n}, q.options().dtype(at::kBool)).triu_(1);
+  Tensor scores = at::matmul(q.to(at::kFloat), k.to(at::kFloat).transpose(-1, -2)).div_(std::sqrt(double(q.size(3))));
+  return scores.masked_fill_(future, -INFINITY).softmax(-1);
+}
+
+std::tuple<Tensor, Tensor, Tensor> formula_backward(const Tensor &dout, const Tensor &q, const Tensor &k, const Tensor &v) {
+  Tensor p = probabilities(q, k), g = dout.to(at::kFloat), dp = at::matmul(g, v.to(at::kFloat).transpose(-1, -2));
+  Tensor ds = (dp - (dp * p).sum(-1, true)).mul_(p).div_(std::sqrt(double(q.size(3))));
+  return {at::matmul(ds, k.to(at::kFloat)), at::matmul(ds.transpose(-1, -2), q.to(at::kFloat)), at::matmul(p.transpose(-1, -2), g)};
 }
 
 struct Shape {
@@ -83,8 +100,10 @@ char *jr_attention(jr_tensor q_, jr_tensor k_, jr_tensor v_, const int64_t *leng
         auto [o, l] = at::_scaled_dot_product_flash_attention_for_cpu(part(q), part(k), part(v), 0.0, /*is_causal=*/true);
         part(out).copy_(o);
         lse.narrow(0, from, lengths[i]).permute({1, 2, 0}).copy_(l);
-      } else {
+      } else if (way == Way::kEfficient) {
         part(out).copy_(efficient(part(q), part(k), part(v))[0]);
+      } else {
+        part(out).copy_(at::matmul(probabilities(part(q), part(k)), part(v).to(at::kFloat)));
       }
     }
     *out_ = give(out.view({s.T, s.H * s.D}));
@@ -112,6 +131,8 @@ char *jr_attention_backward(jr_tensor dout_, jr_tensor q_, jr_tensor k_, jr_tens
       if (way == Way::kCPU) {
         Tensor l = lse.narrow(0, from, lengths[i]).permute({1, 2, 0}).contiguous();
         std::tie(gq, gk, gv) = at::_scaled_dot_product_flash_attention_for_cpu_backward(part(dout), part(q), part(k), part(v), part(out), l, 0.0, /*is_causal=*/true);
+      } else if (way == Way::kFormula) {
+        std::tie(gq, gk, gv) = formula_backward(part(dout), part(q), part(k), part(v));
       } else { // the forward once more: what it needs of that has another shape for each sequence
         Tensor keys = part(k).contiguous(), values = part(v).contiguous();
         auto kept = efficient(part(q), keys, values);

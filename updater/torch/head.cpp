@@ -144,7 +144,8 @@ char *jr_logits_backward(jr_tensor logits_, jr_tensor hidden_, jr_tensor weight_
       });
     } else {
       Tensor g = column(dlogp) / temperature;
-      dz.div_(temperature).sub_(column(lse)); // log p
+      if (temperature != 1.0) dz.div_(temperature);
+      dz.sub_(column(lse)); // log p
       if (dentropy_ == nullptr) {
         dz.exp_().mul_(-g); // d logp / d logits = onehot − p
       } else {

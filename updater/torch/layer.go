@@ -7,7 +7,7 @@ package torch
 // of the MLP). What a cheap operation can make again is not among them: the
 // outputs of the norms and of the MLP's product.
 type activations struct {
-	rstd1, rstd2 tensor // of the norms, float32 [T]
+	rstd1, rstd2 tensor // of the norms, float32 [T,1]
 	qkv          tensor // [T,(H+2K)·D] queries, keys and values; turned in place unless they are normalised
 	q, k, v      tensor // what attention saw, [T,·,D]: views of qkv, or of their own where they are normalised
 	rstdQ, rstdK tensor // of the norms of heads, float32

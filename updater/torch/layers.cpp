@@ -205,15 +205,20 @@ char *jr_rms_norm(jr_tensor x_, jr_tensor weight_, double eps, jr_tensor *out_, 
   return guard([&] {
     const Tensor &x = in(x_), &weight = in(weight_);
     if (fast({&x, &weight})) {
-      Tensor out = at::empty(x.sizes(), x.options()), rstd = at::empty(x.sizes().slice(0, x.dim() - 1), x.options());
+      Tensor out = at::empty(x.sizes(), x.options()), rstd = at::empty(x.sizes().slice(0, x.dim() - 1), x.options()).unsqueeze(-1);
       norm_fast(x, weight, eps, out, rstd);
+      *out_ = give(out), *rstd_ = give(rstd);
+      return;
+    }
+    if (x.is_cuda()) { // one kernel, in float32 whatever x is
+      auto [out, rstd] = at::_fused_rms_norm(x.contiguous(), weight.sizes(), weight, eps);
       *out_ = give(out), *rstd_ = give(rstd);
       return;
     }
     Tensor xf = x.to(at::kFloat);
     Tensor rstd = xf.square().mean(-1, true).add_(eps).rsqrt_();
     *out_ = give(weight * (xf * rstd).to(x.scalar_type()));
-    *rstd_ = give(rstd.squeeze(-1));
+    *rstd_ = give(rstd);
   });
 }
 
@@ -226,7 +231,13 @@ char *jr_rms_norm_backward(jr_tensor dy_, jr_tensor x_, jr_tensor weight_, jr_te
       norm_backward_fast(dy, x, weight, in(rstd_), dx, dweight);
       return;
     }
-    Tensor rstd = in(rstd_).unsqueeze(-1), g = dy.to(at::kFloat), normed = x.to(at::kFloat) * rstd;
+    if (x.is_cuda()) {
+      auto [d, dw] = at::_fused_rms_norm_backward(dy.contiguous(), x.contiguous(), weight.sizes(), in(rstd_), weight, {true, true});
+      dweight.add_(dw);
+      replace ? dx.copy_(d) : dx.add_(d);
+      return;
+    }
+    Tensor rstd = in(rstd_), g = dy.to(at::kFloat), normed = x.to(at::kFloat) * rstd;
     dweight.add_(rows_of(g * normed).sum(0));
     g = g * weight.to(at::kFloat);
     Tensor d = (g - normed * (g * normed).mean(-1, true)).mul_(rstd);
@@ -279,10 +290,10 @@ char *jr_swiglu_backward(jr_tensor gate_up, jr_tensor dout_, jr_tensor *out_) {
     const Tensor &dout = in(dout_);
     int64_t T = x.size(0), F = x.size(1) / 2;
     if (!fast({&x, &dout})) {
-      Tensor gate = x.narrow(1, 0, F), up = x.narrow(1, F, F), silu = at::silu(gate), dgate = at::silu_backward(dout * up, gate);
+      Tensor gate = x.narrow(1, 0, F), up = x.narrow(1, F, F), silu = at::silu(gate), dsilu = dout * up;
       *out_ = give(silu * up);
-      up.copy_(silu.mul_(dout));
-      gate.copy_(dgate);
+      at::mul_out(up, silu, dout);
+      at::silu_backward_out(gate, dsilu, gate);
       return;
     }
     Tensor out = at::empty({T, F}, x.options());

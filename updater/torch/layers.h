@@ -18,7 +18,7 @@ char *jr_linear_backward(jr_tensor dy, jr_tensor weight, jr_tensor *dx);
 // dweight (float32 [O,I]) and dbias (float32 [O], may be NULL) of it: added to what is there, or with first written.
 char *jr_linear_weights(jr_tensor dy, jr_tensor x, int first, jr_tensor dweight, jr_tensor dbias);
 
-// Root mean square norm over the last axis, in float32: x / sqrt(mean(x²)+eps) * weight. rstd is float32 [rows].
+// Root mean square norm over the last axis, in float32: x / sqrt(mean(x²)+eps) * weight. rstd is float32 [rows,1].
 char *jr_rms_norm(jr_tensor x, jr_tensor weight, double eps, jr_tensor *out, jr_tensor *rstd);
 // Adds the gradient of x to dx and that of weight to dweight (float32). dx may be dy itself: it is then replaced.
 char *jr_rms_norm_backward(jr_tensor dy, jr_tensor x, jr_tensor weight, jr_tensor rstd, jr_tensor dx, jr_tensor dweight);

@@ -211,6 +211,7 @@ func TestOptionsDoNotDependOnPacksOrRecompute(t *testing.T) {
 // The reference is the model that training began with: on a trainer that is
 // resumed too, whose policy is another one by then.
 func TestReferenceSurvivesResume(t *testing.T) {
+	onCPU(t)
 	ctx := context.Background()
 	dir, state := filepath.Join("testdata", "qwen2_untied"), t.TempDir()
 	edit := func(o *Options) {
