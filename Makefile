@@ -9,7 +9,7 @@ torch := scripts/with-torch
 torch_packages := ./updater/torch ./internal/... ./examples/...
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-browser smollm2 test-smollm2 bench-serve lint fuzz policy install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update lint fuzz policy install clean help
 
 all: build
 
@@ -44,6 +44,9 @@ test-vllm: build ## the whole loop against a real vLLM on this CPU (8 minutes th
 	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
 	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run "VLLM|ServesAnExport" -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/e2e
 
+test-cuda: build ## the updater's tests on a GPU, where there is one (a PyTorch with CUDA in python3, or LIBTORCH=)
+	JUSTRL_TEST_DEVICE=cuda $(torch) scripts/gotest -tags torch -timeout 20m ./updater/torch
+
 test-browser: ## the report as a browser shows it (installs Chromium where it is missing and you are root)
 	scripts/need-chromium
 	go vet -tags browser ./orchestrator/report
@@ -60,6 +63,9 @@ test-smollm2: build ## transformers as the judge: a real pretrained model, rando
 
 bench-serve: build ## tokens a second of the embedded server, a real vLLM and transformers, in turns (minutes; MODEL=, CONTENDERS=)
 	scripts/bench-serve
+
+bench-update: ## the updater against TRL and packed PyTorch, in turns: speed, memory (an hour; CHECKS=speed MODEL=tiny CONTENDERS=best: 5 minutes; PAIRS=)
+	scripts/bench-update
 
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
 	scripts/lint

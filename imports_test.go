@@ -54,7 +54,7 @@ var rules = []rule{
 		except: []string{"sampler/openaitest/...", "sampler/samplertest", "bridge/bridgetest"}, why: "fakes and suites are for tests"},
 	{from: "sampler/localserver", to: []string{"sampler/dataset", "sampler/reward", "sampler/vllm", "sampler/openai"}, tests: true,
 		why: "a server knows nothing of its clients"},
-	{from: "...", to: []string{"updater/torch"}, except: []string{"internal/cli", "examples/..."},
+	{from: "...", to: []string{"updater/torch"}, except: []string{"internal/cli", "examples/...", "benchmarks/perf/update/ours"},
 		why: "only the command line knows that the updater runs on libtorch"},
 }
 

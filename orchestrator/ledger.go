@@ -17,36 +17,36 @@ import (
 // earlier process has recorded of the step is not sampled again: a step that
 // was trained on once comes back as it was, and one that was broken off is
 // asked for what is missing.
-func (r *Run) sample(ctx context.Context, step int, rows []sampler.Row) ([]sampler.Group, error) {
+func (r *Run) sample(ctx context.Context, step int) (batch, error) {
 	recorded, err := journal.ReadRollouts(r.Journal.Path(), step)
 	switch {
 	case err == nil:
-		return wholeStep(journal.RolloutsPath(r.Journal.Path(), step), rows, r.Config.Sampling.N, recorded)
+		return r.asTrained(ctx, step, recorded)
 	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w; put it right, or %s", err, again)
+		return batch{}, fmt.Errorf("%w; put it right, or %s", err, again)
 	}
 	// What later steps have was drawn from weights that this one leads to only
 	// if it comes out as it did, and nobody knows that of a step sampled anew.
 	if err := r.Journal.DropRolloutsAfter(step); err != nil {
-		return nil, err
+		return batch{}, err
 	}
-	l, err := openLedger(r.Journal, step, rows, r.Config.Sampling.N)
+	l, err := openLedger(r.Journal, step, r.Config.Sampling.N)
 	if err != nil {
-		return nil, err
+		return batch{}, err
 	}
-	groups, err := r.Sampler.Continue(ctx, rows, r.trainingParams(), sampler.StepSeeds(r.Config.Seed, step), r.live.Version, l)
+	b, err := r.fill(ctx, step, l)
 	if err == nil {
 		err = l.proven(r.Bridge.Check(ctx))
 	} else {
 		err = r.provenAll(ctx, l, err)
 	}
 	if err := errors.Join(err, l.file.Close()); err != nil {
-		return nil, err
+		return batch{}, err
 	}
 	if r.Config.Reward.ShuffleControl {
-		shuffleRewards(groups, r.Config.Seed, step)
+		shuffleRewards(b.groups, r.Config.Seed, step)
 	}
-	return groups, nil
+	return b, nil
 }
 
 // provenLimit bounds the check of what a step has that was broken off.
@@ -67,20 +67,38 @@ func (r *Run) provenAll(ctx context.Context, l *ledger, err error) error {
 
 // ledger is a step's partial file as the sampler sees it.
 type ledger struct {
-	file  *journal.Partial
-	known map[int64][]sampler.Rollout
+	file    *journal.Partial
+	n       int                         // rollouts a row
+	pending []journal.Recorded          // of rows that have not been drawn yet
+	known   map[int64][]sampler.Rollout // of those that were drawn last
 }
 
-func openLedger(dir *journal.Dir, step int, rows []sampler.Row, n int) (*ledger, error) {
+func openLedger(dir *journal.Dir, step, n int) (*ledger, error) {
 	file, err := dir.OpenPartial(step)
 	if err != nil {
 		return nil, err
 	}
-	known, err := byRow(rows, n, file.Known())
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
+	return &ledger{file: file, n: n, pending: file.Known()}, nil
+}
+
+// claim makes the recorded rollouts of rows, which are about to be sampled,
+// known. What is recorded of rows that are not drawn is refused, but for those
+// that come after the last of rows where more batches may follow.
+func (l *ledger) claim(rows []sampler.Row, more bool) error {
+	var now, later []journal.Recorded
+	for _, o := range l.pending {
+		if more && o.Group > rows[len(rows)-1].Ordinal {
+			later = append(later, o)
+		} else {
+			now = append(now, o)
+		}
 	}
-	return &ledger{file, known}, nil
+	known, err := byRow(rows, l.n, now)
+	if err != nil {
+		return err
+	}
+	l.known, l.pending = known, later
+	return nil
 }
 
 // Known implements sampler.Ledger.

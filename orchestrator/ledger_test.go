@@ -58,9 +58,12 @@ func ledgerRows(n int) []sampler.Row {
 func resumeStep(t *testing.T, d *journal.Dir, version int64, rows []sampler.Row, n int) ([]sampler.Group, map[string]int, error) {
 	t.Helper()
 	server := &scriptedServer{asked: map[string]int{}}
-	l, err := openLedger(d, 4, rows, n)
+	l, err := openLedger(d, 4, n)
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := l.claim(rows, false); err != nil {
+		return nil, nil, errors.Join(err, l.file.Close())
 	}
 	s := &sampler.Sampler{Generator: server, Verifier: lengthVerifier{}, Concurrency: 2, VerifyConcurrency: 2}
 	groups, err := s.Continue(t.Context(), rows, sampler.Params{N: n, Temperature: 1, TopP: 1, TopK: -1, MaxTokens: 9, Logprobs: true}, sampler.StepSeeds(1, 4), version, l)

@@ -3,8 +3,12 @@
 // scored, trains on the groups, takes the new weights live in the servers and
 // writes down what happened, step after step.
 //
-// Deliberately absent, as in the recipe: stages, curricula, dynamic sampling,
-// and rollouts that are older than one step.
+// JustRL's own presets do without what other recipes add, and that is the point
+// of them: no dynamic sampling (a group of equal rewards is trained on and stays
+// in the token count), no reward but the verifier's, no KL term and no reference
+// model. For baselines there is sampling.dynamic and reward.overlong_buffer, both
+// off, and what package updater has. Deliberately absent altogether: stages,
+// curricula, and rollouts that are older than one step.
 package orchestrator
 
 import (
@@ -29,6 +33,9 @@ var (
 	ErrStepsDone = errors.New("the run has gone further")
 	// ErrMismatch: the server's log-probs are not the trainer's. No weight has changed.
 	ErrMismatch = errors.New("server and trainer disagree about the log-probs of the rollouts")
+	// ErrTooFewGroups: sampling.dynamic has drawn sampling.max_batches batches for
+	// one step, and too few rows had answers of both kinds. No weight has changed.
+	ErrTooFewGroups = errors.New("too few groups to learn from")
 	// ErrPublishTimeout: a load, canary included, took longer than publish.timeout.
 	ErrPublishTimeout = errors.New("the server did not take the weights in time; look at its log, or raise publish.timeout")
 )
@@ -74,7 +81,8 @@ type HeldOut struct {
 
 // Observer is told what the run is doing. Its methods must not block for long.
 type Observer interface {
-	// Phase: step has entered "sample", "update", "publish", "validate" or "checkpoint".
+	// Phase: step has entered "sample", "update", "publish", "validate" or
+	// "checkpoint"; with sampling.dynamic "sample" comes once a batch.
 	Phase(step int, phase string)
 	// StepDone: a step has been recorded.
 	StepDone(s journal.Step, steps int)
@@ -85,11 +93,12 @@ type Observer interface {
 }
 
 // Run is one training run, wired but not started. All fields are needed but
-// HeldOut; internal/cli opens them and closes them.
+// HeldOut and Validator; internal/cli opens them and closes them.
 type Run struct {
 	Config    config.Config
 	Rows      Rows
 	Sampler   Sampler
+	Validator Sampler // of held-out rows, whose rewards are not shaped; nil is Sampler
 	Updater   updater.Updater
 	Snapshots Snapshotter
 	Bridge    Bridge
@@ -143,19 +152,15 @@ func (r *Run) step(ctx context.Context, step int) error {
 	rec := journal.Step{Step: step}
 
 	r.Observer.Phase(step, "sample")
-	rows, err := r.draw(ctx)
+	b, err := r.sample(ctx, step)
 	if err != nil {
 		return err
 	}
-	groups, err := r.sample(ctx, step, rows)
-	if err != nil {
-		return err
-	}
-	describe(&rec, groups, r.Config.Sampling.MaxTokens)
-	rec.Sample = watch.lap()
+	describe(&rec, b.groups, r.Config.Sampling.MaxTokens)
+	rec.Drawn, rec.Sample = b.drawn, watch.lap()
 
 	r.Observer.Phase(step, "update")
-	result, err := r.Updater.Step(firm, step, forUpdater(groups), r.gate)
+	result, err := r.Updater.Step(firm, step, forUpdater(b.groups), r.gate)
 	if errors.Is(err, ErrMismatch) {
 		err = errors.Join(err, r.Journal.RefuseRollouts(step))
 	}
@@ -169,5 +174,5 @@ func (r *Run) step(ctx context.Context, step int) error {
 	err = r.publish(firm, step, &rec)
 	rec.Publish = watch.lap()
 	// Trained but not live is worth keeping too, for the resumed run to publish.
-	return errors.Join(err, r.record(step, rec, groups, watch))
+	return errors.Join(err, r.record(step, rec, b, watch))
 }

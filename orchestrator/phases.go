@@ -30,7 +30,7 @@ func (r *Run) start(ctx context.Context) error {
 	return r.validate(ctx)
 }
 
-// draw takes the step's rows from the stream.
+// draw takes the step's rows, or with sampling.dynamic one more batch of them, from the stream.
 func (r *Run) draw(ctx context.Context) ([]sampler.Row, error) {
 	rows := make([]sampler.Row, r.Config.Sampling.Batch)
 	for i := range rows {
@@ -126,7 +126,7 @@ func (r *Run) checkpointDue() bool {
 }
 
 // record writes the step down; from here on it has happened.
-func (r *Run) record(step int, rec journal.Step, groups []sampler.Group, watch stopwatch) error {
+func (r *Run) record(step int, rec journal.Step, b batch, watch stopwatch) error {
 	cursor, err := r.Rows.MarshalCursor()
 	if err != nil {
 		return err
@@ -134,14 +134,19 @@ func (r *Run) record(step int, rec journal.Step, groups []sampler.Group, watch s
 	rec.Epoch, rec.Dropped = r.Rows.Epoch(), r.Rows.Dropped()
 	rec.Total = watch.total()
 	rec.Rate = float64(rec.Tokens) / max(rec.Total, 1e-9)
-	if err := r.Journal.WriteRollouts(step, forJournal(groups)); err != nil {
+	if b.drawn != nil {
+		if err := r.Journal.WriteDrawn(step, *b.drawn); err != nil {
+			return err
+		}
+	}
+	if err := r.Journal.WriteRollouts(step, forJournal(b.groups)); err != nil {
 		return err
 	}
 	if err := r.Journal.AppendStep(rec); err != nil {
 		return err
 	}
 	r.progress.NextStep, r.progress.Cursor, r.torn = step+1, cursor, false
-	r.progress.Tokens += int64(responseTokens(groups))
+	r.progress.Tokens += b.tokens
 	r.Observer.StepDone(rec, r.Config.Steps)
 	return r.forget()
 }

@@ -34,6 +34,7 @@ type world struct {
 
 	asked map[string]int // ordinal/sample → how often it was sampled for training
 
+	verdict    func(ordinal int64, right bool) bool // another one, where it is set
 	onSample   func(step int) error
 	onRollout  func(ordinal int64, sample int) error // after it was kept
 	onValidate func() error
@@ -90,9 +91,12 @@ func (w *world) Continue(ctx context.Context, rows []sampler.Row, p sampler.Para
 			if groups[i].Rollouts[j].TokenIDs != nil {
 				continue
 			}
-			reward := float64(1)
-			if (seed(row)+int64(j)+w.weight)%3 != 0 {
-				reward = -1
+			right, reward := (seed(row)+int64(j)+w.weight)%3 == 0, -1.0
+			if w.verdict != nil {
+				right = w.verdict(row.Ordinal, right)
+			}
+			if right {
+				reward = 1
 			}
 			o := sampler.Rollout{
 				Sample: j, TokenIDs: []int32{1, 2}, FinishReason: sampler.FinishStop, Score: sampler.Score{Reward: reward, Correct: reward > 0}, WeightsVersion: version,
@@ -485,4 +489,30 @@ func recordsOf(t *testing.T, dir string) ([]journal.Step, []journal.Validation) 
 		t.Fatal(err)
 	}
 	return steps, validations
+}
+
+// held is a sampler of held-out rows: it counts what it is asked for.
+type held struct {
+	*world
+	sets int
+}
+
+func (h *held) Sample(ctx context.Context, rows []sampler.Row, p sampler.Params, seed sampler.SeedFunc, version int64) ([]sampler.Group, error) {
+	h.sets++
+	return h.world.Sample(ctx, rows, p, seed, version)
+}
+
+// Held-out rows have a sampler of their own where there is one: their rewards are not shaped.
+func TestValidationHasItsOwnSampler(t *testing.T) {
+	w := &world{}
+	r, done := newRun(t, w, testConfig(t), filepath.Join(t.TempDir(), "run"))
+	defer done()
+	h := &held{world: w}
+	r.Validator = h
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if h.sets != 3*2 { // three measurements, at two temperatures
+		t.Errorf("it was asked %d times, want 6", h.sets)
+	}
 }

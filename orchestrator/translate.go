@@ -37,7 +37,7 @@ func journalRollout(row sampler.Row, o sampler.Rollout) journal.Rollout {
 		Group: row.Ordinal, ProblemID: row.Problem.ID, Sample: o.Sample,
 		PromptTokenIDs: row.PromptTokenIDs, TokenIDs: o.TokenIDs, Logprobs: o.Logprobs,
 		Text: o.Text, FinishReason: string(o.FinishReason), WeightsVersion: o.WeightsVersion,
-		Reward: o.Score.Reward, Correct: o.Score.Correct, Answer: o.Score.Answer,
+		Reward: o.Score.Reward, Penalty: o.Score.Penalty, Correct: o.Score.Correct, Answer: o.Score.Answer,
 	}
 }
 
@@ -46,7 +46,7 @@ func samplerRollout(o journal.Rollout) sampler.Rollout {
 	return sampler.Rollout{
 		Sample: o.Sample, TokenIDs: o.TokenIDs, Logprobs: o.Logprobs,
 		Text: o.Text, FinishReason: sampler.FinishReason(o.FinishReason), WeightsVersion: o.WeightsVersion,
-		Score: sampler.Score{Reward: o.Reward, Correct: o.Correct, Answer: o.Answer},
+		Score: sampler.Score{Reward: o.Reward, Penalty: o.Penalty, Correct: o.Correct, Answer: o.Answer},
 	}
 }
 
@@ -75,7 +75,8 @@ func shuffleRewards(groups []sampler.Group, seed int64, step int) {
 
 // describe fills in what can be said of the groups before training on them.
 func describe(rec *journal.Step, groups []sampler.Group, maxTokens int) {
-	rollouts, clipped, correct, promptTokens, tokens := 0, 0, 0, 0, 0
+	rollouts, clipped, correct, punished, promptTokens, tokens := 0, 0, 0, 0, 0, 0
+	penalty := 0.0
 	first := true
 	for _, g := range groups {
 		equal := true
@@ -97,6 +98,10 @@ func describe(rec *journal.Step, groups []sampler.Group, maxTokens int) {
 			if o.Score.Correct {
 				correct++
 			}
+			if o.Score.Penalty != 0 {
+				punished++
+				penalty += o.Score.Penalty
+			}
 			rollouts++
 			tokens += n
 			promptTokens += len(g.Row.PromptTokenIDs)
@@ -108,6 +113,9 @@ func describe(rec *journal.Step, groups []sampler.Group, maxTokens int) {
 	n := float64(rollouts)
 	rec.ScoreMean /= n
 	rec.Correct = float64(correct) / n
+	if punished > 0 {
+		rec.Overlong = &journal.Overlong{OverlongShare: float64(punished) / n, OverlongPenalty: penalty / n}
+	}
 	rec.ResponseMean, rec.PromptMean = float64(tokens)/n, float64(promptTokens)/n
 	rec.ResponseClip = float64(clipped) / n
 	rec.Tokens = tokens + promptTokens

@@ -33,6 +33,23 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
+// A penalty lowers the score and leaves the share of right answers as it was;
+// it survives the journal.
+func TestDescribePenalties(t *testing.T) {
+	groups := []sampler.Group{group(0, 1, -1.5, -1, 0.75), group(1, -1, -1, -1, -1)}
+	groups[0].Rollouts[1].Score.Penalty, groups[0].Rollouts[3].Score.Penalty = -0.5, -0.25
+	var got journal.Step
+	describe(&got, groups, 99)
+	if got.Overlong == nil || *got.Overlong != (journal.Overlong{OverlongShare: 0.25, OverlongPenalty: -0.75 / 8}) || got.Correct != 0.25 || got.ScoreMean != -4.75/8 {
+		t.Errorf("%+v, overlong %+v", got, got.Overlong)
+	}
+	for _, o := range groups[0].Rollouts {
+		if back := samplerRollout(journalRollout(groups[0].Row, o)); back.Score != o.Score {
+			t.Errorf("%+v came back as %+v", o.Score, back.Score)
+		}
+	}
+}
+
 func TestMeanUpdate(t *testing.T) {
 	got := meanUpdate([]updater.UpdateMetrics{
 		{PGLoss: 1, GradNorm: 4, LR: 1e-6, Tokens: 10, Packs: 1},

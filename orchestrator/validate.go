@@ -59,9 +59,12 @@ func (r *Run) validate(ctx context.Context) error {
 // training temperature where validation.sampled_n asks for it; sampled is nil
 // where it does not. The answers are added to answers.
 func (r *Run) measure(ctx context.Context, set HeldOut, answers *[]journal.Answer) (accuracy float64, sampled *float64, err error) {
-	v := r.Config.Validation
+	v, s := r.Config.Validation, r.Validator
+	if s == nil {
+		s = r.Sampler
+	}
 	p := sampler.Params{N: v.N, Temperature: v.Temperature, TopP: v.TopP, TopK: -1, MaxTokens: v.MaxTokens}
-	groups, err := r.Sampler.Sample(ctx, set.Rows, p, sampler.StepSeeds(r.Config.Seed, validationSeedStep), r.live.Version)
+	groups, err := s.Sample(ctx, set.Rows, p, sampler.StepSeeds(r.Config.Seed, validationSeedStep), r.live.Version)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -71,7 +74,7 @@ func (r *Run) measure(ctx context.Context, set HeldOut, answers *[]journal.Answe
 		return accuracy, nil, nil
 	}
 	p.N, p.Temperature, p.TopP = v.SampledN, r.Config.Sampling.Temperature, 1
-	groups, err = r.Sampler.Sample(ctx, set.Rows, p, sampler.StepSeeds(r.Config.Seed, sampledSeedStep), r.live.Version)
+	groups, err = s.Sample(ctx, set.Rows, p, sampler.StepSeeds(r.Config.Seed, sampledSeedStep), r.live.Version)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -21,6 +21,9 @@ const (
 type Sampler struct {
 	Generator Generator
 	Verifier  Verifier
+	// Shaper, when set, shapes the score of every rollout that the Verifier has
+	// scored; nil is JustRL's: the verifier's reward as it is.
+	Shaper Shaper
 	// Concurrency is the number of rows asked for at a time, each one request
 	// for all its samples; 0 is 256, a whole batch of the paper.
 	Concurrency int

@@ -5,9 +5,11 @@
 // [Verifier] scores them, and [Sampler.Sample] does both for many rows at
 // once and returns the groups in the order of the rows.
 //
-// Deliberately absent: dynamic sampling, curricula, length penalties and any
-// other filter of groups. JustRL trains on every row it draws, a group of
-// equal rewards included.
+// JustRL trains on every row it draws, a group of equal rewards included, and
+// on the verifier's reward as it is. What other recipes add is not here: which
+// groups are trained on is the orchestrator's business (dynamic sampling), and
+// a reward that looks at an answer's length is a [Shaper], nil in JustRL.
+// Deliberately absent: curricula and any filter of groups.
 package sampler
 
 import "context"
@@ -103,9 +105,12 @@ type Generator interface {
 
 // Score is a verifier's judgement of one rollout.
 type Score struct {
-	// Reward is what the rollout earns, +1 or -1 for the strict box.
+	// Reward is what the rollout is trained on: what the verifier gives, +1 or
+	// -1 for the strict box, with Penalty added.
 	Reward float64
-	// Correct tells whether the answer was accepted.
+	// Penalty is the part of Reward that a [Shaper] added, at most 0; without one 0.
+	Penalty float64
+	// Correct tells whether the verifier accepted the answer, whatever its Penalty.
 	Correct bool
 	// Answer is what the verifier took as the rollout's answer; "" if it found none.
 	Answer string
@@ -117,4 +122,12 @@ type Verifier interface {
 	// Verify returns a score, or an error when the verifier itself failed or
 	// timed out. An error is never a wrong answer: the caller counts it apart.
 	Verify(ctx context.Context, text, truth string) (Score, error)
+}
+
+// Shaper changes what a scored rollout earns by what a Verifier does not see.
+// Implementations are pure: the same score and length give the same result.
+type Shaper interface {
+	// Shape returns s with its Penalty set, and added to its Reward, for an
+	// answer of so many response tokens. Correct and Answer stay the verifier's.
+	Shape(s Score, tokens int) Score
 }

@@ -47,13 +47,16 @@ func (b *batch) result() []Group {
 	return b.groups
 }
 
-// score verifies r, fills in its Score and WeightsVersion and enters it into
+// score verifies r, shapes and fills in its Score and WeightsVersion and enters it into
 // the ledger. scored is false when the verifier failed on every try; err is
 // what ends the step: ctx's cause, the ledger's failure, or too many failed rollouts.
 func (b *batch) score(ctx context.Context, row Row, r *Rollout) (scored bool, err error) {
 	r.WeightsVersion = b.version
 	score, verr := b.verify(ctx, r.Text, row.Problem.Answer)
 	if verr == nil {
+		if b.Shaper != nil {
+			score = b.Shaper.Shape(score, len(r.TokenIDs))
+		}
 		r.Score = score
 		if b.ledger != nil { // even when ctx has ended: it is finished, and need not be sampled again
 			if err := b.ledger.Add(row, *r); err != nil {

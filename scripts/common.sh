@@ -91,3 +91,41 @@ wheel() {
 	mv -f "$tmp/$file" "$dir/$file"
 	rm -rf "$tmp"
 }
+
+# python311: prints a python of the minor version whose wheels are pinned, found
+# under either name or given as PYTHON, that can make virtual environments.
+python311() {
+	local candidates=(python3.11 python3) candidate
+	[ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+	for candidate in "${candidates[@]}"; do
+		[ "$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = 3.11 ] || continue
+		"$candidate" -c 'import ensurepip, venv' 2>/dev/null ||
+			die "$candidate cannot make virtual environments: install its venv (Debian: apt-get install python3-venv)"
+		printf '%s\n' "$candidate"
+		return
+	done
+	candidate=${candidates[-1]}
+	die "Python 3.11 is needed, whose wheels are pinned, and $candidate is $("$candidate" -c 'import platform; print(platform.python_version())' 2>/dev/null || echo missing): set PYTHON=/path/to/python3.11"
+}
+
+# wheel_env PYTHON DIR REQUIREMENTS: a virtual environment in DIR with exactly
+# the pinned wheels. It cannot be renamed, its path is in its scripts: it is made
+# in place, and the caller writes a marker when it is proven.
+wheel_env() {
+	local python=$1 env=$2 requirements=$3 pip install
+	rm -rf "$env"
+	"$python" -m venv "$env"
+	pip=("$env/bin/python" -m pip --disable-pip-version-check --no-input)
+	install=("${pip[@]}" install --quiet --no-cache-dir --no-compile --no-deps --require-hashes
+		--no-index --find-links "$cache/wheels" --requirement "$requirements")
+	mkdir -p "$cache/wheels"
+	# From the wheels in the cache, if they are all there and whole; else fetch
+	# those that are not. torch's is the one that scripts/libtorch unpacks.
+	if ! "${install[@]}" 2>/dev/null; then
+		say "fetching wheels into $cache/wheels"
+		"${pip[@]}" download --quiet --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
+			--dest "$cache/wheels" --requirement "$requirements" >&2 ||
+			die 'cannot fetch the wheels with pip: is a package index reachable?'
+		"${install[@]}" >&2 || die "cannot install the wheels of $cache/wheels"
+	fi
+}

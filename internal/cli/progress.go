@@ -101,12 +101,20 @@ func (p *progress) StepDone(s journal.Step, steps int) {
 	left := time.Duration(float64(time.Since(p.began)) / float64(max(done, 1)) * float64(steps-s.Step-1)).Round(time.Second)
 	p.mu.Unlock()
 	if p.log != nil {
-		p.log.Info("step", "step", s.Step, "steps", steps, "reward", s.ScoreMean, "correct", s.Correct, "response_length", s.ResponseMean,
+		var more []any
+		if d := s.Drawn; d != nil {
+			more = append(more, "groups_drawn", d.Groups, "groups_equal", d.EqualGroups)
+		}
+		p.log.With(more...).Info("step", "step", s.Step, "steps", steps, "reward", s.ScoreMean, "correct", s.Correct, "response_length", s.ResponseMean,
 			"entropy", s.Entropy, "pg_loss", s.PGLoss, "grad_norm", s.GradNorm, "tokens_per_s", s.Rate, "eta_s", left.Seconds())
 		return
 	}
-	p.line("step %d/%d  reward %+.3f  correct %5.1f %%  length %.0f  entropy %.3f  clipped %.2f %%  %.0f tok/s  %.1f s  eta %s",
-		s.Step+1, steps, s.ScoreMean, 100*s.Correct, s.ResponseMean, s.Entropy, 100*s.PGClipFrac, s.Rate, s.Total, left)
+	drawn := ""
+	if d := s.Drawn; d != nil {
+		drawn = fmt.Sprintf("  %d of %d rows equal", d.EqualGroups, d.Groups)
+	}
+	p.line("step %d/%d  reward %+.3f  correct %5.1f %%  length %.0f  entropy %.3f  clipped %.2f %%%s  %.0f tok/s  %.1f s  eta %s",
+		s.Step+1, steps, s.ScoreMean, 100*s.Correct, s.ResponseMean, s.Entropy, 100*s.PGClipFrac, drawn, s.Rate, s.Total, left)
 }
 
 // Validated implements orchestrator.Observer.

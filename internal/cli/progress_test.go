@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,6 +77,27 @@ func TestProgressJSON(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"validation", "verifier failed", "step", "step", "validation"}, kinds); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// A step with dynamic sampling says how much of what it drew taught nothing.
+func TestProgressOfADynamicStep(t *testing.T) {
+	s := journal.Step{Drawn: &journal.Drawn{Batches: 2, Groups: 64, EqualGroups: 21}}
+	for format, want := range map[string]string{
+		"text": "clipped 0.00 %  21 of 64 rows equal  0 tok/s",
+		"json": `"groups_drawn":64,"groups_equal":21`,
+	} {
+		var out bytes.Buffer
+		p := newProgress(&out, format, config.Config{Steps: 2}, nil)
+		p.Phase(0, "sample")
+		p.Phase(0, "sample") // its second batch
+		p.StepDone(s, 2)
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %q does not say %q", format, out.String(), want)
+		}
 	}
 }
 

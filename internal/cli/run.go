@@ -179,6 +179,7 @@ func sameRun(recorded string, cfg config.Config) error {
 	before.Trainer.Device, before.Trainer.Threads = cfg.Trainer.Device, cfg.Trainer.Threads
 	before.Publish, before.Checkpoint, before.Mismatch = cfg.Publish, cfg.Checkpoint, cfg.Mismatch
 	before.Sampling.Concurrency, before.Sampling.RequestTimeout, before.Sampling.Patience = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout, cfg.Sampling.Patience
+	before.Sampling.MaxBatches = cfg.Sampling.MaxBatches
 	before.Validation.Every, before.Engine = cfg.Validation.Every, cfg.Engine
 	if changed := cfg.Differences(before); len(changed) > 0 {
 		return fmt.Errorf("--resume: %s: a resumed run cannot change that; start a new one (%s says what it began with)", strings.Join(changed, ", "), recorded)

@@ -17,6 +17,7 @@ import (
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/orchestrator/report"
 	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/sampler/reward"
 	"github.com/justrl/justrl/sampler/tokenizer"
 )
 
@@ -77,10 +78,8 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	run := orchestrator.Run{
 		Config:  cfg,
 		Updater: t, Journal: dir, HeldOut: heldOut, Observer: progress, Now: time.Now,
-		Sampler: &sampler.Sampler{
-			Generator: server.generator, Verifier: verifier, Concurrency: cfg.Sampling.Concurrency, OnRollout: progress.Rollout,
-		},
 	}
+	run.Sampler, run.Validator = samplers(cfg, server.generator, verifier, progress.Rollout)
 	cursor, err := run.Resume(ctx)
 	if errors.Is(err, orchestrator.ErrStepsDone) {
 		return usage(err)
@@ -119,6 +118,17 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "report %s\n", path)
 	return err
+}
+
+// samplers are that of training and that of held-out problems, where an answer
+// is as good as the verifier says, however long it is.
+func samplers(cfg config.Config, g sampler.Generator, v sampler.Verifier, told func(sampler.Row, sampler.Rollout, error)) (training, validation *sampler.Sampler) {
+	training = &sampler.Sampler{Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told}
+	validation = &sampler.Sampler{Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told}
+	if cfg.Reward.OverlongBuffer > 0 {
+		training.Shaper = reward.Overlong{MaxTokens: cfg.Sampling.MaxTokens, Buffer: cfg.Reward.OverlongBuffer, Factor: cfg.Reward.OverlongFactor}
+	}
+	return training, validation
 }
 
 func openJournal(cfg config.Config, resume bool) (*journal.Dir, journal.Info, error) {

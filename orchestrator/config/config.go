@@ -3,11 +3,20 @@
 //
 // Every key is written out in a run's config.yaml, so that a run directory
 // says all that the run depended on. Keys that do not exist are errors.
+//
+// JustRL's presets (justrl-…, tiny-cpu) deliberately leave out what other recipes
+// add, each of which has a key here that is off in them: dynamic sampling
+// (sampling.dynamic), a penalty on length (reward.overlong_buffer), a KL term, a
+// reference model and an entropy bonus, ratios of whole sequences and truncated
+// importance sampling (update.…). The presets grpo-classic, dr-grpo and dapo are
+// baselines that switch some of them on, justrl-overlong is the paper's own ablation. Stages and
+// curricula have no key.
 package config
 
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"time"
@@ -55,6 +64,9 @@ type Sampling struct {
 	Shuffle         bool     `yaml:"shuffle" about:"draw the problems in a seeded random order"`
 	RequestTimeout  Duration `yaml:"request_timeout" about:"bounds one attempt at one row's rollouts; 0s = no bound"`
 	Patience        Duration `yaml:"patience" about:"how long a server may be away, restarting perhaps, before the run stops"`
+	// Dynamic is DAPO's dynamic sampling, which JustRL does without.
+	Dynamic    bool `yaml:"dynamic" about:"draw batch after batch until batch rows have both right and wrong answers, and train on those alone"`
+	MaxBatches int  `yaml:"max_batches" about:"batches a step with dynamic, before the run stops"`
 }
 
 // Reward says how rollouts are scored.
@@ -63,6 +75,10 @@ type Reward struct {
 	// ShuffleControl is for experiments: a run that still improves with it
 	// learns something other than the reward.
 	ShuffleControl bool `yaml:"shuffle_control" about:"permute the rewards among all rollouts of a step (a control; never for training)"`
+	// OverlongBuffer and OverlongFactor are DAPO's soft punishment of long answers,
+	// which JustRL does without. Validation is never shaped.
+	OverlongBuffer int     `yaml:"overlong_buffer" about:"tokens before sampling.max_tokens over which the reward falls by overlong_factor; 0 = off"`
+	OverlongFactor float64 `yaml:"overlong_factor" about:"what an answer of sampling.max_tokens loses, with overlong_buffer"`
 }
 
 // Mismatch gates the difference between the server's log-probs and the
@@ -145,6 +161,10 @@ func (c Config) Validate() error {
 	must(s.Concurrency >= 1, "sampling.concurrency", "must be at least 1, is %d", s.Concurrency)
 	must(s.RequestTimeout >= 0, "sampling.request_timeout", "must be 0s or more, is %s", time.Duration(s.RequestTimeout))
 	must(s.Patience > 0, "sampling.patience", "must be more than 0s, is %s", time.Duration(s.Patience))
+	must(s.MaxBatches >= 1, "sampling.max_batches", "must be at least 1, is %d", s.MaxBatches)
+	o := c.Reward
+	must(o.OverlongBuffer >= 0 && o.OverlongBuffer <= max(s.MaxTokens, 0), "reward.overlong_buffer", "must be from 0 (off) to sampling.max_tokens (%d), is %d", s.MaxTokens, o.OverlongBuffer)
+	must(o.OverlongFactor > 0 && !math.IsInf(o.OverlongFactor, 0), "reward.overlong_factor", "must be more than 0, is %g", o.OverlongFactor)
 	must(c.Reward.Verifier == VerifierStrictBox, "reward.verifier", "must be %s, is %q", VerifierStrictBox, c.Reward.Verifier)
 	for _, err := range []error{c.Update.Validate(), c.Optimizer.Validate()} {
 		if err != nil {

@@ -23,10 +23,20 @@ type preset struct {
 
 // presets returns them in the order in which they are listed. The two of the
 // paper differ in nothing but the model they are meant for and how long they ran.
+//
+// The baselines change what makes each of them itself: clip, aggregation,
+// advantage, KL, which groups are trained on, reward. All else is JustRL's: batch,
+// updates a step, lengths, optimizer, dual clip, data and verifier, so that a
+// difference between two runs comes from the objective. Their papers had other
+// sizes, which --set reaches.
 func presets() []preset {
 	return []preset{
 		{"justrl-deepseek-1.5b", "the paper's run on DeepSeek-R1-Distill-Qwen-1.5B", func(*Config) {}},
 		{"justrl-nemotron-1.5b", "the paper's run on OpenMath-Nemotron-1.5B: the same hyperparameters", func(c *Config) { c.Steps = 3440 }},
+		{"justrl-overlong", "the paper's ablation: its run with DAPO's penalty on long answers", overlong},
+		{"grpo-classic", "baseline: GRPO (arXiv 2402.03300) with all else as JustRL", grpoClassic},
+		{"dr-grpo", "baseline: Dr. GRPO (arXiv 2503.20783) with all else as JustRL", drGRPO},
+		{"dapo", "baseline: DAPO (arXiv 2503.14476) with all else as JustRL", dapo},
 		{"tiny-cpu", "the shipped arithmetic policy on two CPU cores: the same recipe, smaller and with a larger learning rate", tinyCPU},
 	}
 }
@@ -67,8 +77,9 @@ func paper() Config {
 		Sampling: Sampling{
 			Batch: 256, N: 8, Temperature: 1, MaxTokens: 15360, MaxPromptTokens: 1024,
 			Concurrency: 256, Shuffle: true, RequestTimeout: Duration(time.Hour), Patience: Duration(3 * time.Minute),
+			MaxBatches: 30, // verl's recipe for DAPO stops after 10 draws of 3 batches each
 		},
-		Reward:    Reward{Verifier: VerifierStrictBox},
+		Reward:    Reward{Verifier: VerifierStrictBox, OverlongFactor: 1},
 		Update:    update,
 		Optimizer: updater.DefaultOptimizerConfig(),
 		Mismatch:  Mismatch{MaxRatioP50: 1.05, MaxKL: 4e-4},
@@ -80,6 +91,44 @@ func paper() Config {
 		Trainer:    Trainer{Device: "cpu"},
 		Engine:     Engine{Sequences: 256, CacheMiB: 4096},
 	}
+}
+
+// overlong is the ablation of arXiv 2512.16649: a buffer of 4,096 tokens, factor 1.
+func overlong(c *Config) { c.Reward.OverlongBuffer, c.Reward.OverlongFactor = 4096, 1 }
+
+// grpoClassic is arXiv 2402.03300, equation 3: the symmetric clip of 0.2, the mean
+// over answers of their mean over tokens, advantages over the standard deviation,
+// and the KL to the model that training began with, estimated as k3 (equation 4)
+// and weighted 0.04 (its section 4.2; verl's examples have 0.001). The paper's run
+// took one update a step; here there are JustRL's four, for the comparison.
+func grpoClassic(c *Config) {
+	c.Update.AdvantageStd = true
+	c.Update.Aggregation = updater.SeqMeanTokenMean
+	c.Update.ClipLow, c.Update.ClipHigh = 0.2, 0.2
+	c.Update.KLCoef, c.Update.KLEstimator, c.Update.Reference = 0.04, updater.KLEstimatorK3, ""
+}
+
+// drGRPO is arXiv 2503.20783: no division by the group's standard deviation, and
+// none by an answer's length. A token weighs 1 / (answers of an update · longest
+// answer), a constant: its implementation takes the mean over answers of their sum
+// over MAX_TOKENS. The clip is the symmetric 0.2, and there is no KL.
+func drGRPO(c *Config) {
+	c.Update.AdvantageStd = false
+	c.Update.Aggregation = updater.SeqMeanTokenSumNorm // a sum over answers: their number is in norm_tokens
+	c.Update.NormTokens = c.Update.MiniBatch * c.Sampling.N * c.Sampling.MaxTokens
+	c.Update.ClipLow, c.Update.ClipHigh = 0.2, 0.2
+}
+
+// dapo is arXiv 2503.14476: the higher upper clip (0.2, 0.28), the token-mean,
+// dynamic sampling, the soft punishment over the last 4,096 tokens, no KL. Of
+// these JustRL has the first, the second and the last. The paper's run took 512
+// rows × 16 rollouts a step, updates of 512 rollouts (16 a step) and answers of
+// 20,480 tokens; here they are JustRL's 256 × 8, 512 rollouts an update (4 a step)
+// and 15,360, for the comparison.
+func dapo(c *Config) {
+	c.Update.ClipLow, c.Update.ClipHigh, c.Update.Aggregation = 0.2, 0.28, updater.TokenMean
+	c.Sampling.Dynamic = true
+	overlong(c)
 }
 
 // tinyCPU keeps the objective, the four updates a step and the schedule, and

@@ -7,6 +7,7 @@
 //	validation.jsonl         one line a measurement on held-out problems ([Validation])
 //	eval/step-000050/SET.jsonl   the answers to a held-out set after so many steps ([Answer])
 //	rollouts/step-000012.jsonl   the scored rollouts of a step ([Rollout]), what `justrl update --rollouts` reads
+//	rollouts/step-000012.drawn.json    what was drawn for it, with sampling.dynamic ([Drawn])
 //	rollouts/step-000013.partial.jsonl   those of the step that is being sampled, as they finish
 //	rollouts/step-000013.refused.jsonl   those that the mismatch gate refused to train on
 //	versions.json            the highest weights version ever handed out

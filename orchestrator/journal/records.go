@@ -36,6 +36,8 @@ type Step struct {
 	ScoreMin  float64 `json:"critic/score/min"`
 	Correct   float64 `json:"reward/correct"`      // share of rollouts that the verifier accepted
 	EqualRows float64 `json:"reward/equal_groups"` // share of groups whose rewards are all the same: they teach nothing
+	*Overlong         // nil where no answer's length was punished
+	*Drawn            // nil without sampling.dynamic
 
 	ResponseMean float64 `json:"response_length/mean"` // tokens
 	ResponseMax  int     `json:"response_length/max"`
@@ -61,6 +63,24 @@ type Step struct {
 	Total   float64 `json:"timing_s/step"`
 	Tokens  int     `json:"perf/total_num_tokens"` // prompt and response tokens trained on
 	Rate    float64 `json:"perf/throughput"`       // those tokens a second of the whole step
+}
+
+// Overlong says what reward.overlong_buffer did to the rewards of a step. It is part of
+// critic/score, and not of reward/correct.
+type Overlong struct {
+	OverlongShare   float64 `json:"reward/overlong"`         // share of rollouts with a penalty
+	OverlongPenalty float64 `json:"reward/overlong_penalty"` // mean over rollouts, at most 0
+}
+
+// Drawn says of a step with sampling.dynamic what was drawn for it, beside the
+// groups that it trained on, which all other figures are about.
+type Drawn struct {
+	Batches        int     `json:"sampling/batches"`         // of sampling.batch rows
+	Groups         int     `json:"sampling/groups_drawn"`    // all of them
+	EqualGroups    int     `json:"sampling/groups_equal"`    // of these, left out because their answers were all right or all wrong
+	SurplusGroups  int     `json:"sampling/groups_surplus"`  // left out because the step had enough before them
+	CorrectShare   float64 `json:"sampling/correct"`         // share of all answers drawn that the verifier accepted
+	ResponseTokens int64   `json:"sampling/response_tokens"` // of all answers drawn
 }
 
 // Validation is one measurement on the held-out sets, a line of validation.jsonl.
@@ -100,9 +120,9 @@ type Summary struct {
 }
 
 // Rollout is one line of rollouts/step-….jsonl and of what `justrl update` reads.
-// Reward, Correct and Answer are the verifier's. Only in the file of a finished
-// step of the shuffled-reward control they are another rollout's: those that
-// the step was trained with.
+// Correct and Answer are the verifier's; Reward is its reward with Penalty in
+// it. Only in the file of a finished step of the shuffled-reward control they
+// are another rollout's: those that the step was trained with.
 type Rollout struct {
 	Group          int64     `json:"group"` // the row's ordinal
 	ProblemID      string    `json:"problem_id"`
@@ -113,6 +133,7 @@ type Rollout struct {
 	Text           string    `json:"text"`
 	FinishReason   string    `json:"finish_reason"`
 	Reward         float64   `json:"reward"`
+	Penalty        float64   `json:"penalty,omitempty"` // the part of Reward that reward.overlong_buffer took away
 	Correct        bool      `json:"correct"`
 	Answer         string    `json:"answer"`          // what the verifier took for it; "" if it found none
 	WeightsVersion int64     `json:"weights_version"` // that it was sampled with

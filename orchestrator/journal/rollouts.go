@@ -13,6 +13,7 @@ const (
 	complete = ".jsonl"         // of a step that was trained on: all of them, in the order of the groups
 	partial  = ".partial.jsonl" // of a step that is being sampled: in the order in which they finished
 	refused  = ".refused.jsonl" // not trained on, because the log-probs were not the trainer's
+	drawn    = ".drawn.json"    // no rollouts: what a finished step drew beside those that it trained on
 )
 
 // RolloutsPath is the file of a step's rollouts in a run directory.
@@ -20,6 +21,22 @@ func RolloutsPath(run string, step int) string { return rolloutsPath(run, step, 
 
 func rolloutsPath(run string, step int, kind string) string {
 	return filepath.Join(run, "rollouts", fmt.Sprintf("step-%06d", step)+kind)
+}
+
+// WriteDrawn notes what a step drew beside what it trains on. It comes before
+// [Dir.WriteRollouts]: a step whose rollouts are there has its note too.
+func (d *Dir) WriteDrawn(step int, what Drawn) error {
+	if err := os.MkdirAll(d.file("rollouts"), 0o777); err != nil {
+		return fmt.Errorf("rollouts: %w", err)
+	}
+	return d.writeJSON(rolloutsPath("", step, drawn), what)
+}
+
+// ReadDrawn returns what WriteDrawn wrote of a step; the error wraps
+// fs.ErrNotExist if there is nothing.
+func (d *Dir) ReadDrawn(step int) (Drawn, error) {
+	var what Drawn
+	return what, d.readJSON(rolloutsPath("", step, drawn), &what)
 }
 
 // WriteRollouts replaces the rollouts of a step by all that it was trained on;
@@ -60,6 +77,9 @@ func (d *Dir) RefuseRollouts(step int) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("rollouts: %w", err)
 		}
+	}
+	if err := remove(rolloutsPath(d.path, step, drawn)); err != nil {
+		return err
 	}
 	return d.DropRolloutsAfter(step) // they were drawn from weights that this step was to lead to
 }

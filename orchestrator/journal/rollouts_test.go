@@ -204,6 +204,33 @@ func TestRewindKeepsRollouts(t *testing.T) {
 	}
 }
 
+// What a step drew stays and goes with its rollouts.
+func TestDrawnGoesWithTheRollouts(t *testing.T) {
+	d := create(t, filepath.Join(t.TempDir(), "run"))
+	want := Drawn{Batches: 3, Groups: 6, EqualGroups: 3, SurplusGroups: 1, CorrectShare: 1.0 / 3, ResponseTokens: 77}
+	for step := range 4 {
+		if err := errors.Join(d.WriteDrawn(step, want), d.WriteRollouts(step, []Rollout{someRollout(int64(step), 0)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := d.ReadDrawn(3); got != want || err != nil {
+		t.Errorf("wrote %+v, read %+v, %v", want, got, err)
+	}
+	if err := errors.Join(d.Rewind(0), d.DropRollouts(1), d.DropRolloutsAfter(2), d.RefuseRollouts(2)); err != nil {
+		t.Fatal(err)
+	}
+	left := []string{"rollouts/step-000001.drawn.json", "rollouts/step-000001.jsonl", "rollouts/step-000002.refused.jsonl"}
+	if diff := cmp.Diff(left, below(t, d.Path(), "rollouts")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if steps, err := RolloutSteps(d.Path()); err != nil || len(steps) != 1 || steps[0] != 1 {
+		t.Errorf("steps with rollouts: %v, %v", steps, err)
+	}
+	if _, err := d.ReadDrawn(2); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a refused step: %v", err)
+	}
+}
+
 // below lists the files in folders of a run directory.
 func below(t *testing.T, run string, folders ...string) (files []string) {
 	t.Helper()

@@ -28,6 +28,7 @@ func (r *run) figures() []figure {
 	kl := line("estimate", "mismatch/kl", 0)
 	errs := r.column("mismatch/kl_std_err")
 	kl.lower, kl.upper, kl.spread = add(kl.y, times(errs, -1)), add(kl.y, errs), "± one standard error"
+	leftOut := curve{name: "problems left out", x: x, y: times(over(r.column("sampling/groups_equal"), r.column("sampling/groups_drawn")), 100), ink: series(0)}
 	parts := []curve{line("sampling", "timing_s/gen", 0), line("updating", "timing_s/update_actor", 1), line("publishing", "timing_s/publish", 2)}
 	rest := r.column("timing_s/step")
 	for _, p := range parts {
@@ -41,7 +42,7 @@ func (r *run) figures() []figure {
 	one := func(c ...curve) []curve { return c }
 	return []figure{
 		{id: "reward", title: "Reward", unit: "mean of all answers of a step", format: reward, fixed: r.strictReward(), low: -1, high: 1,
-			about:  "Each answer sampled for training is rewarded: +1 if its boxed result is the known one, else −1. This is what training raises.",
+			about:  r.rewardedFor() + " This is what training raises.",
 			curves: one(line("mean", "critic/score/mean", 0))},
 		{id: "heldout", title: "Held-out accuracy", unit: "% right", format: percent, fixed: true, low: 0, high: 100,
 			about:  "Problems that are held out from training, answered before it and every so many steps.",
@@ -49,6 +50,9 @@ func (r *run) figures() []figure {
 		{id: "correct", title: "Right answers in training", unit: "% of a step", format: percent, fixed: true, low: 0, high: 100,
 			about:  "Right answers among those sampled, and problems whose answers were all equally good: those teach nothing.",
 			curves: one(share("right answers", "reward/correct", 0), share("problems that teach nothing", "reward/equal_groups", 1))},
+		{id: "drawn", title: "Dynamic sampling", unit: "% of what a step drew", format: percent, fixed: true, low: 0, high: 100,
+			about:  "A step draws problems until enough of them have both right and wrong answers, and trains on those alone. Left out are the others, and right answers are counted among all that were drawn.",
+			curves: one(leftOut, share("right answers", "sampling/correct", 1))},
 		{id: "length", title: "Response length", unit: "tokens", format: plain, zero: true,
 			about: "How long the sampled answers are.", curves: one(length)},
 		{id: "cut", title: "Answers cut off", unit: "% of a step", format: percent, zero: true,
@@ -144,6 +148,16 @@ func (r *run) trainingDecoding() string {
 	return "sampled"
 }
 
+// rewardedFor says what an answer earns.
+func (r *run) rewardedFor() string {
+	text := "Each answer sampled for training is rewarded: +1 if its boxed result is the known one, else −1."
+	if c := r.config; c.Reward.OverlongBuffer > 0 {
+		text += " Above " + countOf(c.Sampling.MaxTokens-c.Reward.OverlongBuffer, "token") + " it loses some of that, " +
+			plain(c.Reward.OverlongFactor) + " at " + count(int64(c.Sampling.MaxTokens)) + "."
+	}
+	return text
+}
+
 // strictReward: no reward lies outside −1 … 1, so that the axis can show all that was possible.
 func (r *run) strictReward() bool {
 	for _, key := range []string{"critic/score/min", "critic/score/max", "critic/score/mean"} {
@@ -166,6 +180,14 @@ func add(a, b []float64) []float64 {
 	all := make([]float64, len(a))
 	for i := range a {
 		all[i] = a[i] + b[i]
+	}
+	return all
+}
+
+func over(a, b []float64) []float64 {
+	all := make([]float64, len(a))
+	for i := range a {
+		all[i] = a[i] / b[i]
 	}
 	return all
 }

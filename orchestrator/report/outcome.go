@@ -64,6 +64,9 @@ func (r *run) lead() []phrase {
 		say("In each step it answers %s, %s each. ", countOf(s.Batch, "problem"), countOf(s.N, "time"))
 	}
 	say("Right answers are rewarded, and the weights are moved towards those that did better than the other answers to the same problem.")
+	if r.config.Sampling.Dynamic {
+		say(" A problem whose answers are all right or all wrong is left out, and another one taken in its place (dynamic sampling).")
+	}
 	if r.config.Reward.ShuffleControl {
 		say(" In this run the rewards were shuffled among the answers, as a control: whatever it learns here, it does not learn what is right.")
 	}

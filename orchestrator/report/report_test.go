@@ -187,6 +187,7 @@ func TestKeysAreTheJournals(t *testing.T) {
 	}
 	dir := t.TempDir()
 	fixture(t, dir)
+	write(t, dir, "steps.jsonl", lines(t, drawnSteps(6)))
 	r, err := read(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -1,8 +1,9 @@
-// Package reward holds the verifiers: what turns a rollout's text and a ground
-// truth into a reward.
+// Package reward holds the verifiers, which turn a rollout's text and a ground
+// truth into a reward, and what other recipes add to that.
 //
 // [StrictBox] is the one that JustRL trains with. It normalises nothing, on
 // purpose: the paper found that a more forgiving verifier makes training worse.
+// [Overlong] is DAPO's penalty on long answers, for baselines.
 package reward
 
 import (

@@ -20,9 +20,9 @@ type Objective struct {
 	packs   int
 }
 
-// Response is what the objective takes of one response: T_i numbers in each
-// slice, log-probs and entropies in nats. What an option that is off would
-// need is not looked at.
+// Response is what the objective takes of one response, or of a stretch of its
+// tokens: one number a token in each slice, log-probs and entropies in nats.
+// What an option that is off would need is not looked at.
 type Response struct {
 	Logp      []float64 // now
 	Old       []float64 // by the weights that sampled it
@@ -34,7 +34,7 @@ type Response struct {
 
 // part is one response's share of the metrics: sums over its tokens.
 type part struct {
-	added          bool
+	tokens         int     // how many were added
 	loss           float64 // l, weighed by the importance weights
 	kl, k3         float64 // estimates of KL(old ‖ now)
 	reference      float64 // estimate of KL(now ‖ reference)
@@ -96,17 +96,23 @@ func (o *Objective) MicroBatch(responses []int) {
 	}
 }
 
-// Add takes response i and returns dLoss/dlogp of each of its tokens (length
-// T_i, the caller's to keep) and dLoss/dentropy, which is the same for all of
-// them. All of the mini-batch's denominators are in both: the gradients of all
-// packs add up to that of the mini-batch.
+// Add takes the next tokens of response i and returns dLoss/dlogp of each (the
+// caller's to keep) and dLoss/dentropy, which is the same for all of them. All
+// of the mini-batch's denominators are in both: the gradients of all packs add
+// up to that of the mini-batch. Where a response is cut changes nothing; one
+// with a ratio of the whole sequence is added in one piece ([Objective.Whole]).
 //
 // An input that is not finite makes the gradient and the loss NaN and is named
 // by [Objective.Err]. Misuse panics: an index or a length other than
 // announced, a response added twice, token-mean-verl without MicroBatch.
 func (o *Objective) Add(i int, r Response) (dlogp []float64, dentropy float64) {
 	o.check(i, r)
-	p := part{added: true, bad: o.bad(i, r)}
+	p := o.parts[i]
+	bad := o.bad(i, r)
+	if p.bad == nil {
+		p.bad = bad
+	}
+	p.tokens += len(r.Logp)
 	w := o.weights[i]
 	ratios := o.logRatios(r)
 	dlogp = make([]float64, len(r.Logp))
@@ -138,33 +144,38 @@ func (o *Objective) Add(i int, r Response) (dlogp []float64, dentropy float64) {
 	if o.cfg.EntropyCoef > 0 {
 		dentropy = -w * o.cfg.EntropyCoef
 	}
-	if p.bad != nil {
+	if bad != nil {
 		p.loss, p.kl, p.k3 = math.NaN(), math.NaN(), math.NaN()
 	}
 	o.parts[i] = p
 	return dlogp, dentropy
 }
 
+// Whole says that a response must be added in one piece.
+func (o *Objective) Whole() bool { return o.cfg.Ratio == updater.RatioSequence }
+
 // check panics if response i does not have the numbers that the options need.
 func (o *Objective) check(i int, r Response) {
-	want := o.lengths[i]
+	want := len(r.Logp)
 	for _, s := range []struct {
 		what   string
 		values []float64
 		needed bool
 	}{
-		{"log-probs", r.Logp, true}, {"old log-probs", r.Old, true},
+		{"old log-probs", r.Old, true},
 		{"log-probs of the server", r.Server, o.cfg.TISCap > 0},
 		{"log-probs of the reference", r.Reference, o.cfg.KLCoef > 0},
 		{"entropies", r.Entropy, o.cfg.EntropyCoef > 0},
 	} {
 		if s.needed && len(s.values) != want {
-			panic(fmt.Sprintf("grpo: response %d of %d tokens was added with %d %s", i, want, len(s.values), s.what))
+			panic(fmt.Sprintf("grpo: %d tokens of response %d were added with %d %s", want, i, len(s.values), s.what))
 		}
 	}
-	switch {
-	case o.parts[i].added:
-		panic(fmt.Sprintf("grpo: response %d was added twice", i))
+	switch had := o.parts[i].tokens; {
+	case had+want > o.lengths[i]:
+		panic(fmt.Sprintf("grpo: %d tokens were added to %d of response %d, which has %d", want, had, i, o.lengths[i]))
+	case o.Whole() && want != o.lengths[i]:
+		panic(fmt.Sprintf("grpo: %d tokens of response %d, which has %d and a ratio of them all", want, i, o.lengths[i]))
 	case math.IsNaN(o.weights[i]):
 		panic(fmt.Sprintf("grpo: response %d was added before its MicroBatch", i))
 	}
@@ -172,17 +183,18 @@ func (o *Objective) check(i int, r Response) {
 
 // bad names the first token of response i with an input that is not finite.
 func (o *Objective) bad(i int, r Response) error {
+	first := o.parts[i].tokens
 	for t := range r.Logp {
 		if !finite(r.Logp[t]) || !finite(r.Old[t]) || !finite(r.Advantage) {
-			return fmt.Errorf("grpo: response %d, token %d: log-prob %g, old log-prob %g, advantage %g: not finite", i, t, r.Logp[t], r.Old[t], r.Advantage)
+			return fmt.Errorf("grpo: response %d, token %d: log-prob %g, old log-prob %g, advantage %g: not finite", i, first+t, r.Logp[t], r.Old[t], r.Advantage)
 		}
 		switch {
 		case o.cfg.TISCap > 0 && !finite(r.Server[t]):
-			return fmt.Errorf("grpo: response %d, token %d: the server's log-prob is %g: not finite", i, t, r.Server[t])
+			return fmt.Errorf("grpo: response %d, token %d: the server's log-prob is %g: not finite", i, first+t, r.Server[t])
 		case o.cfg.KLCoef > 0 && !finite(r.Reference[t]):
-			return fmt.Errorf("grpo: response %d, token %d: the reference model's log-prob is %g: not finite", i, t, r.Reference[t])
+			return fmt.Errorf("grpo: response %d, token %d: the reference model's log-prob is %g: not finite", i, first+t, r.Reference[t])
 		case o.cfg.EntropyCoef > 0 && !finite(r.Entropy[t]):
-			return fmt.Errorf("grpo: response %d, token %d: the entropy is %g: not finite", i, t, r.Entropy[t])
+			return fmt.Errorf("grpo: response %d, token %d: the entropy is %g: not finite", i, first+t, r.Entropy[t])
 		}
 	}
 	return nil
@@ -196,7 +208,7 @@ func (o *Objective) Metrics() updater.UpdateMetrics {
 	m := updater.UpdateMetrics{Tokens: o.tokens, Packs: o.packs}
 	clipped, lower, capped := 0, 0, 0
 	for i, p := range o.parts {
-		if !p.added || o.lengths[i] == 0 { // an empty response has weight, but nothing to weigh
+		if p.tokens == 0 { // an empty response has weight, but nothing to weigh
 			continue
 		}
 		m.PGLoss += o.weights[i] * p.loss
@@ -231,16 +243,16 @@ func (o *Objective) FirstBad() int {
 // it names the first response, in index order, that was not, and its token.
 func (o *Objective) Err() error {
 	missing := 0
-	for _, p := range o.parts {
+	for i, p := range o.parts {
 		if p.bad != nil {
 			return p.bad
 		}
-		if !p.added {
+		if p.tokens < o.lengths[i] {
 			missing++
 		}
 	}
 	if missing > 0 {
-		return fmt.Errorf("grpo: %d of %d responses were not added", missing, len(o.parts))
+		return fmt.Errorf("grpo: %d of %d responses were not added whole", missing, len(o.parts))
 	}
 	if m := o.Metrics(); !finite(m.PGLoss) || !finite(m.KLLoss) || !finite(m.EntropyLoss) {
 		return errors.New("grpo: the loss overflows")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -265,13 +266,38 @@ func TestNonFiniteInput(t *testing.T) {
 func TestErrCountsTheMissing(t *testing.T) {
 	o := NewObjective(config(updater.TokenMean), []int{1, 1, 1})
 	add(o, 1, []float64{-1}, []float64{-1}, 1)
-	if err := o.Err(); err == nil || err.Error() != "grpo: 2 of 3 responses were not added" {
+	if err := o.Err(); err == nil || err.Error() != "grpo: 2 of 3 responses were not added whole" {
 		t.Errorf("error is %v", err)
 	}
 	add(o, 0, []float64{-1}, []float64{-1}, 1)
 	add(o, 2, []float64{-1}, []float64{-1}, math.MaxFloat64)
 	if err := o.Err(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Responses that come in pieces, between those of others, give the same to the last bit.
+func TestPiecesChangeNothing(t *testing.T) {
+	logp := [][]float64{{-1.25, -0.5, -2, -3.125, -0.25}, {-1, -1.5}}
+	old := [][]float64{{-1, -1.75, -2.5, -0.5, -0.125}, {-0.75, -2}}
+	for _, aggregation := range []string{updater.TokenMean, updater.TokenMeanVerl, updater.SeqMeanTokenMean} {
+		whole, pieces := NewObjective(config(aggregation), []int{5, 2}), NewObjective(config(aggregation), []int{5, 2})
+		var want, got [2][]float64
+		for _, o := range []*Objective{whole, pieces} {
+			o.MicroBatch([]int{0, 1})
+		}
+		for i := range logp {
+			want[i] = add(whole, i, logp[i], old[i], 0.75)
+		}
+		for _, p := range [][3]int{{0, 0, 1}, {1, 0, 1}, {0, 1, 4}, {0, 4, 5}, {1, 1, 2}} {
+			got[p[0]] = append(got[p[0]], add(pieces, p[0], logp[p[0]][p[1]:p[2]], old[p[0]][p[1]:p[2]], 0.75)...)
+			if whole := p[0] == 1 && p[2] == 2; (pieces.Err() == nil) != whole {
+				t.Errorf("%s: after %v the error is %v", aggregation, p, pieces.Err())
+			}
+		}
+		if !reflect.DeepEqual(got, want) || whole.Metrics() != pieces.Metrics() {
+			t.Errorf("%s: gradients %v and %+v, whole %v and %+v", aggregation, got, pieces.Metrics(), want, whole.Metrics())
+		}
 	}
 }
 
@@ -287,8 +313,12 @@ func TestMisusePanics(t *testing.T) {
 	one := []float64{-1}
 	for name, f := range map[string]func(){
 		"unknown aggregation": func() { NewObjective(config("mean"), nil) },
-		"too few log-probs":   func() { add(NewObjective(config(updater.TokenMean), []int{2}), 0, one, one, 1) },
-		"too few old ones":    func() { add(NewObjective(config(updater.TokenMean), []int{1}), 0, one, nil, 1) },
+		"a part of a whole": func() {
+			cfg := config(updater.SeqMeanTokenMean)
+			cfg.Ratio = updater.RatioSequence
+			add(NewObjective(cfg, []int{2}), 0, one, one, 1)
+		},
+		"too few old ones": func() { add(NewObjective(config(updater.TokenMean), []int{1}), 0, one, nil, 1) },
 		"twice": func() {
 			o := NewObjective(config(updater.TokenMean), []int{1})
 			add(o, 0, one, one, 1)

@@ -76,6 +76,7 @@ func twoSteps(t *testing.T, dir string, threads int, state string) outcome {
 // whether the state comes from memory or from a file. That the number of threads
 // changes nothing is not promised: libtorch may cut sums by it.
 func TestStepIsDeterministic(t *testing.T) {
+	onCPU(t)
 	dir := filepath.Join("..", "..", "examples", "arithmetic", "policy")
 	saver := openTrainer(t, dir, func(o *Options) {
 		o.Update.MiniBatch = 2

@@ -7,7 +7,8 @@
 // # Layers
 //
 // Operations come from gotch's libtch (one C call each, handles freed by hand)
-// and, where it lacks one, from justrl.cpp. [scope] is all of our own above
+// and, where it lacks one, from our own C++ (layers.cpp, attention.cpp,
+// head.cpp, justrl.cpp). [scope] is all of our own above
 // them: an arena that frees what was made in it and keeps the first error, so
 // that the network reads as straight code. The network is Go and one function
 // for all architectures: what differs between them is data (model.Spec).
@@ -26,18 +27,24 @@
 // attention ends with each, so that no sequence can see, or be changed by, its
 // neighbour. Logits exist for a chunk of the N tokens at a time, never as [N,V].
 //
-// The backward pass is driven from Go, from the last layer to the first: each
-// layer's input is a leaf, and the gradient of its output is handed in. That
-// is what makes recomputation (keep the inputs, run a layer again before its
-// backward) a choice of one line instead of a second path.
+// Forward and backward passes are both written out, in Go, layer by layer:
+// layer.go is all of it, and no graph is recorded. So it is in the open what a
+// layer keeps for its backward pass ([activations]), and recomputation (keep
+// the inputs, run a layer again before its backward) is a choice of one line
+// instead of a second path. Projections of one input are one product, a
+// [block], and its gradient is added to the block's by the product itself.
+//
+// The head gives a chunk's scores and takes their gradient while the chunk's
+// logits are still there: they are computed once.
 //
 // # One definition of the objective
 //
 // The objective is not written in torch. Log-probs of a pack go to the host,
 // updater/grpo (float64, the definition) returns the loss, the metrics and
 // dLoss/dlogp for each token, and that goes back as the gradient with which
-// the backward pass starts. The price is two copies of N floats a pack and one
-// wait for the device, microseconds beside a pass of seconds; what it buys is
+// the backward pass starts, a chunk of rows at a time. The price is two copies
+// of N floats a pack and a wait for the device at each chunk, microseconds
+// beside a pass of seconds; what it buys is
 // that there is no second implementation that could disagree. Denominators are
 // known from the whole mini-batch before its first pack, so gradients of packs
 // add up to the mini-batch's own, however it was packed.

@@ -63,6 +63,7 @@ func TestWeightsSHA256IsThatOfTheExport(t *testing.T) {
 }
 
 func TestExportInAnotherDType(t *testing.T) {
+	onCPU(t)
 	src, dst, again := filepath.Join("testdata", "llama3_scaled"), t.TempDir(), t.TempDir()
 	ctx := context.Background()
 	half := openTrainer(t, src, func(o *Options) { o.DType = "bfloat16" })

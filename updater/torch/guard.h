@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include <cstring>
+#include <utility>
 
 namespace jr {
 
@@ -14,6 +15,8 @@ inline at::Tensor &in(jr_tensor t) {
   TORCH_CHECK(t != nullptr, "missing tensor");
   return *static_cast<at::Tensor *>(t);
 }
+
+inline jr_tensor give(at::Tensor t) { return new at::Tensor(std::move(t)); }
 
 // Nothing may unwind into Go: every entry point that can fail runs its body in here.
 template <class F> char *guard(F body) {

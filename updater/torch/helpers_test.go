@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -17,14 +18,36 @@ import (
 
 var fixtures = []string{"qwen2_tied", "qwen2_untied", "llama3_scaled", "qwen3_qknorm", "qwen3_bf16", "llama_bias_v4"}
 
+// testDevice is where trainers are opened: "" is the CPU. `make test-cuda` sets it.
+var testDevice = os.Getenv("JUSTRL_TEST_DEVICE")
+
+// onCPU skips a test of what is promised, or can be arranged, on a CPU only.
+func onCPU(t *testing.T) {
+	t.Helper()
+	if testDevice != "" {
+		t.Skipf("of a CPU, not of %s", testDevice)
+	}
+}
+
+// slack widens a bound for a device that sums in another order than the CPU's.
+func slack() float64 {
+	if testDevice != "" {
+		return 2
+	}
+	return 1
+}
+
 // openTrainer opens a trainer on one thread (operations this small only lose by
 // more); when the test ends it is closed and no tensor may be alive.
 func openTrainer(t *testing.T, dir string, edit ...func(*Options)) *Trainer {
 	t.Helper()
-	o := Options{Dir: dir, Threads: 1, Update: updater.DefaultConfig(), Optimizer: updater.DefaultOptimizerConfig()}
+	o := Options{Dir: dir, Threads: 1, Device: testDevice, Update: updater.DefaultConfig(), Optimizer: updater.DefaultOptimizerConfig()}
 	o.Optimizer.WarmupSteps = 0
 	for _, e := range edit {
 		e(&o)
+	}
+	if testDevice != "" && o.DType == "" && strings.Contains(dir, "bf16") {
+		t.Skip("a model in bfloat16 is computed in bfloat16 there")
 	}
 	trainer, err := Open(context.Background(), o)
 	if err != nil {

@@ -62,6 +62,12 @@ func (s *scope) native(name string, in []tensor, n int, call func(out []C.jr_ten
 // setThreads sets the threads of an operation, for the calling OS thread.
 func setThreads(n int) error { return asError(C.jr_set_threads(C.int(n))) }
 
+// keepHeap makes the C heap hold what is freed, until trimHeap. See justrl.h.
+func keepHeap() { C.jr_keep_heap() }
+
+// trimHeap gives the memory that is free back to the kernel.
+func trimHeap() { C.jr_trim_heap() }
+
 // from copies data (of kind k, row-major) to the device as kind `as`.
 func (s *scope) from(data unsafe.Pointer, shape []int64, k kind, device int, as kind) tensor {
 	dims := shape
@@ -95,64 +101,6 @@ func (s *scope) read(t tensor, n int) []float32 {
 	out := make([]float32, n)
 	s.bytes(t, kindFloat32, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(out))), 4*n))
 	return out
-}
-
-// gradients returns d(out·dout)/d(input) for each input, and frees out's graph.
-func (s *scope) gradients(out, dout tensor, inputs []tensor) []tensor {
-	return s.native("grad", []tensor{out, dout}, len(inputs), func(grads []C.jr_tensor) *C.char {
-		in := handles(inputs)
-		return C.jr_grad(handle(out), handle(dout), &in[0], C.int(len(inputs)), &grads[0])
-	})
-}
-
-// attention is causal self-attention inside each of the packed sequences:
-// q [T,H,D], k and v [T,K,D] → [T,H·D].
-func (s *scope) attention(q, k, v tensor, lengths []int64) tensor {
-	return s.native("attention", []tensor{q, k, v}, 1, func(out []C.jr_tensor) *C.char {
-		return C.jr_attention(handle(q), handle(k), handle(v), (*C.int64_t)(&lengths[0]), C.int(len(lengths)), &out[0])
-	})[0]
-}
-
-// rmsNorm normalises the last axis of x in float32 and scales it by weight.
-func (s *scope) rmsNorm(x, weight tensor, eps float64) tensor {
-	return s.native("rms_norm", []tensor{x, weight}, 1, func(out []C.jr_tensor) *C.char {
-		return C.jr_rms_norm(handle(x), handle(weight), C.double(eps), &out[0])
-	})[0]
-}
-
-// rotary turns each pair (d, d+D/2) of x [T,H,D] by the angle of cos, sin [T,D/2].
-func (s *scope) rotary(x, cos, sin tensor) tensor {
-	return s.native("rotary", []tensor{x, cos, sin}, 1, func(out []C.jr_tensor) *C.char {
-		return C.jr_rotary(handle(x), handle(cos), handle(sin), &out[0])
-	})[0]
-}
-
-// swiglu is silu(gate)·up.
-func (s *scope) swiglu(gate, up tensor) tensor {
-	return s.native("swiglu", []tensor{gate, up}, 1, func(out []C.jr_tensor) *C.char {
-		return C.jr_swiglu(handle(gate), handle(up), &out[0])
-	})[0]
-}
-
-// logprob returns, for hidden [N,E] and head weight [V,E], the log-probs of
-// targets [N], the entropies and the log of the softmax's denominator, float32
-// [N] each; `rows` of the N are done at a time.
-func (s *scope) logprob(hidden, weight, targets tensor, temperature float64, rows int) (logp, entropy, lse tensor) {
-	out := s.native("logprob", []tensor{hidden, weight, targets}, 3, func(out []C.jr_tensor) *C.char {
-		return C.jr_logprob(handle(hidden), handle(weight), handle(targets), C.double(temperature), C.int64_t(rows), &out[0], &out[1], &out[2])
-	})
-	return out[0], out[1], out[2]
-}
-
-// logprobBackward returns the gradient of hidden given dlogp [N], and adds the
-// head weight's to dweight (float32). entropy and dentropy [N] are no tensors
-// where the loss has no entropy in it.
-func (s *scope) logprobBackward(hidden, weight, targets, lse, dlogp, entropy, dentropy tensor, temperature float64, rows int, dweight tensor) tensor {
-	in := []tensor{hidden, weight, targets, lse, dlogp, dweight}
-	return s.native("logprob_backward", in, 1, func(out []C.jr_tensor) *C.char {
-		return C.jr_logprob_backward(handle(hidden), handle(weight), handle(targets), handle(lse), handle(dlogp),
-			handle(entropy), handle(dentropy), C.double(temperature), C.int64_t(rows), handle(dweight), &out[0])
-	})[0]
 }
 
 // norm is the L2 norm over all of ts.

@@ -22,6 +22,7 @@ const starved = "JUSTRL_TEST_STARVED"
 // same step passes. The memory is really refused: a child process limits its
 // own address space.
 func TestOutOfMemoryNamesThePack(t *testing.T) {
+	onCPU(t)
 	if os.Getenv(starved) != "" {
 		starve(t)
 		return
@@ -39,7 +40,7 @@ func starve(t *testing.T) {
 	dir := filepath.Join("testdata", "qwen2_tied")
 	trainer := openTrainer(t, dir)
 	// One group of 64 answers of 500 tokens: 32,000 tokens in one pack, whose
-	// activations are some hundreds of megabytes.
+	// activations are more than a hundred megabytes.
 	group := updater.Group{Ordinal: 7}
 	for i := range 64 {
 		r := updater.Rollout{PromptTokenIDs: []int32{1, 2}, Reward: float64(i % 2)}
@@ -58,7 +59,7 @@ func starve(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_AS, &old); err != nil {
 		t.Fatal(err)
 	}
-	limit := syscall.Rlimit{Cur: uint64(addressSpace(t)) + 100<<20, Max: old.Max}
+	limit := syscall.Rlimit{Cur: uint64(addressSpace(t)) + 24<<20, Max: old.Max}
 	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &limit); err != nil {
 		t.Fatal(err)
 	}

@@ -9,13 +9,6 @@ import (
 // The operations of libtch that the network uses, with sticky errors. Shapes
 // are in the axis letters of doc.go.
 
-// linear is x [T,I] · weightᵀ [O,I] (+ bias [O]); bias may be no tensor.
-func (s *scope) linear(x, weight, bias tensor) tensor {
-	return s.op("linear", []tensor{x, weight, bias}, func(out *libtch.Ctensor) {
-		libtch.AtgLinear(out, x.h, weight.h, bias.h)
-	})
-}
-
 // rows picks rows of x [T,…] by index [N] (int64).
 func (s *scope) rows(x, index tensor) tensor {
 	return s.op("index_select", []tensor{x, index}, func(out *libtch.Ctensor) {
@@ -30,15 +23,6 @@ func (s *scope) addRows(dst, index, src tensor) {
 	})
 }
 
-func (s *scope) add(x, y tensor) tensor {
-	return s.op("add", []tensor{x, y}, func(out *libtch.Ctensor) { libtch.AtgAdd(out, x.h, y.h) })
-}
-
-// addTo does dst += x in place.
-func (s *scope) addTo(dst, x tensor) {
-	s.op("add_", []tensor{dst, x}, func(out *libtch.Ctensor) { libtch.AtgAdd_(out, dst.h, x.h) })
-}
-
 // copyTo overwrites dst with x, converting.
 func (s *scope) copyTo(dst, x tensor) {
 	s.do("copy_", []tensor{dst, x}, func() { libtch.AtCopy_(dst.h, x.h) })
@@ -46,10 +30,6 @@ func (s *scope) copyTo(dst, x tensor) {
 
 func (s *scope) view(x tensor, shape ...int64) tensor {
 	return s.op("view", []tensor{x}, func(out *libtch.Ctensor) { libtch.AtgView(out, x.h, shape, len(shape)) })
-}
-
-func (s *scope) contiguous(x tensor) tensor {
-	return s.op("contiguous", []tensor{x}, func(out *libtch.Ctensor) { libtch.AtgContiguous(out, x.h) })
 }
 
 // as converts x to k; x itself (a new handle) if it is k already.
@@ -73,23 +53,34 @@ func (s *scope) zerosLike(x tensor) tensor {
 	return s.op("zeros_like", []tensor{x}, func(out *libtch.Ctensor) { libtch.AtgZerosLike(out, x.h) })
 }
 
-// leaf is x cut off from the graph that made it, with a gradient of its own.
-func (s *scope) leaf(x tensor) tensor {
-	d := s.op("detach", []tensor{x}, func(out *libtch.Ctensor) { libtch.AtgDetach(out, x.h) })
-	s.requireGrad(d)
-	return d
+// columns is n of the columns of x [T,…] from the first on, as [T,heads,D]; a view.
+func (s *scope) columns(x tensor, first, heads, d int64) tensor {
+	part := s.op("narrow", []tensor{x}, func(out *libtch.Ctensor) { libtch.AtgNarrow(out, x.h, 1, first, heads*d) })
+	defer s.drop(part)
+	return s.view(part, -1, heads, d)
 }
 
-// requireGrad marks x in place.
-func (s *scope) requireGrad(x tensor) {
-	s.op("requires_grad_", []tensor{x}, func(out *libtch.Ctensor) { libtch.AtgSetRequiresGrad(out, x.h, 1) })
+// slice is the rows [first, first+n) of x; a view.
+func (s *scope) slice(x tensor, first, n int64) tensor {
+	return s.op("narrow", []tensor{x}, func(out *libtch.Ctensor) { libtch.AtgNarrow(out, x.h, 0, first, n) })
 }
 
-// grad runs body with gradients recorded; they are off everywhere else.
-func (s *scope) grad(body func() tensor) tensor {
-	libtch.AtGradSetEnabled(1)
-	defer libtch.AtGradSetEnabled(0)
-	return body()
+// cat is xs under one another; a copy.
+func (s *scope) cat(xs []tensor) tensor {
+	list := make([]libtch.Ctensor, len(xs))
+	for i, x := range xs {
+		list[i] = x.h
+	}
+	return s.op("cat", xs, func(out *libtch.Ctensor) { libtch.AtgCat(out, list, len(list), 0) })
+}
+
+func (s *scope) emptyLike(x tensor) tensor {
+	return s.op("empty_like", []tensor{x}, func(out *libtch.Ctensor) { libtch.AtgEmptyLike(out, x.h) })
+}
+
+// empty has anything in it.
+func (s *scope) empty(shape []int64, k kind, device int) tensor {
+	return s.op("empty", nil, func(out *libtch.Ctensor) { libtch.AtgEmpty(out, shape, len(shape), int32(k), int32(device)) })
 }
 
 // noGrad turns gradients off for the calling thread.

@@ -69,6 +69,9 @@ func (n *network) dropGrads(c *counter) {
 		c.free(p.grad)
 		p.grad = tensor{}
 	}
+	for _, b := range n.blocks {
+		b.dropGrads(c)
+	}
 }
 
 // adamw is update number step (from 1) of decoupled AdamW on all params at once:

@@ -83,3 +83,26 @@ func split[E any](r row, seqs []sequence, v []E) [][]E {
 	}
 	return out
 }
+
+// piece is a stretch of a sample's wanted tokens in a row.
+type piece struct {
+	sample          *sample
+	member, from, n int // the sample's index, and which of its wanted tokens
+	at              int // where they begin in the stretch of the row that was cut
+}
+
+// pieces cuts n of r's wanted tokens, from first on, by the samples that they
+// are of; samples are by the caller's index.
+func (r row) pieces(samples []*sample, first, n int) []piece {
+	var out []piece
+	start := 0 // of the member, among r's wanted tokens
+	for _, m := range r.members {
+		end := start + len(samples[m].rest)
+		from, to := max(start, first), min(end, first+n)
+		if from < to {
+			out = append(out, piece{samples[m], m, from - start, to - from, from - first})
+		}
+		start = end
+	}
+	return out
+}

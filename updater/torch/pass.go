@@ -2,88 +2,88 @@
 
 package torch
 
+import "slices"
+
 // scores are the wanted log-probs and entropies of a row, or the gradients by
 // them, float32 [N] each. In a gradient no entropy is none: the loss has none in it.
 type scores struct{ logp, entropy []float32 }
 
-// score runs a row forward without gradients.
+// cut is n of s from index from on.
+func (s scores) cut(from, n int) scores {
+	return scores{s.logp[from : from+n], s.entropy[from : from+n]}
+}
+
+// score runs a row forward.
 func (n *network) score(cnt *counter, r row, temperature float64) (scores, error) {
 	s := newScope(cnt)
 	defer s.close()
 	c, x := n.enter(s, r)
 	for i := range n.layers {
-		y := s.child(func(in *scope) tensor { return n.forward(in, &n.layers[i], x, c) })
+		in := newScope(cnt)
+		y, _ := n.run(s, in, i, x, c)
+		in.close()
 		s.drop(x)
 		x = y
 	}
-	hidden := n.finish(s, x, r)
-	targets := s.ints(r.targets, n.device)
-	logp, entropy, _ := s.logprob(hidden, n.head.value, targets, temperature, n.headRows())
-	return scores{s.read(logp, len(r.targets)), s.read(entropy, len(r.targets))}, s.err
+	hidden, _, _ := n.finish(s, x, r)
+	return n.read(s, hidden, r, temperature), s.err
 }
 
-// train runs a row forward, asks objective for the gradient of the loss by the
-// scores, and adds the parameters' gradients to theirs.
+// run runs layer i on x. Its activations are in's, its output is s's.
+func (n *network) run(s, in *scope, i int, x tensor, c shared) (y tensor, a activations) {
+	s.within(in, func() {
+		y, a = n.forward(in, &n.layers[i], x, c)
+		y = in.keep(y)
+	})
+	return s.adopt(y), a
+}
+
+// train runs a row forward, asks o for the gradient of the loss by the scores,
+// and adds the parameters' gradients to theirs.
 //
-// Backward is driven from here, a layer at a time: each layer's input is a leaf
-// and the gradient of its output is handed in. With recompute the forward keeps
-// only those inputs and each layer runs again just before its backward;
-// without, its graph is kept. Nothing else differs.
-func (n *network) train(cnt *counter, r row, temperature float64, recompute bool, objective func(scores) scores) error {
+// With recompute the forward pass keeps only each layer's input, and each layer
+// runs again just before its backward; without, its activations are kept.
+// Nothing else differs.
+func (n *network) train(cnt *counter, r row, temperature float64, recompute bool, o objective) error {
 	s := newScope(cnt)
 	defer s.close()
 	c, x := n.enter(s, r)
-	run := func(i int, in tensor) tensor {
-		return s.child(func(c2 *scope) tensor { return n.forward(c2, &n.layers[i], in, c) })
+	type pass struct {
+		*scope
+		x    tensor
+		acts activations
 	}
-
-	inputs, outputs := make([]tensor, len(n.layers)), make([]tensor, len(n.layers))
-	for i := range n.layers {
-		inputs[i] = s.leaf(x)
-		if i == 0 || recompute {
-			s.drop(x)
-		}
+	passes := make([]pass, len(n.layers))
+	for i := range passes {
+		p := pass{scope: newScope(cnt), x: x}
+		defer p.close()
+		x, p.acts = n.run(s, p.scope, i, x, c)
 		if recompute {
-			x = run(i, inputs[i])
-		} else {
-			x = s.grad(func() tensor { return run(i, inputs[i]) })
-			outputs[i] = x
+			p.close()
 		}
+		passes[i] = p
 	}
 
-	last := s.leaf(x)
-	if recompute {
-		s.drop(x)
+	hidden, selected, rstd := n.finish(s, x, r)
+	dx := s.zerosLike(x)
+	s.drop(x)
+	dhidden := n.throughHead(s, hidden, r, temperature, o)
+	s.rmsNormBackward(dhidden, selected, n.norm.value, rstd, dhidden, n.norm.summed(s))
+	s.addRows(dx, s.ints(r.heads, n.device), dhidden)
+	for _, t := range []tensor{hidden, selected, dhidden} {
+		s.drop(t)
 	}
-	hidden := s.grad(func() tensor { return n.finish(s, last, r) })
-	targets := s.ints(r.targets, n.device)
-	logp, entropy, lse := s.logprob(hidden, n.head.value, targets, temperature, n.headRows())
-	got := scores{s.read(logp, len(r.targets)), s.read(entropy, len(r.targets))}
-	if s.err != nil {
-		return s.err
-	}
-	grad := objective(got)
-
-	n.needGrad(s, n.head)
-	dlogp, dentropy := s.floats(grad.logp, n.device), tensor{}
-	if grad.entropy != nil {
-		dentropy = s.floats(grad.entropy, n.device)
-	}
-	dhidden := s.logprobBackward(hidden, n.head.value, targets, lse, dlogp, entropy, dentropy, temperature, n.headRows(), n.head.grad)
-	dx := n.backward(s, hidden, dhidden, last, []*parameter{n.norm})
-	s.drop(hidden)
-	for i := len(n.layers) - 1; i >= 0; i-- {
+	for i, p := range slices.Backward(passes) {
 		if recompute {
-			outputs[i] = s.grad(func() tensor { return run(i, inputs[i]) })
+			var y tensor
+			y, p.acts = n.run(s, p.scope, i, p.x, c)
+			s.drop(y)
 		}
-		next := n.backward(s, outputs[i], dx, inputs[i], n.layers[i].params)
-		s.drop(dx)
-		s.drop(outputs[i])
-		s.drop(inputs[i])
-		dx = next
+		s.within(p.scope, func() { n.backward(p.scope, &n.layers[i], p.x, p.acts, dx, c) })
+		p.close()
+		s.drop(p.x)
 	}
-	n.needGrad(s, n.embed)
-	s.addRows(n.embed.grad, s.ints(r.ids, n.device), s.as(dx, kindFloat32))
+	s.addRows(n.embed.summed(s), s.ints(r.ids, n.device), s.as(dx, kindFloat32))
 	return s.err
 }
 
@@ -94,41 +94,18 @@ func (n *network) enter(s *scope, r row) (shared, tensor) {
 	return c, s.rows(n.embed.value, s.ints(r.ids, n.device))
 }
 
-// finish picks the predicting tokens of x [T,E] and normalises them: [N,E].
-func (n *network) finish(s *scope, x tensor, r row) tensor {
-	return s.rmsNorm(s.rows(x, s.ints(r.heads, n.device)), n.norm.value, n.spec.RMSEps)
+// finish picks the predicting tokens of x [T,E] and normalises them: [N,E]
+// after, before, and the norm's rstd.
+func (n *network) finish(s *scope, x tensor, r row) (hidden, selected, rstd tensor) {
+	selected = s.rows(x, s.ints(r.heads, n.device))
+	hidden, rstd = s.rmsNorm(selected, n.norm.value, n.spec.RMSEps)
+	return hidden, selected, rstd
 }
 
-// backward returns the gradient of in, given out's, and adds those of params.
-func (n *network) backward(s *scope, out, dout, in tensor, params []*parameter) tensor {
-	c := newScope(s.counter)
-	defer c.close()
-	c.err = s.err
-	inputs := []tensor{in}
-	for _, p := range params {
-		inputs = append(inputs, p.value)
-	}
-	grads := c.gradients(out, dout, inputs)
-	for i, p := range params {
-		if c.err != nil {
-			break
-		}
-		if p.grad.ok() {
-			c.addTo(p.grad, grads[i+1])
-		} else {
-			p.grad = c.keep(c.contiguous(c.as(grads[i+1], kindFloat32)))
-		}
-	}
-	s.err = c.err
-	if s.err != nil {
-		return tensor{}
-	}
-	return s.adopt(c.keep(grads[0]))
-}
-
-// needGrad makes p's gradient, zero, where there is none.
-func (n *network) needGrad(s *scope, p *parameter) {
+// summed is p's gradient, zero before the first pack.
+func (p *parameter) summed(s *scope) tensor {
 	if !p.grad.ok() {
 		p.grad = s.keep(s.zerosLike(p.master))
 	}
+	return p.grad
 }

@@ -123,10 +123,10 @@ func checkScores(t *testing.T, dir string) {
 		got, entropy, want := trainer.scoresOf(t, ref, temperature)
 		for i, f := range want {
 			tokens[temperature] += len(f.Logprobs)
-			if d := farthest(t, got[i], f.Logprobs); !(d < 2e-5) {
+			if d := farthest(t, got[i], f.Logprobs); !(d < 2e-5*slack()) {
 				t.Errorf("temperature %g, sequence %d: a log-prob is off by %.3g", temperature, i, d)
 			}
-			if d := farthest(t, entropy[i], f.Entropy); !(d < 2e-5) {
+			if d := farthest(t, entropy[i], f.Entropy); !(d < 2e-5*slack()) {
 				t.Errorf("temperature %g, sequence %d: an entropy is off by %.3g", temperature, i, d)
 			}
 		}
@@ -199,9 +199,10 @@ func TestThreeUpdatesMatchPyTorch(t *testing.T) {
 }
 
 // checkUpdates makes three updates at each of two learning rates. At 1e-6 a
-// step is a few units of float32's last place: the bound is the rounding's, not the arithmetic's. slack is what
-// a single tensor is allowed beyond the whole step's share.
-func checkUpdates(t *testing.T, dir string, slack float64) {
+// step is a few units of float32's last place: the bound is the rounding's, not
+// the arithmetic's. loose is how many times the whole step's share a single
+// tensor is allowed.
+func checkUpdates(t *testing.T, dir string, loose float64) {
 	ref, batch := readReference(t, dir)
 	for _, c := range []struct {
 		lr, share float64
@@ -223,7 +224,7 @@ func checkUpdates(t *testing.T, dir string, slack float64) {
 				t.Errorf("learning rate %g, want %g", got, c.lr)
 			}
 		}
-		trainer.checkSteps(t, before, openTensors(t, filepath.Join(dir, "reference.safetensors")), c.prefix, c.share, slack*c.share)
+		trainer.checkSteps(t, before, openTensors(t, filepath.Join(dir, "reference.safetensors")), c.prefix, c.share, loose*c.share)
 	}
 }
 
@@ -282,7 +283,7 @@ func (t *Trainer) checkGradients(tb *testing.T, want *safetensors.Set, prefix st
 		}
 		compared++
 		got := t.host(tb, p.grad, p.elements())
-		if d := farthest(tb, got, values[float32](tb, want, prefix+p.name)); !(d <= max(1e-6, 2*float32Error[p.name])) {
+		if d := farthest(tb, got, values[float32](tb, want, prefix+p.name)); !(d <= max(1e-6, 2*float32Error[p.name])*slack()) {
 			tb.Errorf("gradient of %s is off by %.3g, PyTorch's in float32 by %.3g", p.name, d, float32Error[p.name])
 		}
 	}
@@ -313,11 +314,11 @@ func (t *Trainer) checkSteps(tb *testing.T, before map[string][]float32, want *s
 		after := values[float32](tb, want, prefix+p.name)
 		off, way := distance(t.host(tb, p.master, p.elements()), after), distance(before[p.name], after)
 		offs, ways = offs+off*off, ways+way*way
-		if !(off <= each*way) || way == 0 {
+		if !(off <= each*way*slack()) || way == 0 {
 			tb.Errorf("%s moved %.3g and ended %.3g beside the reference, %.2g of it", p.name, way, off, off/way)
 		}
 	}
-	if !(offs <= share*share*ways) {
+	if !(math.Sqrt(offs) <= share*math.Sqrt(ways)*slack()) {
 		tb.Errorf("the step is %.2g of its length beside the reference", math.Sqrt(offs/ways))
 	}
 }

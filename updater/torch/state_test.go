@@ -23,6 +23,7 @@ func fixtureBatch(t *testing.T, name string) []updater.Group {
 // Two updates, save, load into a fresh trainer, two more: to the last bit what
 // four updates give.
 func TestLoadStateContinuesBitIdentically(t *testing.T) {
+	onCPU(t)
 	ctx := context.Background()
 	for _, dtype := range []string{"float32", "bfloat16"} {
 		for _, name := range fixtures {

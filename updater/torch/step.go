@@ -19,7 +19,7 @@ type sample struct {
 	group     int64     // its ordinal
 	index     int       // in the group
 	server    []float32 // the server's log-probs of rest, or nil
-	own       []float32 // the trainer's, by the weights before the first update; nil until they are known
+	own       []float32 // the trainer's, by the weights before the first update; as many as are known
 	reference []float32 // the reference model's; nil until they are known, or if there is none
 	advantage float64
 }
@@ -38,6 +38,7 @@ func (t *Trainer) Step(ctx context.Context, step int, groups []updater.Group, ga
 		return result, err
 	}
 	err = t.worker.do(func() error {
+		defer trimHeap()
 		miniBatches := slices.Collect(slices.Chunk(batch, t.opt.Update.MiniBatch))
 		if t.opt.Update.OldLogprobs == updater.OldLogprobsRecompute {
 			if err := t.recompute(ctx, slices.Concat(slices.Concat(miniBatches[1:]...)...)); err != nil {
@@ -160,14 +161,14 @@ func (t *Trainer) gradient(ctx context.Context, mini []*sample, rows []row) (upd
 	if err := t.scoreByReference(ctx, mini, rows); err != nil {
 		return updater.UpdateMetrics{}, err
 	}
-	objective, entropy, err := t.accumulate(ctx, mini, rows)
+	loss, entropy, err := t.accumulate(ctx, mini, rows)
 	if err != nil {
 		return updater.UpdateMetrics{}, err
 	}
-	metrics := objective.Metrics()
+	metrics := loss.Metrics()
 	metrics.Entropy = entropy / float64(metrics.Tokens)
-	if err := objective.Err(); err != nil {
-		if bad := objective.FirstBad(); bad >= 0 {
+	if err := loss.Err(); err != nil {
+		if bad := loss.FirstBad(); bad >= 0 {
 			err = byRollout(t.badScores(rows, bad, err), mini)
 		}
 		return metrics, fmt.Errorf("%w; no weight was changed", err)
@@ -182,54 +183,62 @@ func (t *Trainer) accumulate(ctx context.Context, mini []*sample, rows []row) (*
 	for i, s := range mini {
 		lengths[i] = len(s.rest)
 	}
-	cfg := t.opt.Update
-	objective := grpo.NewObjective(cfg, lengths)
-	seqs := sequences(mini)
+	loss := grpo.NewObjective(t.opt.Update, lengths)
 	entropy := 0.0
-	err := t.backward(ctx, rows, func(r row, got scores) scores {
-		objective.MicroBatch(r.members)
-		logp, entropies := split(r, seqs, got.logp), split(r, seqs, got.entropy)
-		var grad scores
-		for i, m := range r.members {
-			s := mini[m]
-			if s.own == nil {
-				s.own = logp[i]
-			}
-			dlogp, dentropy := objective.Add(m, grpo.Response{
-				Logp: widen(logp[i]), Old: widen(s.old(cfg)), Advantage: s.advantage,
-				Server: widen(s.server), Reference: widen(s.reference), Entropy: widen(entropies[i]),
-			})
-			for _, d := range dlogp {
-				grad.logp = append(grad.logp, float32(d))
-				if cfg.EntropyCoef > 0 {
-					grad.entropy = append(grad.entropy, float32(dentropy))
+	err := t.backward(ctx, rows, func(r row) objective {
+		loss.MicroBatch(r.members)
+		return objective{
+			whole: loss.Whole(),
+			gradient: func(first int, got scores) (grad scores) {
+				for _, h := range got.entropy {
+					entropy += float64(h)
 				}
-			}
+				for _, p := range r.pieces(mini, first, len(got.logp)) {
+					t.addTo(loss, p, got.cut(p.at, p.n), &grad)
+				}
+				return grad
+			},
 		}
-		for _, h := range got.entropy {
-			entropy += float64(h)
-		}
-		return grad
 	})
-	return objective, entropy, byRollout(err, mini)
+	return loss, entropy, byRollout(err, mini)
 }
 
-// backward runs rows forward and backward and leaves the summed
-// gradient in the parameters. objective gets a row's scores and returns the
-// gradient of the loss by them.
-func (t *Trainer) backward(ctx context.Context, rows []row, objective func(r row, got scores) scores) error {
+// backward runs rows forward and backward and leaves the summed gradient of
+// their objectives in the parameters.
+func (t *Trainer) backward(ctx context.Context, rows []row, of func(row) objective) error {
 	for i, r := range rows {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := t.net.train(t.counter, r, t.opt.Update.Temperature, t.opt.Update.Recompute, func(s scores) scores {
-			return objective(r, s)
-		})
-		if err != nil {
+		if err := t.net.train(t.counter, r, t.opt.Update.Temperature, t.opt.Update.Recompute, of(r)); err != nil {
 			return t.inPack(rows, i, true, err)
 		}
 	}
 	return nil
+}
+
+// addTo adds a piece with its scores to the loss, and the gradient of it to grad.
+func (t *Trainer) addTo(loss *grpo.Objective, p piece, got scores, grad *scores) {
+	cfg, s := t.opt.Update, p.sample
+	if len(s.own) == p.from { // the first pass over it is the one that trains it
+		s.own = append(s.own, got.logp...)
+	}
+	of := func(v []float32) []float64 {
+		if v == nil {
+			return nil
+		}
+		return widen(v[p.from:][:p.n])
+	}
+	dlogp, dentropy := loss.Add(p.member, grpo.Response{
+		Logp: widen(got.logp), Old: of(s.old(cfg)), Advantage: s.advantage,
+		Server: of(s.server), Reference: of(s.reference), Entropy: widen(got.entropy),
+	})
+	for _, d := range dlogp {
+		grad.logp = append(grad.logp, float32(d))
+		if cfg.EntropyCoef > 0 {
+			grad.entropy = append(grad.entropy, float32(dentropy))
+		}
+	}
 }
 
 // old is what the ratio is taken against.

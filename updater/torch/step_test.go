@@ -78,6 +78,41 @@ func (t *Trainer) gradients(tb testing.TB) (all []float32) {
 	return all
 }
 
+// Nor on how many rows of logits are there at a time, though responses are cut by them.
+func TestChunksOfTheHeadChangeNothing(t *testing.T) {
+	for _, ratio := range []string{updater.RatioToken, updater.RatioSequence} {
+		trainer := openTrainer(t, filepath.Join("testdata", "qwen2_untied"), serverOld, func(o *Options) {
+			o.Update.Ratio, o.Update.EntropyCoef = ratio, 0.01
+		})
+		mini := trainer.samples(t, fixtureBatch(t, "qwen2_untied"))
+		var want updater.UpdateMetrics
+		var grads [][]float32
+		for _, rows := range []int{1 << 20, 7, 1} {
+			trainer.net.rows = rows
+			got := trainer.gradientOf(t, mini, [][]int{upTo(len(mini))})
+			var all [][]float32
+			for _, p := range trainer.net.params {
+				all = append(all, trainer.host(t, p.grad, p.elements()))
+			}
+			if grads == nil {
+				want, grads = got, all
+				continue
+			}
+			for _, c := range [][2]float64{{want.PGLoss, got.PGLoss}, {want.Entropy, got.Entropy}, {want.GradNorm, got.GradNorm}, {want.PPOKL, got.PPOKL}, {want.EntropyLoss, got.EntropyLoss}} {
+				if relative(c[1], c[0]) > 2e-6 {
+					t.Errorf("%s, %d rows: %+v, and in one chunk %+v", ratio, rows, got, want)
+					break
+				}
+			}
+			for i, p := range trainer.net.params {
+				if d := farthest(t, all[i], grads[i]); !(d < 5e-7) {
+					t.Errorf("%s, %d rows: gradient of %s differs by %.3g", ratio, rows, p.name, d)
+				}
+			}
+		}
+	}
+}
+
 // A sequence cannot see its neighbour in the pack: to the last bit, nothing
 // changes when every token of the neighbour does.
 func TestNeighboursDoNotTouch(t *testing.T) {

@@ -32,14 +32,16 @@ func (t *Trainer) Supervise(ctx context.Context, seqs []updater.Rollout, lr floa
 	}
 	loss := 0.0
 	err := t.worker.do(func() error {
+		defer trimHeap()
 		defer t.net.dropGrads(t.counter)
-		err := t.backward(ctx, packRows(list, t.opt.Update.MaxPackTokens), func(_ row, got scores) scores {
-			var grad scores
-			for _, l := range got.logp {
-				loss -= float64(l) / float64(tokens)
-				grad.logp = append(grad.logp, -1/float32(tokens))
-			}
-			return grad
+		err := t.backward(ctx, packRows(list, t.opt.Update.MaxPackTokens), func(row) objective {
+			return objective{gradient: func(_ int, got scores) (grad scores) {
+				for _, l := range got.logp {
+					loss -= float64(l) / float64(tokens)
+					grad.logp = append(grad.logp, -1/float32(tokens))
+				}
+				return grad
+			}}
 		})
 		if err == nil {
 			_, err = t.apply(lr)

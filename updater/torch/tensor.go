@@ -66,16 +66,11 @@ type scope struct {
 
 func newScope(c *counter) *scope { return &scope{counter: c} }
 
-// child is a scope inside s, for intermediates; its failure is s's.
-func (s *scope) child(body func(c *scope) tensor) tensor {
-	c := &scope{counter: s.counter, err: s.err}
-	defer c.close()
-	out := body(c)
+// within runs body, which uses c, and makes c's failure s's.
+func (s *scope) within(c *scope, body func()) {
+	c.err = s.err
+	body()
 	s.err = c.err
-	if s.err != nil {
-		return tensor{}
-	}
-	return s.adopt(c.keep(out))
 }
 
 // close frees what s still owns.

@@ -130,6 +130,7 @@ func prepare(device, threads int) error {
 	if threads <= 0 {
 		threads = runtime.NumCPU()
 	}
+	keepHeap() // before anything else of this thread's
 	if err := setThreads(threads); err != nil {
 		return err
 	}

@@ -81,39 +81,41 @@ func (n *network) load(s *scope, set *safetensors.Set, as use) error {
 		}
 		n.params = append(n.params, p)
 		byName[t.Name] = p
-		if as == trained {
-			s.requireGrad(p.value)
-		}
 		if s.err != nil {
 			return fmt.Errorf("load %s: %w", t.Name, s.err)
 		}
 	}
-	n.wire(byName)
+	n.wire(s, byName)
+	n.rows = headRows(n.spec.Vocab, n.device)
 	n.invFreq = s.keep(s.floats(n.spec.InvFreq(), n.device))
 	return s.err
 }
 
 // wire gives each parameter its place by its Hugging Face name.
-func (n *network) wire(byName map[string]*parameter) {
+func (n *network) wire(s *scope, byName map[string]*parameter) {
 	n.embed, n.norm, n.head = byName[model.EmbedName], byName[model.NormName], byName[model.HeadName]
 	if n.spec.TiedHead {
 		n.head = n.embed
 	}
 	for i := range n.spec.Layers {
-		var l layer
-		get := func(suffix string) *parameter {
-			p := byName[model.LayerName(i, suffix)]
-			if p != nil {
-				l.params = append(l.params, p)
+		get := func(suffix string) *parameter { return byName[model.LayerName(i, suffix)] }
+		gather := func(names ...string) *block {
+			var weights, biases []*parameter
+			for _, name := range names {
+				weights, biases = append(weights, get(name+".weight")), append(biases, get(name+".bias"))
 			}
-			return p
+			b := newBlock(s, n, weights, biases)
+			n.blocks = append(n.blocks, b)
+			return b
 		}
-		linear := func(name string) projection { return projection{get(name + ".weight"), get(name + ".bias")} }
-		l.norm1, l.norm2 = get("input_layernorm.weight"), get("post_attention_layernorm.weight")
-		l.q, l.k, l.v, l.o = linear("self_attn.q_proj"), linear("self_attn.k_proj"), linear("self_attn.v_proj"), linear("self_attn.o_proj")
-		l.qNorm, l.kNorm = get("self_attn.q_norm.weight"), get("self_attn.k_norm.weight")
-		l.gate, l.up, l.down = linear("mlp.gate_proj"), linear("mlp.up_proj"), linear("mlp.down_proj")
-		n.layers = append(n.layers, l)
+		n.layers = append(n.layers, layer{
+			norm1: get("input_layernorm.weight"), norm2: get("post_attention_layernorm.weight"),
+			qkv:   gather("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+			qNorm: get("self_attn.q_norm.weight"), kNorm: get("self_attn.k_norm.weight"),
+			o:      gather("self_attn.o_proj"),
+			gateUp: gather("mlp.gate_proj", "mlp.up_proj"),
+			down:   gather("mlp.down_proj"),
+		})
 	}
 }
 
@@ -126,6 +128,9 @@ func (n *network) free(cnt *counter) {
 		for _, t := range []tensor{p.value, p.grad, p.m, p.v} {
 			cnt.free(t)
 		}
+	}
+	for _, b := range n.blocks {
+		b.free(cnt)
 	}
 	cnt.free(n.invFreq)
 	*n = network{spec: n.spec}

@@ -50,8 +50,8 @@ func open(ctx context.Context, o options, stderr io.Writer) (all []named, closeA
 			return nil, closeAll, fmt.Errorf("%s: %w", transformersName, err)
 		}
 		p.eos = o.work.eos
-		closers = append(closers, p.close)
-		all = append(all, named{p, transformersName, p.cmd.Process.Pid})
+		closers = append(closers, p.Close)
+		all = append(all, named{p, transformersName, p.PID()})
 	}
 	return all, closeAll, nil
 }

@@ -26,6 +26,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/justrl/justrl/benchmarks/perf/measure"
 )
 
 func main() {
@@ -161,7 +163,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	report := report{
-		Machine: thisMachine(), Model: filepath.Base(o.model), Parameters: o.work.parameters,
+		Machine: measure.ThisMachine(), Model: filepath.Base(o.model), Parameters: o.work.parameters,
 		Prompts: o.work.prompts, N: o.work.n, MaxTokens: o.work.maxTokens, Warmup: o.warmup,
 	}
 	for _, logprobs := range modes[o.logprobs] {

@@ -4,23 +4,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/justrl/justrl/benchmarks/perf/measure"
 )
 
 // report is all that was measured.
 type report struct {
-	Date       string  `json:"date"`
-	Machine    machine `json:"machine"`
-	Model      string  `json:"model"`
-	Parameters int64   `json:"parameters"`
-	Prompts    int     `json:"prompts"`
-	N          int     `json:"n"`
-	MaxTokens  int     `json:"max_tokens"`
-	Warmup     int     `json:"warmup_rounds"`
-	Modes      []mode  `json:"modes"`
+	Date       string          `json:"date"`
+	Machine    measure.Machine `json:"machine"`
+	Model      string          `json:"model"`
+	Parameters int64           `json:"parameters"`
+	Prompts    int             `json:"prompts"`
+	N          int             `json:"n"`
+	MaxTokens  int             `json:"max_tokens"`
+	Warmup     int             `json:"warmup_rounds"`
+	Modes      []mode          `json:"modes"`
 }
 
 // mode is the rounds with log-probs, or those without.
@@ -34,20 +35,13 @@ type mode struct {
 	Bars         []bar   `json:"bars"`
 }
 
-// spread is a median with what it lies between.
-type spread struct {
-	Median float64 `json:"median"`
-	Min    float64 `json:"min"`
-	Max    float64 `json:"max"`
-}
-
 // result is one contender's.
 type result struct {
-	Name            string `json:"name"`
-	TokensPerSecond spread `json:"tokens_per_s"`
+	Name            string         `json:"name"`
+	TokensPerSecond measure.Spread `json:"tokens_per_s"`
 	// Ratio is to the first contender: of each round, then their median.
-	Ratio  spread `json:"ratio_to_first"`
-	Tokens int    `json:"tokens"` // of all measured rounds
+	Ratio  measure.Spread `json:"ratio_to_first"`
+	Tokens int            `json:"tokens"` // of all measured rounds
 	// Cores is the processors it kept busy in its turns, IdleCores while it was
 	// not its turn; nil if its process is not known.
 	Cores     *float64 `json:"cores"`
@@ -57,11 +51,11 @@ type result struct {
 
 // bar is a promise: A at least Want times as fast as B.
 type bar struct {
-	A    string  `json:"a"`
-	B    string  `json:"b"`
-	Want float64 `json:"want"`
-	Got  spread  `json:"got"`
-	Met  bool    `json:"met"` // the median is at least Want
+	A    string         `json:"a"`
+	B    string         `json:"b"`
+	Want float64        `json:"want"`
+	Got  measure.Spread `json:"got"`
+	Met  bool           `json:"met"` // the median is at least Want
 }
 
 func parseAddress(s string) (address, error) {
@@ -107,7 +101,7 @@ func summarize(logprobs bool, contests []contest, bars []bar) mode {
 			foreign, seconds = foreign+t.Foreign, seconds+t.Seconds
 			cpu, busy, idle, others = cpu+t.CPU, busy+t.Seconds, idle+t.Idle, others+t.Others
 		}
-		r.TokensPerSecond = spreadOf(rates)
+		r.TokensPerSecond = measure.SpreadOf(rates)
 		if c.measured {
 			cores := cpu / busy
 			r.Cores = &cores
@@ -128,19 +122,12 @@ func summarize(logprobs bool, contests []contest, bars []bar) mode {
 }
 
 // ratios is how many times as fast as b a was, round by round.
-func ratios(a, b contest) spread {
+func ratios(a, b contest) measure.Spread {
 	var all []float64
 	for i := range a.turns {
 		all = append(all, a.turns[i].rate()/b.turns[i].rate())
 	}
-	return spreadOf(all)
-}
-
-// spreadOf sorts x, which is not empty.
-func spreadOf(x []float64) spread {
-	slices.Sort(x)
-	n := len(x)
-	return spread{Median: (x[(n-1)/2] + x[n/2]) / 2, Min: x[0], Max: x[n-1]}
+	return measure.SpreadOf(all)
 }
 
 // write prints the tables.
@@ -154,7 +141,7 @@ func (r report) write(out io.Writer) error {
 		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		fmt.Fprintf(w, "  \ttokens/s\t× %s\ttokens\tcores busy\tcores idle\n", first)
 		for _, x := range m.Results {
-			fmt.Fprintf(w, "  %s\t%s\t%s\t%d\t%s\t%s\n", x.Name, x.TokensPerSecond.text(0), x.Ratio.text(2), x.Tokens, maybe(x.Cores), maybe(x.IdleCores))
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%d\t%s\t%s\n", x.Name, x.TokensPerSecond.Text(0), x.Ratio.Text(2), x.Tokens, maybe(x.Cores), maybe(x.IdleCores))
 		}
 		if err := w.Flush(); err != nil {
 			return err
@@ -164,7 +151,7 @@ func (r report) write(out io.Writer) error {
 			if b.Met {
 				verdict = "met"
 			}
-			fmt.Fprintf(out, "  %s ≥ %g × %s: %s, %s\n", b.A, b.Want, b.B, b.Got.text(2), verdict)
+			fmt.Fprintf(out, "  %s ≥ %g × %s: %s, %s\n", b.A, b.Want, b.B, b.Got.Text(2), verdict)
 		}
 		if m.ForeignCores > mayTake {
 			fmt.Fprintf(out, "  NOT A QUIET MACHINE: others took %.2f cores during the turns; measure again\n", m.ForeignCores)
@@ -183,10 +170,6 @@ const mayTake = 0.1
 
 // mayIdle is the cores that a contender may take in the others' turns before the report says so.
 const mayIdle = 0.05
-
-func (s spread) text(digits int) string {
-	return fmt.Sprintf("%.*f (%.*f–%.*f)", digits, s.Median, digits, s.Min, digits, s.Max)
-}
 
 func maybe(x *float64) string {
 	if x == nil {

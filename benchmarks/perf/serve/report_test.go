@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/justrl/justrl/benchmarks/perf/measure"
 )
 
 func TestSummarize(t *testing.T) {
@@ -18,10 +20,10 @@ func TestSummarize(t *testing.T) {
 	m := summarize(true, contests, []bar{{A: "a", B: "b", Want: 1.25}, {A: "b", B: "a", Want: 1.25}})
 	a, b := m.Results[0], m.Results[1]
 	// The median of the ratios, 0.5, 1.5 and 0.8; the ratio of the medians is another, 1.
-	if want := (spread{Median: 0.8, Min: 0.5, Max: 1.5}); b.Ratio != want {
+	if want := (measure.Spread{Median: 0.8, Min: 0.5, Max: 1.5}); b.Ratio != want {
 		t.Errorf("b's ratio to a is %v, want %v", b.Ratio, want)
 	}
-	if want := (spread{Median: 50, Min: 25, Max: 100}); a.TokensPerSecond != want {
+	if want := (measure.Spread{Median: 50, Min: 25, Max: 100}); a.TokensPerSecond != want {
 		t.Errorf("a's rate is %v, want %v", a.TokensPerSecond, want)
 	}
 	if a.Tokens != 300 || b.Tokens != 205 {
@@ -46,22 +48,6 @@ func TestSummarize(t *testing.T) {
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report does not say %q:\n%s", want, out.String())
-		}
-	}
-}
-
-func TestSpreadOf(t *testing.T) {
-	for _, tc := range []struct {
-		in   []float64
-		want spread
-	}{
-		{[]float64{3}, spread{3, 3, 3}},
-		{[]float64{4, 1}, spread{2.5, 1, 4}},
-		{[]float64{9, 1, 5}, spread{5, 1, 9}},
-		{[]float64{1, 9, 5, 6}, spread{5.5, 1, 9}},
-	} {
-		if got := spreadOf(tc.in); got != tc.want {
-			t.Errorf("%v, want %v", got, tc.want)
 		}
 	}
 }
@@ -96,30 +82,5 @@ func TestParseFlags(t *testing.T) {
 				t.Errorf("error %v, want one with %q", err, tc.want)
 			}
 		})
-	}
-}
-
-func TestParseStat(t *testing.T) {
-	const line = "4242 (a) (b c) S 17 4242 4242 0 -1 4194304 100 0 0 0 250 50 7 8 20 0 1 0 5 0 0"
-	pid, parent, seconds, ok := parseStat([]byte(line))
-	if pid != 4242 || parent != 17 || seconds != 3 || !ok {
-		t.Errorf("pid %d, parent %d, %g s, %t; want 4242, 17, 3 s", pid, parent, seconds, ok)
-	}
-	for _, bad := range []string{"", "1 x", "1 (x) S 1", "z (x) S 17 1 1 0 -1 1 1 0 0 0 2 5 7 8"} {
-		if _, _, _, ok := parseStat([]byte(bad)); ok {
-			t.Errorf("%q was read", bad)
-		}
-	}
-}
-
-func TestParseBusy(t *testing.T) {
-	const stat = "cpu  100 20 30 9999 8888 1 2 3 7 7\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
-	if got, want := parseBusy([]byte(stat)), 1.56; got != want {
-		t.Errorf("%g s, want %g: all but idle, iowait and guests, whose time is user's", got, want)
-	}
-	for _, bad := range []string{"", "intr 1 2 3 4 5 6 7 8 9", "cpu 1 2 3", "cpu 1 2 3 4 5 6 7 x"} {
-		if got := parseBusy([]byte(bad)); got != 0 {
-			t.Errorf("%q: %g", bad, got)
-		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/justrl/justrl/benchmarks/perf/measure"
 	"github.com/justrl/justrl/sampler"
 )
 
@@ -78,9 +79,9 @@ func foreignClock(all []named) func() float64 {
 		}
 	}
 	return func() float64 {
-		foreign := busyCPU()
+		foreign := measure.BusyCPU()
 		for _, pid := range ours {
-			foreign -= treeCPU(pid)
+			foreign -= measure.TreeCPU(pid)
 		}
 		return foreign
 	}
@@ -96,7 +97,7 @@ type clock struct {
 // spin for most of a second after their last request, which is the next one's turn.
 func (k *clock) turn(ctx context.Context, c named, requests []sampler.Request, gap time.Duration, foreign func() float64) (t turn, err error) {
 	foreignBefore := foreign()
-	before, began := treeCPU(c.pid), time.Now()
+	before, began := measure.TreeCPU(c.pid), time.Now()
 	if !k.when.IsZero() {
 		t.Idle, t.Others = before-k.cpu, began.Sub(k.when).Seconds()
 	}
@@ -104,13 +105,13 @@ func (k *clock) turn(ctx context.Context, c named, requests []sampler.Request, g
 		return t, err
 	}
 	t.Seconds = time.Since(began).Seconds()
-	t.CPU = treeCPU(c.pid) - before
+	t.CPU = measure.TreeCPU(c.pid) - before
 	t.Foreign = max(0, foreign()-foreignBefore)
 	select {
 	case <-time.After(gap):
 	case <-ctx.Done():
 		return t, context.Cause(ctx)
 	}
-	k.cpu, k.when = treeCPU(c.pid), time.Now()
+	k.cpu, k.when = measure.TreeCPU(c.pid), time.Now()
 	return t, nil
 }

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bytes"
@@ -9,15 +9,16 @@ import (
 	"strings"
 )
 
-// machine is where it was measured.
-type machine struct {
+// Machine is where it was measured.
+type Machine struct {
 	Cores     int    `json:"cores"`
 	Processor string `json:"processor"` // "" where the system does not say
 	System    string `json:"system"`
 }
 
-func thisMachine() machine {
-	m := machine{Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH}
+// ThisMachine describes the machine that runs this.
+func ThisMachine() Machine {
+	m := Machine{Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH}
 	info, _ := os.ReadFile("/proc/cpuinfo") // Linux alone has it
 	for line := range strings.Lines(string(info)) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
@@ -31,9 +32,9 @@ func thisMachine() machine {
 // ticks of /proc/PID/stat a second: USER_HZ, 100 on every Linux that Go runs on.
 const ticks = 100
 
-// busyCPU is the processor time in seconds that the machine has spent on
+// BusyCPU is the processor time in seconds that the machine has spent on
 // anything at all, stolen time included; 0 where there is no /proc.
-func busyCPU() float64 {
+func BusyCPU() float64 {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0
@@ -62,9 +63,9 @@ func parseBusy(b []byte) float64 {
 	return total / ticks
 }
 
-// treeCPU is the processor time in seconds that a process and its living
+// TreeCPU is the processor time in seconds that a process and its living
 // descendants have taken; 0 for process 0 and where there is no /proc.
-func treeCPU(pid int) float64 {
+func TreeCPU(pid int) float64 {
 	if pid == 0 {
 		return 0
 	}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/justrl/justrl/benchmarks/perf/measure"
+)
+
+// The contenders.
+const (
+	ours = "ours" // the updater
+	trl  = "trl"  // TRL's GRPOTrainer
+	verl = "verl" // packed PyTorch, the logits of all tokens at once
+	best = "best" // packed PyTorch as fast as it gets
+)
+
+// settings are what a contender is started with.
+type settings struct {
+	Model      string  `json:"model"`
+	Rollouts   string  `json:"rollouts"`
+	Threads    int     `json:"threads"`
+	MiniBatch  int     `json:"mini_batch"`
+	PackTokens int     `json:"pack_tokens"`
+	Recompute  bool    `json:"recompute"`
+	LR         float64 `json:"lr"`
+	Head       string  `json:"head"`
+	KeepHeap   bool    `json:"keep_heap"`
+}
+
+// step is a contender's answer to a range of groups.
+type step struct {
+	Seconds float64 `json:"seconds"`
+	// OldSeconds are those of the old log-probs, FirstOldSeconds of the first
+	// mini-batch's alone, which another may take from its first forward pass;
+	// 0 where the contender does not tell.
+	OldSeconds      float64   `json:"old_seconds,omitempty"`
+	FirstOldSeconds float64   `json:"first_old_seconds,omitempty"`
+	Losses          []float64 `json:"losses"`
+	GradNorms       []float64 `json:"grad_norms"`
+}
+
+// groups is a question: from ≤ group < to.
+type groups struct {
+	From int `json:"from"`
+	To   int `json:"to"`
+}
+
+// runner is a contender at work.
+type runner struct {
+	*measure.Process
+	name   string
+	loaded measure.Memory
+}
+
+// launch starts a contender and waits until it has loaded; the caller closes it.
+func (o options) launch(ctx context.Context, name string, s settings, stderr io.Writer) (*runner, error) {
+	script := ""
+	switch name {
+	case ours:
+	case trl:
+		script = "trl_grpo.py"
+	case verl:
+		script, s.Head = "packed.py", "whole"
+	case best:
+		script, s.Head, s.KeepHeap = "packed.py", "tiled", true
+	default:
+		return nil, fmt.Errorf("no contender is named %q", name)
+	}
+	p, err := o.start(ctx, script, s, stderr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	r := &runner{Process: p, name: name}
+	if r.loaded, err = measure.MemoryOf(p.PID()); err == nil {
+		err = measure.ResetPeak(p.PID()) // what loading took is not a step's
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// start runs a Python script, or the updater if there is none.
+func (o options) start(ctx context.Context, script string, s settings, stderr io.Writer) (*measure.Process, error) {
+	arg, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, o.ours, string(arg))
+	cmd.Env = append(os.Environ(), "OMP_WAIT_POLICY=passive") // as justrl sets it for itself
+	if script != "" {
+		cmd = exec.CommandContext(ctx, o.python, filepath.Join(o.work, script), string(arg))
+		cmd.Env = append(os.Environ(), "HF_HUB_OFFLINE=1", "TRANSFORMERS_VERBOSITY=error", "HF_HUB_DISABLE_PROGRESS_BARS=1")
+	}
+	cmd.Stderr = stderr
+	return measure.Start(cmd, new(struct{}))
+}
+
+// step has the contender take one training step.
+func (r *runner) step(g groups) (s step, err error) {
+	if err = r.Ask(g, &s); err == nil && (len(s.Losses) == 0 || len(s.GradNorms) == 0 || !(s.Seconds > 0)) {
+		err = fmt.Errorf("a step without figures: %+v", s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("%s: %w", r.name, err)
+	}
+	return s, nil
+}
+
+// growth is the bytes that steps have taken at most, beyond what was loaded.
+func (r *runner) growth() (int64, error) {
+	m, err := measure.MemoryOf(r.PID())
+	return m.Peak - r.loaded.Now, err
+}
+
+// agreement is how far two figures may be apart, relative to the larger, before
+// one of them computes something else; below the least it is relative to that:
+// a loss is a mean of numbers around 1, of which rounding is left where they
+// cancel.
+const agreement, least = 1e-4, 1e-2
+
+// disagree names the first figure of the first update in which two differ; "" if they agree.
+func disagree(a, b step) string {
+	for _, x := range []struct {
+		name string
+		a, b float64
+	}{{"loss", a.Losses[0], b.Losses[0]}, {"gradient norm", a.GradNorms[0], b.GradNorms[0]}} {
+		if !(math.Abs(x.a-x.b) <= agreement*max(math.Abs(x.a), math.Abs(x.b), least)) {
+			return fmt.Sprintf("the first update's %s is %.8g and %.8g", x.name, x.a, x.b)
+		}
+	}
+	return ""
+}

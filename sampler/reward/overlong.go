@@ -1,0 +1,53 @@
+package reward
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/justrl/justrl/sampler"
+)
+
+var _ sampler.Shaper = Overlong{}
+
+// Overlong is DAPO's soft punishment of long answers (arXiv 2503.14476,
+// equation 13, as verl's reward manager has it). An answer of so many tokens
+// gets on top of the verifier's reward
+//
+//	min(0, (MaxTokens − Buffer − tokens) / Buffer · Factor)
+//
+// nothing up to MaxTokens − Buffer, then evenly less, −Factor at MaxTokens. No
+// answer can be longer; one that is nevertheless gets −Factor, as in the paper
+// (verl's formula would go on). Whether it is correct stays what the verifier
+// said. JustRL does without: its paper found that the penalty ends exploration.
+type Overlong struct {
+	MaxTokens int     // the longest possible response
+	Buffer    int     // tokens before MaxTokens over which the penalty grows, in [1, MaxTokens]
+	Factor    float64 // the greatest penalty, > 0
+}
+
+// Validate reports every fault at once; nil if there is none.
+func (o Overlong) Validate() error {
+	var errs []error
+	if o.MaxTokens < 1 {
+		errs = append(errs, fmt.Errorf("overlong: %d response tokens are below 1", o.MaxTokens))
+	}
+	if o.Buffer < 1 || o.Buffer > o.MaxTokens {
+		errs = append(errs, fmt.Errorf("overlong: a buffer of %d tokens is not within the %d of a response", o.Buffer, o.MaxTokens))
+	}
+	if !(o.Factor > 0) || math.IsInf(o.Factor, 0) {
+		errs = append(errs, fmt.Errorf("overlong: a factor of %v is not a number above 0", o.Factor))
+	}
+	return errors.Join(errs...)
+}
+
+// Shape implements [sampler.Shaper].
+func (o Overlong) Shape(s sampler.Score, tokens int) sampler.Score {
+	over := min(tokens-(o.MaxTokens-o.Buffer), o.Buffer)
+	if over <= 0 {
+		return s
+	}
+	s.Penalty = -float64(over) / float64(o.Buffer) * o.Factor
+	s.Reward += s.Penalty
+	return s
+}
