@@ -42,7 +42,7 @@ test-embedded: build ## the tests of a real vLLM, against the embedded server (3
 
 test-vllm: build ## the whole loop against a real vLLM on this CPU (8 minutes the first time, 4 after)
 	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
-	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run VLLM -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/e2e
+	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run "VLLM|ServesAnExport" -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/e2e
 
 test-cuda: build ## the updater's tests on a GPU, where there is one (a PyTorch with CUDA in python3, or LIBTORCH=)
 	JUSTRL_TEST_DEVICE=cuda $(torch) scripts/gotest -tags torch -timeout 20m ./updater/torch
@@ -55,10 +55,11 @@ test-browser: ## the report as a browser shows it (installs Chromium where it is
 smollm2: ## make SmolLM2-135M-Instruct, a real pretrained model, in the cache (110 MB fetched, a minute, once)
 	scripts/smollm2
 
-test-smollm2: build ## the real pretrained model: tokenizer and log-probs against transformers (3 minutes)
+test-smollm2: build ## transformers as the judge: a real pretrained model, random architectures, exports (5 minutes)
 	$(torch) go vet -tags torch,smollm2 ./internal/e2e
 	set -e; model=$$(scripts/smollm2); env=$$(scripts/vllm-env); \
-	JUSTRL_SMOLLM2=$$model JUSTRL_PYTHON=$$env/bin/python $(torch) scripts/gotest -tags torch,smollm2 -run SmolLM2 -timeout 20m -v ./internal/e2e
+	JUSTRL_SMOLLM2=$$model JUSTRL_PYTHON=$$env/bin/python $(torch) scripts/gotest -tags torch,smollm2 -run SmolLM2 -timeout 20m -v ./internal/e2e; \
+	JUSTRL_PYTHON=$$env/bin/python $(torch) scripts/gotest -tags torch -run Transformers -timeout 20m -v ./updater/torch
 
 bench-serve: build ## tokens a second of the embedded server, a real vLLM and transformers, in turns (minutes; MODEL=, CONTENDERS=)
 	scripts/bench-serve

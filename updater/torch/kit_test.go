@@ -100,7 +100,7 @@ func TestKitGradients(t *testing.T) {
 				mini := trainer.samples(t, kitBatch(t, ref))
 				want.Loss[aggregation]["f64"].check(t, trainer.gradientOf(t, mini, [][]int{upTo(len(mini))}))
 				if aggregation == updater.TokenMean {
-					trainer.checkGradients(t, ref, "grad.")
+					trainer.checkGradients(t, ref, "grad.", nil)
 				}
 			})
 		}
@@ -123,7 +123,7 @@ func TestKitVerlMicroBatches(t *testing.T) {
 				}
 			}
 			trainer.gradientOf(t, mini, want.Micro[1].Partitions)
-			trainer.checkGradients(t, ref, "micro200.grad.")
+			trainer.checkGradients(t, ref, "micro200.grad.", nil)
 		})
 	}
 }
@@ -155,7 +155,7 @@ func TestKitUpdates(t *testing.T) {
 					}
 					f.check(t, result.Updates[0])
 				}
-				trainer.checkSteps(t, before, ref, "after3."+variant+".", share)
+				trainer.checkSteps(t, before, ref, "after3."+variant+".", share, share)
 			})
 		}
 	}

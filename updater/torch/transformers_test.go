@@ -52,7 +52,7 @@ func TestTransformersRandomArchitectures(t *testing.T) {
 			for _, aggregation := range aggregations {
 				checkGradient(t, model, aggregation)
 			}
-			checkUpdates(t, model)
+			checkUpdates(t, model, 10)
 			if !t.Failed() {
 				return
 			}

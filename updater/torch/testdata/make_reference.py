@@ -75,6 +75,7 @@ def make_model(folder, name, config, shard, old_config):
     torch.manual_seed(hash_of(name))
     dtype = config.dtype or torch.float32  # from_config writes its own into the config
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
+    spread = 0.18 * min(1, (32 / config.hidden_size) ** 0.5)
     with torch.no_grad():  # larger than an initialisation, so that every part of the model matters
         for key, p in model.named_parameters():
             if key.endswith("norm.weight"):
@@ -82,7 +83,7 @@ def make_model(folder, name, config, shard, old_config):
             elif key.endswith("bias"):
                 p.copy_(0.3 * torch.randn_like(p))
             else:
-                p.copy_(0.18 * torch.randn_like(p))
+                p.copy_(spread * torch.randn_like(p))
     model.to(dtype).save_pretrained(folder, max_shard_size=shard)
     os.remove(os.path.join(folder, "generation_config.json"))
     if old_config:
@@ -222,6 +223,10 @@ def fixture(folder, name, config, shard="1GB", old_config=False):
     metrics = {a: gradient(exact, batch, a, partitions) for a in AGGREGATIONS}
     tensors = {"grad." + k: p.grad.float().contiguous() for k, p in exact.named_parameters()}  # of token-mean, the last
 
+    single = load(folder, torch.float32)  # how exact PyTorch itself is in float32: the largest error of each gradient
+    gradient(single, batch, "token-mean", partitions)
+    float32_error = {k: (p.grad.double() - q.grad).abs().max().item() for (k, p), q in zip(single.named_parameters(), exact.parameters())}
+
     updates = {}
     for lr, prefix in ((1e-3, "after3."), (1e-6, "after3small.")):
         model = load(folder, torch.float32)
@@ -231,7 +236,7 @@ def fixture(folder, name, config, shard="1GB", old_config=False):
     save_file(tensors, os.path.join(folder, "reference.safetensors"))
     dump(os.path.join(folder, "batch.json"), batch)
     dump(os.path.join(folder, "reference.json"),
-         dict(torch=torch.__version__, partitions=partitions, forward=forward, metrics=metrics,
+         dict(torch=torch.__version__, partitions=partitions, forward=forward, metrics=metrics, float32_error=float32_error,
               updates=updates["after3."], updates_small=updates["after3small."]))
     print(name, sum(p.numel() for p in exact.parameters()), {k: round(v, 4) for k, v in metrics["token-mean"].items()})
 
