@@ -72,7 +72,7 @@
 // # Generation
 //
 // [Decoder] is the model of updater/engine: the same network with a paged cache,
-// on the CPU, in float32, without autograd. Its arithmetic is decode.cpp, each
+// on the CPU, in float32. Its arithmetic is decode.cpp, each
 // row by operations in an order that does not depend on the other rows; what
 // it computes is held to the trainer's and to transformers'.
 package torch

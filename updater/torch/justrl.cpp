@@ -6,7 +6,6 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <climits>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -66,9 +65,9 @@ char *jr_set_threads(int n) {
 
 void jr_keep_heap(void) {
 #ifdef __GLIBC__
-  mallopt(M_ARENA_MAX, 1); // of the others each heap ends at 64 MB
+  mallopt(M_ARENA_MAX, 1); // the heaps of other arenas end at 64 MB each
   mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, INT_MAX);
+  mallopt(M_TRIM_THRESHOLD, -1);
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
 }
@@ -77,12 +76,6 @@ void jr_trim_heap(void) {
 #ifdef __GLIBC__
   malloc_trim(0);
 #endif
-}
-
-char *jr_synchronize(int device) {
-  return guard([&] {
-    if (device >= 0) at::detail::getCUDAHooks().deviceSynchronize(static_cast<c10::DeviceIndex>(device));
-  });
 }
 
 char *jr_from_bytes(const void *data, const int64_t *shape, int dims, int kind, int device, int as_kind, jr_tensor *out) {
@@ -112,7 +105,6 @@ char *jr_grad_norm(jr_tensor *grads, int n, double *norm) {
 
 char *jr_scale(jr_tensor *ts, int n, double factor) {
   return guard([&] {
-    at::NoGradGuard no_grad;
     at::_foreach_mul_(list(ts, n), factor);
   });
 }
@@ -120,7 +112,6 @@ char *jr_scale(jr_tensor *ts, int n, double factor) {
 char *jr_adamw(jr_tensor *params, jr_tensor *grads, jr_tensor *m, jr_tensor *v, int n, int64_t step,
                double lr, double beta1, double beta2, double eps, double decay) {
   return guard([&] {
-    at::NoGradGuard no_grad;
     auto p = list(params, n);
     std::vector<Tensor> steps(n, at::full({}, static_cast<double>(step), p[0].options().dtype(at::kFloat).requires_grad(false)));
     at::_fused_adamw_(p, list(grads, n), list(m, n), list(v, n), {}, steps, lr, beta1, beta2, decay, eps, /*amsgrad=*/false, /*maximize=*/false);

@@ -14,11 +14,11 @@ typedef void *jr_tensor; // at::Tensor *
 // Processes and devices.
 char *jr_set_threads(int n);
 char *jr_load_cuda(int *devices); // cuda.cpp
-char *jr_synchronize(int device);
 
 // The C heap. Its large blocks come from the kernel and go back one by one, and
 // each time every page of them is zeroed: a fifth of a small model's step. keep
-// lets the heap hold what is freed, trim gives that back.
+// lets the heap hold what is freed, in the whole process and for good; trim gives
+// back what is free.
 void jr_keep_heap(void);
 void jr_trim_heap(void);
 

@@ -13,7 +13,7 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// The operations of justrl.cpp, with the same sticky errors as ops.go.
+// The operations of our own C++, with the same sticky errors as ops.go.
 
 func message(c *C.char) string {
 	if c == nil {
@@ -41,7 +41,7 @@ func handles(ts []tensor) []C.jr_tensor {
 	return out
 }
 
-// native runs one function of justrl.cpp with n outputs and owns them.
+// native runs one function of our own C++ with n outputs and owns them.
 func (s *scope) native(name string, in []tensor, n int, call func(out []C.jr_tensor) *C.char) []tensor {
 	made := make([]tensor, n)
 	if s.err != nil {

@@ -17,7 +17,6 @@ func (t *Trainer) Supervise(ctx context.Context, seqs []updater.Rollout, lr floa
 	tokens := 0
 	list := make([]sequence, len(seqs))
 	for i, r := range seqs {
-		r.Logprobs = nil
 		if err := t.checkIDs(r.PromptTokenIDs, "sequence %d, prompt", i); err != nil {
 			return 0, err
 		}
