@@ -168,7 +168,6 @@ func (d *Decoder) MaxLen() int { return d.o.MaxLen }
 func (d *Decoder) Load(dir string) error { return d.worker.do(func() error { return d.load(dir) }) }
 
 func (d *Decoder) load(dir string) error {
-	defer trimHeap() // the weights before
 	set, err := safetensors.Open(dir)
 	if err != nil {
 		return err

@@ -11,10 +11,6 @@
 #include <string>
 #include <vector>
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
 using at::Tensor;
 using jr::give;
 using jr::guard;
@@ -61,21 +57,6 @@ extern "C" {
 
 char *jr_set_threads(int n) {
   return guard([&] { at::set_num_threads(n); });
-}
-
-void jr_keep_heap(void) {
-#ifdef __GLIBC__
-  mallopt(M_ARENA_MAX, 1); // the heaps of other arenas end at 64 MB each
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
-  mallopt(M_TOP_PAD, 64 << 20);
-#endif
-}
-
-void jr_trim_heap(void) {
-#ifdef __GLIBC__
-  malloc_trim(0);
-#endif
 }
 
 char *jr_from_bytes(const void *data, const int64_t *shape, int dims, int kind, int device, int as_kind, jr_tensor *out) {

@@ -79,7 +79,7 @@ func (t *Trainer) SaveState(ctx context.Context, dir string) error {
 // LoadState implements updater.Updater. On an error nothing has changed.
 func (t *Trainer) LoadState(ctx context.Context, dir string) error {
 	err := t.worker.do(func() (err error) {
-		defer trimHeap()
+		defer trimMemory()
 		st, err := readState(filepath.Join(dir, stateFile))
 		if err != nil {
 			return err
