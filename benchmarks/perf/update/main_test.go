@@ -136,11 +136,13 @@ func TestDisagree(t *testing.T) {
 
 func TestMemoryReports(t *testing.T) {
 	m := memoryResult{Model: "m", Packs: []packMemory{
-		{Tokens: 4096, Sequences: 4, Peak: 1_000_000_000},
-		{Tokens: 8192, Sequences: 8, Peak: 1_409_600_000},
-		{Tokens: 16384, Sequences: 16, Peak: 3_048_000_000},
-		{Tokens: 16384, Sequences: 1, Peak: 2_900_000_000},
-		{Tokens: 4096, Sequences: 4, Peak: 900_000_000, Recompute: true},
+		{Tokens: 4096, Sequences: 4, Longest: 1024, Peak: 1_000_000_000},
+		{Tokens: 8192, Sequences: 8, Longest: 1024, Peak: 1_409_600_000},
+		{Tokens: 16384, Sequences: 16, Longest: 1024, Peak: 3_048_000_000},
+		{Tokens: 16384, Sequences: 2, Longest: 16000, Peak: 2_900_000_000},
+		{Tokens: 4096, Sequences: 4, Longest: 1024, Peak: 900_000_000, Recompute: true},
+		{Tokens: 8192, Sequences: 8, Longest: 1024, Peak: 1_104_800_000, Recompute: true},
+		{Tokens: 16384, Sequences: 16, Longest: 1024, Peak: 1_514_400_000, Recompute: true},
 	}}
 	var out strings.Builder
 	if err := m.write(&out); err != nil {
@@ -148,11 +150,15 @@ func TestMemoryReports(t *testing.T) {
 	}
 	want := `
 m, two updates on one pack, resident at most (all of the process):
-  recompute off   4 ×  1024 tokens   1000 MB
-  recompute off   8 ×  1024 tokens   1409 MB  100.0 kB a token more
-  recompute off  16 ×  1024 tokens   3048 MB  200.0 kB a token more  bound ≤ 3000 MB: MISSED
-  recompute off   1 × 16384 tokens   2900 MB  bound ≤ 3000 MB: reached
-  recompute on    4 ×  1024 tokens    900 MB
+  recompute off     4 × 1024 tokens   1000 MB
+  recompute off     8 × 1024 tokens   1409 MB  100.0 kB a token more
+  recompute off    16 × 1024 tokens   3048 MB  200.0 kB a token more  bound ≤ 3000 MB: MISSED
+  a token takes 2.00 × as much from 8192 to 16384 as from 4096 to 8192, bound ≤ 1.2: MISSED
+  recompute off  16000 + 384 tokens   2900 MB  bound ≤ 3000 MB: reached
+  recompute on      4 × 1024 tokens    900 MB
+  recompute on      8 × 1024 tokens   1104 MB  50.0 kB a token more
+  recompute on     16 × 1024 tokens   1514 MB  50.0 kB a token more  bound ≤ 3000 MB: reached
+  a token takes 1.00 × as much from 8192 to 16384 as from 4096 to 8192, bound ≤ 1.2: reached
 `
 	if out.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
