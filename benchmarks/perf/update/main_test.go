@@ -36,10 +36,12 @@ func TestRun(t *testing.T) {
 		want         error
 		report       []string
 	}{
-		{"they agree", `{"seconds":3,"old_seconds":2,"first_old_seconds":1,"losses":[0.50004,9],"grad_norms":[2.0001,9]}`, nil,
-			[]string{"1.50 (1.50–1.50)", "1.00 (1.00–1.00)", "reached"}},
-		{"another loss", `{"seconds":1,"losses":[0.5001],"grad_norms":[2]}`, errDisagree, []string{"DISAGREE", "loss is 0.5 and 0.5001", "MISSED"}},
-		{"another gradient", `{"seconds":1,"losses":[0.5],"grad_norms":[2.001]}`, errDisagree, []string{"gradient norm is 2 and 2.001"}},
+		{"they agree", `{"seconds":3,"old_seconds":2,"first_old_seconds":1,"losses":[0.50004,1.00009],"grad_norms":[2.0001,0.99995]}`, nil,
+			[]string{"1.50 (1.50–1.50)", "1.00 (1.00–1.00)", "reached in 3 rounds of 3"}},
+		{"another loss", `{"seconds":1,"losses":[0.5001,1],"grad_norms":[2,1]}`, errDisagree, []string{"DISAGREE", "update 1's loss is 0.5 and 0.5001", "MISSED in 3 rounds of 3"}},
+		{"another gradient", `{"seconds":1,"losses":[0.5,1],"grad_norms":[2.001,1]}`, errDisagree, []string{"update 1's gradient norm is 2 and 2.001"}},
+		{"another second update", `{"seconds":1,"losses":[0.5,9],"grad_norms":[2,1]}`, errDisagree, []string{"update 2's loss is 1 and 9"}},
+		{"fewer updates", `{"seconds":1,"losses":[0.5],"grad_norms":[2]}`, errDisagree, []string{"2 losses and 2 gradient norms against 1 and 1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Setenv("TMPDIR", t.TempDir())
@@ -104,6 +106,30 @@ func TestRatios(t *testing.T) {
 	}
 	if got := c.growth(e); got != 0.625 {
 		t.Errorf("growth %g", got)
+	}
+}
+
+// A median of few rounds is no median: the verdict says in how many it holds.
+func TestVerdict(t *testing.T) {
+	for _, tc := range []struct {
+		seconds []float64 // theirs; ours takes 1
+		want    string
+	}{
+		{[]float64{13, 12}, "reached in 2 rounds of 2"},
+		{[]float64{13, 11.5}, "reached in 1 round of 2"},
+		{[]float64{11}, "MISSED in 1 round of 1"},
+		{[]float64{11, 12.5, 11}, "MISSED in 2 rounds of 3"},
+		{[]float64{11, 11, 12, 13, 14}, "reached"},
+		{[]float64{11, 11, 11, 13, 14}, "MISSED"},
+	} {
+		c, e := contest{Entries: []*entry{{}}}, &entry{}
+		for _, s := range tc.seconds {
+			c.Entries[0].Steps = append(c.Entries[0].Steps, step{Seconds: 1})
+			e.Steps = append(e.Steps, step{Seconds: s})
+		}
+		if got := c.verdict(e, 12); got != tc.want {
+			t.Errorf("%v: %q, want %q", tc.seconds, got, tc.want)
+		}
 	}
 }
 
