@@ -74,7 +74,7 @@ func (c *contest) write(out io.Writer) error {
 			fmt.Fprintf(out, "  %s and %s DISAGREE: %s\n", ours, e.Name, e.Differ)
 		} else {
 			a, b := c.Entries[0].First, e.First
-			fmt.Fprintf(out, "  first update: loss %+.7g here, %+.7g in %s; gradient norm %.7g and %.7g\n", a.Losses[0], b.Losses[0], e.Name, a.GradNorms[0], b.GradNorms[0])
+			fmt.Fprintf(out, "  %d updates agree, the first: loss %+.7g here, %+.7g in %s; gradient norm %.7g and %.7g\n", len(a.Losses), a.Losses[0], b.Losses[0], e.Name, a.GradNorms[0], b.GradNorms[0])
 		}
 	}
 	if c.ForeignCores > mayTake {
