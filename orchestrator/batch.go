@@ -109,6 +109,10 @@ func (r *Run) asTrained(ctx context.Context, step int, recorded []journal.Record
 		if err != nil {
 			return b, fmt.Errorf("%w; it says what step %d drew: %s (%s)", err, step, again, path)
 		}
+		if drawn.Batches < 1 || drawn.Groups/drawn.Batches != s.Batch || drawn.Groups%drawn.Batches != 0 {
+			return b, fmt.Errorf("%s: says that %d batches of %d rows came to %d rows, which cannot be; put the file back as it was, or remove %s to have step %d sampled again",
+				journal.DrawnPath(r.Journal.Path(), step), drawn.Batches, s.Batch, drawn.Groups, path, step)
+		}
 		for range drawn.Batches - 1 {
 			more, err := r.draw(ctx)
 			if err != nil {

@@ -230,6 +230,13 @@ func TestDynamicStepsOfOtherDataAreRefused(t *testing.T) {
 		{"the note of what was drawn is gone", func(dir string) error {
 			return os.Remove(filepath.Join(dir, "rollouts", "step-000001.drawn.json"))
 		}, []string{"step-000001.drawn.json", "what step 1 drew", "step-000001.jsonl"}},
+		{"the note is of no batch", drawnAs(`{"sampling/batches":0,"sampling/groups_drawn":0}`),
+			[]string{"step-000001.drawn.json: says that 0 batches of 2 rows came to 0 rows", "remove ", "step-000001.jsonl"}},
+		{"the note is of less than none", drawnAs(`{"sampling/batches":-3,"sampling/groups_drawn":-6}`), []string{"step-000001.drawn.json: says that -3 batches"}},
+		{"the note's rows are not its batches'", drawnAs(`{"sampling/batches":3,"sampling/groups_drawn":7}`),
+			[]string{"step-000001.drawn.json: says that 3 batches of 2 rows came to 7 rows"}},
+		{"the note has more batches than rows", drawnAs(`{"sampling/batches":4611686018427387904,"sampling/groups_drawn":6}`),
+			[]string{"step-000001.drawn.json: says that 4611686018427387904 batches"}},
 		{"a group is gone", func(dir string) error {
 			path := journal.RolloutsPath(dir, 1)
 			b, err := os.ReadFile(path)
@@ -269,6 +276,11 @@ func TestDynamicStepsOfOtherDataAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// drawnAs overwrites the note of what step 1 drew.
+func drawnAs(note string) func(dir string) error {
+	return func(dir string) error { return os.WriteFile(journal.DrawnPath(dir, 1), []byte(note), 0o644) }
 }
 
 // Data that teach nothing end the run with what to do, and a resume with a

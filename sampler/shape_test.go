@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// aToken takes a tenth for every token of an answer.
+// aToken takes an eighth for every token of an answer.
 type aToken struct{}
 
 func (aToken) Shape(s Score, tokens int) Score {

@@ -57,17 +57,36 @@ sha256_is() {
 	[ -f "$1" ] && printf '%s  %s\n' "$2" "$1" | sha256sum --check --status
 }
 
+# hold_wheels: waits until no other process fetches into $cache/wheels. The caller
+# is a block with 8>"$cache/.wheels.lock", at whose end it is let go. It comes after
+# `locked`, never before, so that no two processes wait for each other.
+hold_wheels() {
+	if ! flock -n 8; then
+		say "waiting for another process that fetches into $cache/wheels"
+		flock 8
+	fi
+}
+
 # wheel FILE SUM: leaves the wheel in $cache/wheels. A file that is not what was
 # pinned (truncated, corrupt) is fetched again; one that never is fails here.
 wheel() {
-	local file=$1 sum=$2 dir=$cache/wheels name version rest tmp log
-	sha256_is "$dir/$file" "$sum" && return
-	[ ! -e "$dir/$file" ] || say "$dir/$file is damaged: fetching it again"
+	sha256_is "$cache/wheels/$1" "$2" && return
 	need_pip
+	{
+		hold_wheels
+		fetch_wheel "$@"
+	} 8>"$cache/.wheels.lock"
+}
+
+# fetch_wheel FILE SUM, with the wheels held
+fetch_wheel() {
+	local file=$1 sum=$2 dir=$cache/wheels name version rest tmp log
+	sha256_is "$dir/$file" "$sum" && return # by the process that held them
+	[ ! -e "$dir/$file" ] || say "$dir/$file is damaged: fetching it again"
 	name=${file%%-*} rest=${file#*-}
 	version=${rest%%-*}
 	mkdir -p "$dir"
-	rm -rf "$dir"/.fetch.* # of fetches that were killed; the caller holds a lock
+	rm -rf "$dir"/.fetch.* # of fetches that were killed
 	tmp=$(mktemp -d "$dir/.fetch.XXXXXX") || die "cannot write in $dir"
 	say "fetching $file"
 	# The tags are given, so that any python3 may do the fetching.
@@ -108,24 +127,38 @@ python311() {
 	die "Python 3.11 is needed, whose wheels are pinned, and $candidate is $("$candidate" -c 'import platform; print(platform.python_version())' 2>/dev/null || echo missing): set PYTHON=/path/to/python3.11"
 }
 
-# wheel_env PYTHON DIR REQUIREMENTS: a virtual environment in DIR with exactly
-# the pinned wheels. It cannot be renamed, its path is in its scripts: it is made
-# in place, and the caller writes a marker when it is proven.
+# new_env PYTHON DIR: an empty virtual environment in DIR. It cannot be renamed, its
+# path is in its scripts: it is made in place, and the caller writes a marker when it
+# is proven.
+new_env() {
+	rm -rf "$2"
+	"$1" -m venv "$2"
+}
+
+# wheel_env PYTHON DIR REQUIREMENTS: a new_env with exactly the pinned wheels.
 wheel_env() {
-	local python=$1 env=$2 requirements=$3 pip install
-	rm -rf "$env"
-	"$python" -m venv "$env"
-	pip=("$env/bin/python" -m pip --disable-pip-version-check --no-input)
-	install=("${pip[@]}" install --quiet --no-cache-dir --no-compile --no-deps --require-hashes
-		--no-index --find-links "$cache/wheels" --requirement "$requirements")
+	new_env "$1" "$2"
+	install_wheels "$2/bin/python" "$3" --no-compile
+}
+
+# install_wheels PYTHON REQUIREMENTS [OPTION…]: the pinned wheels, with pip's options.
+install_wheels() {
+	local python=$1 requirements=$2 pip install
+	shift 2
+	pip=("$python" -m pip --disable-pip-version-check --no-input)
+	install=("${pip[@]}" install --quiet --no-cache-dir --no-deps --require-hashes
+		--no-index --find-links "$cache/wheels" "$@" --requirement "$requirements")
 	mkdir -p "$cache/wheels"
-	# From the wheels in the cache, if they are all there and whole; else fetch
-	# those that are not. torch's is the one that scripts/libtorch unpacks.
-	if ! "${install[@]}" 2>/dev/null; then
-		say "fetching wheels into $cache/wheels"
-		"${pip[@]}" download --quiet --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
-			--dest "$cache/wheels" --requirement "$requirements" >&2 ||
-			die 'cannot fetch the wheels with pip: is a package index reachable?'
-		"${install[@]}" >&2 || die "cannot install the wheels of $cache/wheels"
-	fi
+	{
+		hold_wheels
+		# From the wheels in the cache, if they are all there and whole; else fetch
+		# those that are not. torch's is the one that scripts/libtorch unpacks.
+		if ! "${install[@]}" 2>/dev/null; then
+			say "fetching wheels into $cache/wheels"
+			"${pip[@]}" download --quiet --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
+				--dest "$cache/wheels" --requirement "$requirements" >&2 ||
+				die 'cannot fetch the wheels with pip: is a package index reachable?'
+			"${install[@]}" >&2 || die "cannot install the wheels of $cache/wheels"
+		fi
+	} 8>"$cache/.wheels.lock"
 }

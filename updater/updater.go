@@ -38,7 +38,7 @@ type Scores struct {
 // UpdateMetrics are the figures of one optimizer update (one mini-batch). The
 // keys are verl's where verl has one.
 type UpdateMetrics struct {
-	PGLoss          float64 `json:"actor/pg_loss"`           // the objective, in the configured aggregation
+	PGLoss          float64 `json:"actor/pg_loss"`           // the policy's loss, without KL and entropy terms, in the configured aggregation
 	PGClipFrac      float64 `json:"actor/pg_clipfrac"`       // share of response tokens whose ratio was clipped
 	PGClipFracLower float64 `json:"actor/pg_clipfrac_lower"` // share of response tokens held by the dual clip (A < 0)
 	PPOKL           float64 `json:"actor/ppo_kl"`            // token mean of old log-prob − log-prob
@@ -49,12 +49,12 @@ type UpdateMetrics struct {
 	Tokens          int     `json:"tokens"` // response tokens in the mini-batch
 	Packs           int     `json:"packs"`  // micro-batches the mini-batch was run in
 
-	// Of terms that are off, which is 0, nothing is written.
-	KLLoss      float64 `json:"actor/kl_loss,omitempty"`      // KL to the reference model, in the configured aggregation, before kl_coef
-	KLCoef      float64 `json:"actor/kl_coef,omitempty"`      // update.kl_coef
-	EntropyLoss float64 `json:"actor/entropy_loss,omitempty"` // entropy in the configured aggregation, before entropy_coef
-	TISMean     float64 `json:"actor/tis_mean,omitempty"`     // token mean of the truncated importance weights
-	TISCapped   float64 `json:"actor/tis_capped,omitempty"`   // share of response tokens whose weight is update.tis_cap
+	// 0 where the term is off.
+	KLLoss      float64 `json:"actor/kl_loss"`      // KL to the reference model, in the configured aggregation, before kl_coef
+	KLCoef      float64 `json:"actor/kl_coef"`      // update.kl_coef
+	EntropyLoss float64 `json:"actor/entropy_loss"` // entropy in the configured aggregation, before entropy_coef
+	TISMean     float64 `json:"actor/tis_mean"`     // token mean of the truncated importance weights
+	TISCapped   float64 `json:"actor/tis_capped"`   // share of response tokens whose weight is update.tis_cap
 }
 
 // Mismatch compares the server's log-probs with the trainer's own, token by

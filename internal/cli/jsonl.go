@@ -57,8 +57,9 @@ func eachLine[T any](path string, do func(n int, v T) error) error {
 	return nil
 }
 
-// key is a field's name where its value begins.
-var key = regexp.MustCompile(`"([^"\\]*)"\s*:\s*-?$`)
+// numbers ends where a number begins: after a field's name, or within the list
+// that is its value. 1 is the name, 2 the bracket of a list, 3 the sign.
+var numbers = regexp.MustCompile(`"([^"\\]*)"\s*:\s*(?:(\[)[^"{}\]]*?)?(-?)$`)
 
 // explain says in a user's words why a line was not decoded. Python writes NaN
 // and Infinity into JSON, which has neither.
@@ -72,8 +73,10 @@ func explain(line []byte, err error) error {
 			if !bytes.HasPrefix(line[at:], []byte(word)) {
 				continue
 			}
-			if m := key.FindSubmatch(line[:at]); m != nil {
-				return fmt.Errorf("%s is %s: it must be a finite number", m[1], word)
+			if m := numbers.FindSubmatch(line[:at]); m != nil && len(m[2]) > 0 {
+				return fmt.Errorf("%s has %s%s among its numbers: all must be finite", m[1], m[3], word)
+			} else if m != nil {
+				return fmt.Errorf("%s is %s%s: it must be a finite number", m[1], m[3], word)
 			}
 			return fmt.Errorf("%s at byte %d is no number of JSON", word, at+1)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/justrl/justrl/updater"
 )
@@ -24,8 +25,9 @@ type rolloutLine struct {
 
 // readGroups reads rollouts: a group is the lines with one number, and groups
 // are in the order in which the file begins them. All groups have as many
-// rollouts, and no (group, sample) comes twice: what is otherwise was cut short
-// or put together wrongly, and would shift the advantages without a sign.
+// rollouts, those of a group have one prompt, and no (group, sample) comes twice:
+// what is otherwise was cut short or put together wrongly, and would shift the
+// advantages without a sign.
 func readGroups(path string, vocab int32) ([]updater.Group, error) {
 	type place struct{ index, line int }
 	type pair struct{ group, sample int64 }
@@ -57,6 +59,8 @@ func readGroups(path string, vocab int32) ([]updater.Group, error) {
 			groups[group] = at
 			begun = append(begun, group)
 			out = append(out, updater.Group{Ordinal: int64(at.index)})
+		} else if !slices.Equal(r.PromptTokenIDs, out[at.index].Rollouts[0].PromptTokenIDs) {
+			return fmt.Errorf("prompt_token_ids are not those of group %d, which begins on line %d: advantages compare answers to one prompt; give each prompt a group number of its own", group, at.line)
 		}
 		out[at.index].Rollouts = append(out[at.index].Rollouts, r)
 		return nil

@@ -66,8 +66,14 @@ func TestReadGroupsRefuses(t *testing.T) {
 	}{
 		"NaN as Python writes it":        {good + line(0, "reward", "NaN"), 2, "reward is NaN: it must be a finite number"},
 		"Infinity":                       {line(0, "reward", "Infinity"), 1, "reward is Infinity: it must be a finite number"},
-		"minus Infinity":                 {line(0, "reward", "-Infinity"), 1, "reward is Infinity: it must be a finite number"},
-		"a log-prob that is NaN":         {line(0, "logprobs", "[-1, NaN]"), 1, "NaN at byte"},
+		"minus Infinity":                 {line(0, "reward", "-Infinity"), 1, "reward is -Infinity: it must be a finite number"},
+		"a log-prob that is NaN":         {line(0, "logprobs", "[-1, NaN]"), 1, "logprobs has NaN among its numbers: all must be finite"},
+		"the first log-prob":             {good + line(0, "logprobs", "[NaN, -1]"), 2, "logprobs has NaN among its numbers"},
+		"a log-prob of minus Infinity":   {line(0, "logprobs", "[-1e-3, -Infinity]"), 1, "logprobs has -Infinity among its numbers"},
+		"a token that is NaN":            {line(0, "token_ids", "[3,NaN]"), 1, "token_ids has NaN among its numbers"},
+		"NaN in a list of lists":         {line(0, "logprobs", "[[1],NaN]"), 1, "NaN at byte"},
+		"two prompts in a group":         {line(5) + line(6) + line(5, "prompt_token_ids", "[1,3]"), 3, "prompt_token_ids are not those of group 5, which begins on line 1"},
+		"a prompt that is a beginning":   {line(5) + line(5, "prompt_token_ids", "[1]"), 2, "prompt_token_ids are not those of group 5, which begins on line 1"},
 		"a reward above all float64":     {line(0, "reward", "1e999"), 1, "reward must be a finite number, is 1e999"},
 		"a reward that is text":          {good + "\n\n" + line(0, "reward", `"high"`), 4, `reward must be a finite number, is "high"`},
 		"a reward that is a number text": {line(0, "reward", `"1"`), 1, `reward must be a finite number, is "1"`},
@@ -135,6 +141,9 @@ func FuzzReadGroups(f *testing.F) {
 				t.Errorf("group %d has ordinal %d and %d rollouts", i, g.Ordinal, len(g.Rollouts))
 			}
 			for _, r := range g.Rollouts {
+				if !slices.Equal(r.PromptTokenIDs, g.Rollouts[0].PromptTokenIDs) {
+					t.Errorf("group %d has several prompts", i)
+				}
 				outside := func(id int32) bool { return id < 0 || id >= 96 }
 				if len(r.PromptTokenIDs) == 0 || len(r.TokenIDs) == 0 || slices.ContainsFunc(r.PromptTokenIDs, outside) || slices.ContainsFunc(r.TokenIDs, outside) ||
 					math.IsNaN(r.Reward) || math.IsInf(r.Reward, 0) || r.Logprobs != nil && len(r.Logprobs) != len(r.TokenIDs) {

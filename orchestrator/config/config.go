@@ -4,13 +4,17 @@
 // Every key is written out in a run's config.yaml, so that a run directory
 // says all that the run depended on. Keys that do not exist are errors.
 //
-// JustRL's presets (justrl-…, tiny-cpu) deliberately leave out what other recipes
-// add, each of which has a key here that is off in them: dynamic sampling
-// (sampling.dynamic), a penalty on length (reward.overlong_buffer), a KL term, a
-// reference model and an entropy bonus, ratios of whole sequences and truncated
-// importance sampling (update.…). The presets grpo-classic, dr-grpo and dapo are
-// baselines that switch some of them on, justrl-overlong is the paper's own ablation. Stages and
+// JustRL's presets (justrl-deepseek-1.5b, justrl-nemotron-1.5b and tiny-cpu)
+// deliberately leave out what other recipes add, each of which has a key here that
+// is off in them: dynamic sampling (sampling.dynamic), a penalty on length
+// (reward.overlong_buffer), a KL term, a reference model and an entropy bonus,
+// ratios of whole sequences and truncated importance sampling (update.…). The
+// presets grpo-classic, dr-grpo and dapo are baselines that switch some of them
+// on; justrl-overlong is the paper's ablation and has the penalty. Stages and
 // curricula have no key.
+//
+// One value depends on others: Dr. GRPO's update.norm_tokens, which follows
+// update.mini_batch × sampling.n × sampling.max_tokens unless it is set itself.
 package config
 
 import (

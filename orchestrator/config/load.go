@@ -117,8 +117,22 @@ func (c *Config) overlay(doc []byte, path string) error {
 		}
 		return err
 	}
+	if !sets(given, "update", "norm_tokens") {
+		c.follow(&next)
+	}
 	*c = next
 	return nil
+}
+
+// sets says that a document has the key at the end of a path of keys.
+func sets(given any, path ...string) bool {
+	for _, key := range path {
+		keys, ok := given.(map[string]any)
+		if given, ok = keys[key]; !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // unmarshal is the YAML library's, whose panics on odd documents (a tag where

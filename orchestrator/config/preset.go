@@ -15,6 +15,9 @@ const VerifierStrictBox = "strict-box"
 // DefaultPreset is what a run starts from when no preset is named.
 const DefaultPreset = "justrl-deepseek-1.5b"
 
+// presetDrGRPO has a setting that follows others: see [Config.follow].
+const presetDrGRPO = "dr-grpo"
+
 // preset is a named starting point.
 type preset struct {
 	name, about string
@@ -35,7 +38,7 @@ func presets() []preset {
 		{"justrl-nemotron-1.5b", "the paper's run on OpenMath-Nemotron-1.5B: the same hyperparameters", func(c *Config) { c.Steps = 3440 }},
 		{"justrl-overlong", "the paper's ablation: its run with DAPO's penalty on long answers", overlong},
 		{"grpo-classic", "baseline: GRPO (arXiv 2402.03300) with all else as JustRL", grpoClassic},
-		{"dr-grpo", "baseline: Dr. GRPO (arXiv 2503.20783) with all else as JustRL", drGRPO},
+		{presetDrGRPO, "baseline: Dr. GRPO (arXiv 2503.20783) with all else as JustRL; unless set, update.norm_tokens is mini_batch × n × max_tokens", drGRPO},
 		{"dapo", "baseline: DAPO (arXiv 2503.14476) with all else as JustRL", dapo},
 		{"tiny-cpu", "the shipped arithmetic policy on two CPU cores: the same recipe, smaller and with a larger learning rate", tinyCPU},
 	}
@@ -115,8 +118,23 @@ func grpoClassic(c *Config) {
 func drGRPO(c *Config) {
 	c.Update.AdvantageStd = false
 	c.Update.Aggregation = updater.SeqMeanTokenSumNorm // a sum over answers: their number is in norm_tokens
-	c.Update.NormTokens = c.Update.MiniBatch * c.Sampling.N * c.Sampling.MaxTokens
+	c.Update.NormTokens = longestUpdate(*c)
 	c.Update.ClipLow, c.Update.ClipHigh = 0.2, 0.2
+}
+
+// longestUpdate is the response tokens of an update whose answers are all as
+// long as they can be; 0 where a setting that [Config.Validate] refuses is below 1.
+func longestUpdate(c Config) int {
+	return max(c.Update.MiniBatch, 0) * max(c.Sampling.N, 0) * max(c.Sampling.MaxTokens, 0)
+}
+
+// follow keeps Dr. GRPO's constant right where something else is laid over c and
+// gives next: it goes with the sizes that it is the product of, as long as it is
+// their product. A norm_tokens of the user's own stays.
+func (c Config) follow(next *Config) {
+	if c.Preset == presetDrGRPO && c.Update.NormTokens == longestUpdate(c) {
+		next.Update.NormTokens = longestUpdate(*next)
+	}
 }
 
 // dapo is arXiv 2503.14476: the higher upper clip (0.2, 0.28), the token-mean,

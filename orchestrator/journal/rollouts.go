@@ -19,6 +19,9 @@ const (
 // RolloutsPath is the file of a step's rollouts in a run directory.
 func RolloutsPath(run string, step int) string { return rolloutsPath(run, step, complete) }
 
+// DrawnPath is where a run keeps what a step with sampling.dynamic drew.
+func DrawnPath(run string, step int) string { return rolloutsPath(run, step, drawn) }
+
 func rolloutsPath(run string, step int, kind string) string {
 	return filepath.Join(run, "rollouts", fmt.Sprintf("step-%06d", step)+kind)
 }

@@ -1,12 +1,6 @@
 package reward
 
-import (
-	"errors"
-	"fmt"
-	"math"
-
-	"github.com/justrl/justrl/sampler"
-)
+import "github.com/justrl/justrl/sampler"
 
 var _ sampler.Shaper = Overlong{}
 
@@ -20,25 +14,12 @@ var _ sampler.Shaper = Overlong{}
 // answer can be longer; one that is nevertheless gets −Factor, as in the paper
 // (verl's formula would go on). Whether it is correct stays what the verifier
 // said. JustRL does without: its paper found that the penalty ends exploration.
+// Settings outside their bounds are refused where a run's are, by the
+// configuration's Validate.
 type Overlong struct {
-	MaxTokens int     // the longest possible response
+	MaxTokens int     // the longest possible response, ≥ 1
 	Buffer    int     // tokens before MaxTokens over which the penalty grows, in [1, MaxTokens]
-	Factor    float64 // the greatest penalty, > 0
-}
-
-// Validate reports every fault at once; nil if there is none.
-func (o Overlong) Validate() error {
-	var errs []error
-	if o.MaxTokens < 1 {
-		errs = append(errs, fmt.Errorf("overlong: %d response tokens are below 1", o.MaxTokens))
-	}
-	if o.Buffer < 1 || o.Buffer > o.MaxTokens {
-		errs = append(errs, fmt.Errorf("overlong: a buffer of %d tokens is not within the %d of a response", o.Buffer, o.MaxTokens))
-	}
-	if !(o.Factor > 0) || math.IsInf(o.Factor, 0) {
-		errs = append(errs, fmt.Errorf("overlong: a factor of %v is not a number above 0", o.Factor))
-	}
-	return errors.Join(errs...)
+	Factor    float64 // the greatest penalty, > 0 and finite
 }
 
 // Shape implements [sampler.Shaper].

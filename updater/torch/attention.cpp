@@ -20,13 +20,13 @@ namespace {
 
 // On a CPU libtorch's flash attention, one sequence at a time. On CUDA in half
 // precision all sequences in one launch; else its memory-efficient attention,
-// one sequence at a time; and by the formula where that has no kernel, for
-// heads whose rows are not whole 16 bytes, which no published model has.
+// one sequence at a time; and by the formula, with a [t,t] matrix a head, where
+// that has no kernel: for heads whose rows are not whole 16 bytes.
 enum class Way { kCPU, kVarlen, kEfficient, kFormula };
 
 Way way_of(const Tensor &q) {
   if (q.is_cpu()) return Way::kCPU;
-  bool half = q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf;
+  bool half = q.scalar_type() == at::kBFloat16;
   if (q.size(2) * q.element_size() % 16 != 0) return Way::kFormula;
   return half && q.size(2) <= 256 ? Way::kVarlen : Way::kEfficient;
 }

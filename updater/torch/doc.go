@@ -63,7 +63,11 @@
 //
 // float32, or bfloat16 for weights and activations. Log-probs, loss, norms,
 // gradient sums, AdamW's moments and the weights it moves (the masters) are
-// float32 always. The rotary table is made in float32 as transformers makes it.
+// float32 always. But in bfloat16 what is added to a matrix's float32 sum is a
+// bfloat16 product: each pack's part of the gradient (each chunk's, of the head's
+// matrix) is rounded to bfloat16 before it is added, so that the gradient depends
+// on the packing by as much as that rounding. The rotary table is made in float32
+// as transformers makes it.
 //
 // # Deliberately absent
 //
@@ -72,7 +76,7 @@
 // # Generation
 //
 // [Decoder] is the model of updater/engine: the same network with a paged cache,
-// on the CPU, in float32, without autograd. Its arithmetic is decode.cpp, each
+// on the CPU, in float32. Its arithmetic is decode.cpp, each
 // row by operations in an order that does not depend on the other rows; what
 // it computes is held to the trainer's and to transformers'.
 package torch

@@ -109,8 +109,8 @@ func (t *Trainer) badGradient(ctx context.Context, mini []*sample, rows []row, e
 	sum := t.notFinite(grad)
 	for i := range rows {
 		t.net.dropGrads(t.counter)
-		if _, _, err := t.accumulate(ctx, mini, rows[i:i+1]); err != nil {
-			return err
+		if _, _, again := t.accumulate(ctx, mini, rows[i:i+1]); again != nil {
+			return fmt.Errorf("%w (and looking for the pack, of %d: %w)", err, len(rows), again)
 		}
 		if bad := t.notFinite(grad); len(bad) > 0 {
 			return byRollout(t.inPack(rows, i, true, fmt.Errorf("the gradient of %s: %w", few(bad), err)), mini)
@@ -122,13 +122,14 @@ func (t *Trainer) badGradient(ctx context.Context, mini []*sample, rows []row, e
 	return fmt.Errorf("every tensor's gradient is finite and the norm of all overflows: %w", err)
 }
 
-// notFinite names the parameters whose tensor has a NaN or an infinity, from
-// the head to the embedding, which is the order of the backward pass.
+// notFinite names the parameters whose tensor has a NaN or an infinity, or
+// cannot be looked at, from the last to the first: about the order in which the
+// backward pass reaches them.
 func (t *Trainer) notFinite(of func(*parameter) tensor) (names []string) {
 	s := newScope(t.counter)
 	defer s.close()
 	for _, p := range slices.Backward(t.net.params) {
-		if x := of(p); x.ok() && !finite(s.norm([]tensor{x})) {
+		if x := of(p); x.ok() && (!finite(s.norm([]tensor{x})) || s.err != nil) {
 			names = append(names, p.name)
 		}
 	}

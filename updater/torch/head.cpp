@@ -38,14 +38,15 @@ Score score_row(const float *z, int64_t V, int64_t target, float scale) {
   int64_t whole = V / 8 * 8;
   for (int64_t i = 0; i < whole; i += 8) top = max8(load(z + i), top);
   float most = -INFINITY;
-  for (int k = 0; k < 8; k++) most = std::max(most, top[k]);
-  for (int64_t i = whole; i < V; i++) most = std::max(most, z[i]);
+  for (int k = 0; k < 8; k++) most = top[k] > most ? top[k] : most;
+  for (int64_t i = whole; i < V; i++) most = z[i] > most ? z[i] : most;
 
   double sum = 0, weighed = 0;
   f8 m = all(most), by = all(scale);
   for (int64_t from = 0; from < whole; from += kStretch) {
     f8 s{}, w{};
-    for (int64_t i = from; i < std::min(whole, from + kStretch); i += 8) {
+    int64_t to = from + kStretch < whole ? from + kStretch : whole; // std's would be compiled for AVX2 for all
+    for (int64_t i = from; i < to; i += 8) {
       f8 x = (load(z + i) - m) * by, e = exp8(x);
       s += e;
       w += e > f8{} ? e * x : f8{}; // not 0·∞
@@ -67,7 +68,7 @@ void score_row_backward(float *z, int64_t V, int64_t target, float scale, Score 
   int64_t i = 0;
   if (dentropy == 0) {
     for (; i + 8 <= V; i += 8) store(z + i, -g * exp8(fma8(load(z + i), by, -lse)));
-    for (; i < V; i++) z[i] = -g[0] * exp8(all(z[i] * scale - of.lse))[0];
+    for (; i < V; i++) z[i] = -g[0] * exp8(fma8(all(z[i]), by, -lse))[0];
   } else {
     f8 h = all(of.entropy), d = all(dentropy * scale);
     auto gradient = [&](f8 x) {

@@ -23,7 +23,7 @@ type chunk struct {
 }
 
 // chunks gives body each chunk of the head's rows in turn; its tensors live
-// until body returns. No more than one chunk of logits is there at a time.
+// until body returns. One chunk is there at a time.
 func (n *network) chunks(s *scope, hidden tensor, r row, temperature float64, body func(in *scope, c chunk)) {
 	targets := s.ints(r.targets, n.device)
 	for first := 0; first < len(r.targets); first += n.rows {
@@ -89,14 +89,15 @@ func (n *network) throughHead(s *scope, hidden tensor, r row, temperature float6
 }
 
 // headRows is how many rows of logits exist at a time: enough for the products
-// to run at full speed, and for the head's weight and its gradient, which each
-// chunk reads and writes whole, not to matter.
+// to run at full speed, and for the traffic of the head's weight and its
+// gradient, which each chunk reads and writes whole, to be small beside them.
+// On CUDA the softmax takes up to three times that for a moment.
 func headRows(vocab, device int) int {
-	bytes := 64 << 20
+	bytes := 128 << 20
 	if device >= 0 {
 		bytes = 512 << 20
 	}
-	return max(64, bytes/(4*vocab))
+	return min(max(64, bytes/(4*vocab)), 4096)
 }
 
 // logits is the head's product of hidden [n,E], and the scores of targets [n]:

@@ -5,15 +5,11 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include <climits>
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
-
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 using at::Tensor;
 using jr::give;
@@ -31,33 +27,36 @@ std::vector<Tensor> list(jr_tensor *ts, int n) {
 
 at::Device device_of(int d) { return d < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(d)); }
 
+// The sum of the squares in float64: torch's own float32 sum is off by 1e-3 at
+// 3e7 elements, and its float64 one copies a CPU's tensor whole. By blocks in
+// their order, so that the number of threads changes nothing.
+double squares(const Tensor &t) {
+  if (!t.is_cpu() || t.scalar_type() != at::kFloat || !t.is_contiguous()) return std::pow(at::linalg_vector_norm(t, 2, {}, false, at::kDouble).item<double>(), 2);
+  constexpr int64_t kBlock = 1 << 16;
+  int64_t n = t.numel(), blocks = (n + kBlock - 1) / kBlock;
+  const float *p = t.const_data_ptr<float>();
+  std::vector<double> sums(blocks);
+  at::parallel_for(0, blocks, 1, [&](int64_t from, int64_t to) {
+    for (int64_t b = from; b < to; b++) {
+      double lanes[8] = {};
+      int64_t i = b * kBlock, end = std::min(n, i + kBlock);
+      for (; i + 8 <= end; i += 8)
+        for (int k = 0; k < 8; k++) lanes[k] += double(p[i + k]) * double(p[i + k]);
+      for (; i < end; i++) lanes[0] += double(p[i]) * double(p[i]);
+      for (double lane : lanes) sums[b] += lane;
+    }
+  });
+  double sum = 0;
+  for (double s : sums) sum += s;
+  return sum;
+}
+
 } // namespace
 
 extern "C" {
 
 char *jr_set_threads(int n) {
   return guard([&] { at::set_num_threads(n); });
-}
-
-void jr_keep_heap(void) {
-#ifdef __GLIBC__
-  mallopt(M_ARENA_MAX, 1); // of the others each heap ends at 64 MB
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, INT_MAX);
-  mallopt(M_TOP_PAD, 64 << 20);
-#endif
-}
-
-void jr_trim_heap(void) {
-#ifdef __GLIBC__
-  malloc_trim(0);
-#endif
-}
-
-char *jr_synchronize(int device) {
-  return guard([&] {
-    if (device >= 0) at::detail::getCUDAHooks().deviceSynchronize(static_cast<c10::DeviceIndex>(device));
-  });
 }
 
 char *jr_from_bytes(const void *data, const int64_t *shape, int dims, int kind, int device, int as_kind, jr_tensor *out) {
@@ -79,17 +78,14 @@ char *jr_to_bytes(jr_tensor t, int as_kind, void *dst, size_t bytes) {
 
 char *jr_grad_norm(jr_tensor *grads, int n, double *norm) {
   return guard([&] {
-    at::NoGradGuard no_grad;
-    // Summed in float64: torch's own float32 sum is off by 1e-3 at 3e7 elements.
-    std::vector<Tensor> each;
-    for (const Tensor &g : list(grads, n)) each.push_back(at::linalg_vector_norm(g, 2, {}, false, at::kDouble));
-    *norm = at::linalg_vector_norm(at::stack(each)).item<double>();
+    double sum = 0;
+    for (const Tensor &g : list(grads, n)) sum += squares(g);
+    *norm = std::sqrt(sum);
   });
 }
 
 char *jr_scale(jr_tensor *ts, int n, double factor) {
   return guard([&] {
-    at::NoGradGuard no_grad;
     at::_foreach_mul_(list(ts, n), factor);
   });
 }
@@ -97,7 +93,6 @@ char *jr_scale(jr_tensor *ts, int n, double factor) {
 char *jr_adamw(jr_tensor *params, jr_tensor *grads, jr_tensor *m, jr_tensor *v, int n, int64_t step,
                double lr, double beta1, double beta2, double eps, double decay) {
   return guard([&] {
-    at::NoGradGuard no_grad;
     auto p = list(params, n);
     std::vector<Tensor> steps(n, at::full({}, static_cast<double>(step), p[0].options().dtype(at::kFloat).requires_grad(false)));
     at::_fused_adamw_(p, list(grads, n), list(m, n), list(v, n), {}, steps, lr, beta1, beta2, decay, eps, /*amsgrad=*/false, /*maximize=*/false);

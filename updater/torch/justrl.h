@@ -14,13 +14,11 @@ typedef void *jr_tensor; // at::Tensor *
 // Processes and devices.
 char *jr_set_threads(int n);
 char *jr_load_cuda(int *devices); // cuda.cpp
-char *jr_synchronize(int device);
 
-// The C heap. Its large blocks come from the kernel and go back one by one, and
-// each time every page of them is zeroed: a fifth of a small model's step. keep
-// lets the heap hold what is freed, trim gives that back.
-void jr_keep_heap(void);
-void jr_trim_heap(void);
+// Large tensors' memory on the CPU. keep makes this process keep it when they
+// are freed, for the next ones; trim gives what lies idle back to the kernel.
+void jr_keep_memory(void);
+void jr_trim_memory(void);
 
 // Bytes in, bytes out. kind is at::ScalarType; device is -1 (CPU) or a CUDA index.
 char *jr_from_bytes(const void *data, const int64_t *shape, int dims, int kind, int device, int as_kind, jr_tensor *out);

@@ -4,7 +4,7 @@ package torch
 
 // activations are what a layer's backward pass needs of its forward pass,
 // beside its input: about (2H + 2K)·D + E + 2F elements a token (F the width
-// of the MLP). What a cheap operation can make again is not among them: the
+// of the MLP), and (H + K)·D more where heads are normalised. What a cheap operation can make again is not among them: the
 // outputs of the norms and of the MLP's product.
 type activations struct {
 	rstd1, rstd2 tensor // of the norms, float32 [T,1]

@@ -13,7 +13,7 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// The operations of justrl.cpp, with the same sticky errors as ops.go.
+// The operations of our own C++, with the same sticky errors as ops.go.
 
 func message(c *C.char) string {
 	if c == nil {
@@ -41,7 +41,7 @@ func handles(ts []tensor) []C.jr_tensor {
 	return out
 }
 
-// native runs one function of justrl.cpp with n outputs and owns them.
+// native runs one function of our own C++ with n outputs and owns them.
 func (s *scope) native(name string, in []tensor, n int, call func(out []C.jr_tensor) *C.char) []tensor {
 	made := make([]tensor, n)
 	if s.err != nil {
@@ -62,11 +62,12 @@ func (s *scope) native(name string, in []tensor, n int, call func(out []C.jr_ten
 // setThreads sets the threads of an operation, for the calling OS thread.
 func setThreads(n int) error { return asError(C.jr_set_threads(C.int(n))) }
 
-// keepHeap makes the C heap hold what is freed, until trimHeap. See justrl.h.
-func keepHeap() { C.jr_keep_heap() }
+// keepMemory makes the process keep the memory of large tensors that are freed,
+// until trimMemory. See memory.cpp.
+func keepMemory() { C.jr_keep_memory() }
 
-// trimHeap gives the memory that is free back to the kernel.
-func trimHeap() { C.jr_trim_heap() }
+// trimMemory gives back to the kernel what lies idle.
+func trimMemory() { C.jr_trim_memory() }
 
 // from copies data (of kind k, row-major) to the device as kind `as`.
 func (s *scope) from(data unsafe.Pointer, shape []int64, k kind, device int, as kind) tensor {

@@ -26,7 +26,7 @@ func (t *Trainer) Score(ctx context.Context, seqs [][]int32, temperature float64
 	}
 	var out []updater.Scores
 	err := t.worker.do(func() (err error) {
-		defer trimHeap()
+		defer trimMemory()
 		out, err = t.score(ctx, split, temperature)
 		return err
 	})

@@ -48,7 +48,7 @@ func (t *Trainer) SaveState(ctx context.Context, dir string) error {
 		tensors := make(map[string]tensor)
 		for _, p := range t.net.params {
 			for _, part := range parts {
-				if x := *part.at(p); x.ok() {
+				if x := *part.at(p); x.ok() && (t.updates > 0 || part.prefix == parts[0].prefix) {
 					name := part.prefix + p.name
 					infos = append(infos, safetensors.Info{Name: name, DType: "F32", Shape: p.shape})
 					tensors[name] = x
@@ -79,6 +79,7 @@ func (t *Trainer) SaveState(ctx context.Context, dir string) error {
 // LoadState implements updater.Updater. On an error nothing has changed.
 func (t *Trainer) LoadState(ctx context.Context, dir string) error {
 	err := t.worker.do(func() (err error) {
+		defer trimMemory()
 		st, err := readState(filepath.Join(dir, stateFile))
 		if err != nil {
 			return err

@@ -19,7 +19,7 @@ type sample struct {
 	group     int64     // its ordinal
 	index     int       // in the group
 	server    []float32 // the server's log-probs of rest, or nil
-	own       []float32 // the trainer's, by the weights before the first update; as many as are known
+	own       []float32 // the trainer's of the first pass over it, as many as are known: by the weights before the first update where they are the old ones
 	reference []float32 // the reference model's; nil until they are known, or if there is none
 	advantage float64
 }
@@ -38,7 +38,7 @@ func (t *Trainer) Step(ctx context.Context, step int, groups []updater.Group, ga
 		return result, err
 	}
 	err = t.worker.do(func() error {
-		defer trimHeap()
+		defer trimMemory()
 		miniBatches := slices.Collect(slices.Chunk(batch, t.opt.Update.MiniBatch))
 		if t.opt.Update.OldLogprobs == updater.OldLogprobsRecompute {
 			if err := t.recompute(ctx, slices.Concat(slices.Concat(miniBatches[1:]...)...)); err != nil {

@@ -17,7 +17,6 @@ func (t *Trainer) Supervise(ctx context.Context, seqs []updater.Rollout, lr floa
 	tokens := 0
 	list := make([]sequence, len(seqs))
 	for i, r := range seqs {
-		r.Logprobs = nil
 		if err := t.checkIDs(r.PromptTokenIDs, "sequence %d, prompt", i); err != nil {
 			return 0, err
 		}
@@ -32,7 +31,7 @@ func (t *Trainer) Supervise(ctx context.Context, seqs []updater.Rollout, lr floa
 	}
 	loss := 0.0
 	err := t.worker.do(func() error {
-		defer trimHeap()
+		defer trimMemory()
 		defer t.net.dropGrads(t.counter)
 		err := t.backward(ctx, packRows(list, t.opt.Update.MaxPackTokens), func(row) objective {
 			return objective{gradient: func(_ int, got scores) (grad scores) {

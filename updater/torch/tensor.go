@@ -41,8 +41,6 @@ func (t tensor) shape() []int64 {
 	return dims
 }
 
-func (t tensor) kind() kind { return kind(libtch.AtScalarType(t.h)) }
-
 // counter counts the handles that are alive, for the tests' post-condition.
 type counter struct{ live atomic.Int64 }
 
@@ -100,8 +98,16 @@ func (s *scope) keep(t tensor) tensor {
 	return t
 }
 
-// drop frees t before s closes.
-func (s *scope) drop(t tensor) { s.free(s.keep(t)) }
+// drop frees t, which is s's own, before s closes.
+func (s *scope) drop(t tensor) {
+	for i := len(s.made) - 1; i >= 0; i-- {
+		if s.made[i] == t {
+			s.made = append(s.made[:i], s.made[i+1:]...)
+			s.free(t)
+			return
+		}
+	}
+}
 
 // op runs one operation of libtch and owns its result.
 func (s *scope) op(name string, in []tensor, call func(out *libtch.Ctensor)) tensor {

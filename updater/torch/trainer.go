@@ -65,7 +65,7 @@ func Open(ctx context.Context, o Options) (*Trainer, error) {
 		return nil, err
 	}
 	t := &Trainer{opt: o, worker: startWorker(), counter: &counter{}}
-	if err := t.worker.do(func() error { return t.load(device) }); err != nil {
+	if err := t.worker.do(func() error { defer trimMemory(); return t.load(device) }); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
@@ -130,7 +130,7 @@ func prepare(device, threads int) error {
 	if threads <= 0 {
 		threads = runtime.NumCPU()
 	}
-	keepHeap() // before anything else of this thread's
+	keepMemory() // before libtorch allocates
 	if err := setThreads(threads); err != nil {
 		return err
 	}
@@ -163,6 +163,7 @@ func (t *Trainer) Spec() model.Spec { return t.net.spec }
 // Close frees the weights and ends the trainer's thread. A second call does nothing.
 func (t *Trainer) Close() error {
 	return t.worker.close(func() error {
+		defer trimMemory()
 		t.net.free(t.counter)
 		t.reference.free(t.counter)
 		return nil

@@ -124,17 +124,24 @@ func (r *runner) growth() (int64, error) {
 // agreement is how far two figures may be apart, relative to the larger, before
 // one of them computes something else; below the least it is relative to that:
 // a loss is a mean of numbers around 1, of which rounding is left where they
-// cancel.
+// cancel. It holds for later updates too: at learningRate AdamW moves a weight by
+// so little that those whose gradient's sign is rounding do not show.
 const agreement, least = 1e-4, 1e-2
 
-// disagree names the first figure of the first update in which two differ; "" if they agree.
+// disagree names the first figure of the step's updates in which two differ; ""
+// if they agree in all.
 func disagree(a, b step) string {
-	for _, x := range []struct {
-		name string
-		a, b float64
-	}{{"loss", a.Losses[0], b.Losses[0]}, {"gradient norm", a.GradNorms[0], b.GradNorms[0]}} {
-		if !(math.Abs(x.a-x.b) <= agreement*max(math.Abs(x.a), math.Abs(x.b), least)) {
-			return fmt.Sprintf("the first update's %s is %.8g and %.8g", x.name, x.a, x.b)
+	if len(a.Losses) != len(b.Losses) || len(a.GradNorms) != len(b.GradNorms) || len(a.Losses) != len(a.GradNorms) {
+		return fmt.Sprintf("%d losses and %d gradient norms against %d and %d", len(a.Losses), len(a.GradNorms), len(b.Losses), len(b.GradNorms))
+	}
+	for i := range a.Losses {
+		for _, x := range []struct {
+			name string
+			a, b float64
+		}{{"loss", a.Losses[i], b.Losses[i]}, {"gradient norm", a.GradNorms[i], b.GradNorms[i]}} {
+			if !(math.Abs(x.a-x.b) <= agreement*max(math.Abs(x.a), math.Abs(x.b), least)) {
+				return fmt.Sprintf("update %d's %s is %.8g and %.8g", i+1, x.name, x.a, x.b)
+			}
 		}
 	}
 	return ""

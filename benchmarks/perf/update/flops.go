@@ -21,10 +21,18 @@ func forwardFLOP(s model.Spec, rollouts []journal.Rollout) float64 {
 	total := 0.0
 	for _, r := range rollouts {
 		tokens := float64(len(r.PromptTokenIDs) + len(r.TokenIDs))
-		pairs := tokens * (tokens + 1) / 2
-		attention := 2 * pairs * float64(s.Heads*s.HeadDim) // scores, and the sum of values
 		head := float64(len(r.TokenIDs)) * float64(s.Hidden) * float64(s.Vocab)
-		total += 2 * (float64(s.Layers)*(layer*tokens+attention) + head)
+		total += 2 * (float64(s.Layers)*layer*tokens + head)
+	}
+	return total + attentionFLOP(s, rollouts)
+}
+
+// attentionFLOP is the part of forwardFLOP that is no product with a weight.
+func attentionFLOP(s model.Spec, rollouts []journal.Rollout) (total float64) {
+	for _, r := range rollouts {
+		tokens := float64(len(r.PromptTokenIDs) + len(r.TokenIDs))
+		pairs := tokens * (tokens + 1) / 2
+		total += 2 * 2 * pairs * float64(s.Heads*s.HeadDim) * float64(s.Layers) // scores, and the sum of values
 	}
 	return total
 }

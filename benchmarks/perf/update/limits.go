@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -12,13 +13,19 @@ import (
 type flopsResult struct {
 	Model    string         `json:"model"`
 	Tokens   int            `json:"tokens"`
-	Achieved measure.Spread `json:"flops"`        // model FLOP a second
-	Products measure.Spread `json:"matmul_flops"` // of the model's shapes, between the steps
-	Share    measure.Spread `json:"share"`        // round by round
-	Pairs    int            `json:"pairs"`
+	Achieved measure.Spread `json:"flops"` // model FLOP a second
+	// Products are the model's shapes, between the steps: query, key and value, and
+	// gate and up, apart or side by side, whichever is faster; then all one way.
+	Products measure.Spread `json:"matmul_flops"`
+	Separate measure.Spread `json:"matmul_flops_separate"`
+	Joined   measure.Spread `json:"matmul_flops_joined"`
+	Share    measure.Spread `json:"share"` // Achieved over Products, round by round
+	// ShareOfWeights is the same with none of attention's FLOP in the numerator.
+	ShareOfWeights measure.Spread `json:"share_without_attention"`
+	Pairs          int            `json:"pairs"`
 }
 
-// shareBound is the share that is promised.
+// shareBound is the share that is promised: of all model FLOP, attention included.
 const shareBound = 0.7
 
 // flops takes steps of one update, without recomputation, in turns with the
@@ -49,10 +56,13 @@ func (o options) flops(ctx context.Context, stderr io.Writer) (*flopsResult, err
 		HeadRows int `json:"head_rows"`
 	}{min(w.packTokens, tokens), min(w.packTokens, tokens) * responses / tokens}
 	work := 3 * forwardFLOP(w.spec, w.rollouts)
-	var achieved, limit, share []float64
+	weights := 1 - 3*attentionFLOP(w.spec, w.rollouts)/work
+	var achieved, limit, separate, joined, share, ofWeights []float64
 	for round := range o.pairs + 1 {
 		var answer struct {
-			FLOPs float64 `json:"flops"`
+			FLOPs    float64 `json:"flops"`
+			Separate float64 `json:"separate"`
+			Joined   float64 `json:"joined"`
 		}
 		// Before the step in one round and after it in the next.
 		if round%2 == 1 {
@@ -74,9 +84,11 @@ func (o options) flops(ctx context.Context, stderr io.Writer) (*flopsResult, err
 		}
 		rate := work / s.Seconds
 		achieved, limit, share = append(achieved, rate), append(limit, answer.FLOPs), append(share, rate/answer.FLOPs)
+		separate, joined, ofWeights = append(separate, answer.Separate), append(joined, answer.Joined), append(ofWeights, weights*rate/answer.FLOPs)
 		fmt.Fprintf(stderr, "update: flops, round %d/%d: %.0f of %.0f GFLOP/s\n", round, o.pairs, rate/1e9, answer.FLOPs/1e9)
 	}
 	result.Achieved, result.Products, result.Share = measure.SpreadOf(achieved), measure.SpreadOf(limit), measure.SpreadOf(share)
+	result.Separate, result.Joined, result.ShareOfWeights = measure.SpreadOf(separate), measure.SpreadOf(joined), measure.SpreadOf(ofWeights)
 	return result, nil
 }
 
@@ -84,8 +96,12 @@ func (f *flopsResult) write(out io.Writer) error {
 	giga := func(s measure.Spread) string {
 		return measure.Spread{Median: s.Median / 1e9, Min: s.Min / 1e9, Max: s.Max / 1e9}.Text(0)
 	}
-	_, err := fmt.Fprintf(out, "\n%s, one update on %d tokens, recompute off: %s GFLOP/s; the same products alone %s; share %s over %d rounds, bound ≥ %g: %s\n",
-		f.Model, f.Tokens, giga(f.Achieved), giga(f.Products), f.Share.Text(2), f.Pairs, shareBound, verdict(f.Share.Median >= shareBound))
+	_, err := fmt.Fprintf(out, `
+%s, one update on %d tokens, recompute off: %s GFLOP/s
+  the weights' products alone: %s; all separate %s, all joined %s
+  share %s over %d rounds, bound ≥ %g: %s; without attention's FLOP %s
+`, f.Model, f.Tokens, giga(f.Achieved), giga(f.Products), giga(f.Separate), giga(f.Joined),
+		f.Share.Text(2), f.Pairs, shareBound, verdict(f.Share.Median >= shareBound), f.ShareOfWeights.Text(2))
 	return err
 }
 
@@ -98,6 +114,7 @@ type memoryResult struct {
 type packMemory struct {
 	Tokens    int   `json:"tokens"`
 	Sequences int   `json:"sequences"`
+	Longest   int   `json:"longest"` // tokens of a sequence
 	Recompute bool  `json:"recompute"`
 	Loaded    int64 `json:"rss_loaded"`
 	Peak      int64 `json:"rss_peak"` // bytes, over two updates
@@ -107,6 +124,9 @@ const (
 	largestPack = 16384
 	// packBound is the bytes that a process with a pack of largestPack may have resident.
 	packBound = 3e9
+	// linearBound is how many times as much a token may take from half of
+	// largestPack to all of it as from a quarter to a half.
+	linearBound = 1.2
 )
 
 // memory updates twice on one pack, a process for each size.
@@ -118,10 +138,10 @@ func (o options) memory(ctx context.Context, stderr io.Writer) (*memoryResult, e
 		return nil, err
 	}
 	for _, recompute := range []bool{false, true} {
-		for _, p := range []struct{ tokens, sequences int }{
-			{largestPack / 4, 4}, {largestPack / 2, 8}, {largestPack, 16}, {largestPack, 1},
+		for _, p := range []struct{ tokens, sequences, longest int }{
+			{largestPack / 4, 4, 1024}, {largestPack / 2, 8, 1024}, {largestPack, 16, 1024}, {largestPack, 2, 16000},
 		} {
-			w, err := w.with(o, onePack(p.tokens, p.sequences, w.spec.Vocab, o.seed))
+			w, err := w.with(o, onePack(p.tokens, p.sequences, p.longest, w.spec.Vocab, o.seed))
 			if err != nil {
 				return nil, err
 			}
@@ -130,12 +150,21 @@ func (o options) memory(ctx context.Context, stderr io.Writer) (*memoryResult, e
 			if err != nil {
 				return nil, err
 			}
-			m.Tokens, m.Sequences, m.Recompute = p.tokens, p.sequences, recompute
+			m.Tokens, m.Sequences, m.Longest, m.Recompute = p.tokens, p.sequences, p.longest, recompute
 			result.Packs = append(result.Packs, m)
-			fmt.Fprintf(stderr, "update: memory, %d × %d tokens, recompute %s: %d MB\n", p.sequences, p.tokens/p.sequences, onOff(recompute), m.Peak>>20)
+			fmt.Fprintf(stderr, "update: memory, %s tokens, recompute %s: %d MB\n", m.lengths(), onOff(recompute), m.Peak>>20)
 		}
 	}
 	return result, nil
+}
+
+// lengths is the tokens of the pack's sequences: the first is the longest, the
+// others share the rest.
+func (p packMemory) lengths() string {
+	if p.Longest*p.Sequences == p.Tokens {
+		return fmt.Sprintf("%d × %d", p.Sequences, p.Longest)
+	}
+	return fmt.Sprintf("%d + %d", p.Longest, p.Tokens-p.Longest)
 }
 
 func (o options) packMemory(ctx context.Context, w workload, stderr io.Writer) (m packMemory, err error) {
@@ -145,8 +174,12 @@ func (o options) packMemory(ctx context.Context, w workload, stderr io.Writer) (
 	}
 	defer r.Close()
 	for range 2 { // the second has the moments from the beginning
-		if _, err := r.step(groups{0, 1}); err != nil {
+		s, err := r.step(groups{0, 1})
+		if err != nil {
 			return m, err
+		}
+		if s.GradNorms[0] == 0 {
+			return m, errors.New("a pack without a gradient: not what training takes")
 		}
 	}
 	at, err := measure.MemoryOf(r.PID())
@@ -156,24 +189,28 @@ func (o options) packMemory(ctx context.Context, w workload, stderr io.Writer) (
 // slope is the bytes that a token more takes from pack a to pack b.
 func slope(a, b packMemory) float64 { return float64(b.Peak-a.Peak) / float64(b.Tokens-a.Tokens) }
 
-// write prints a line for each pack; the slopes of the packs of 4k, 8k and 16k
-// show whether memory is linear in tokens.
+// write prints a line for each pack, and whether memory is linear in tokens.
 func (m *memoryResult) write(out io.Writer) error {
 	fmt.Fprintf(out, "\n%s, two updates on one pack, resident at most (all of the process):\n", m.Model)
-	var before *packMemory
-	for i := range m.Packs {
-		p := &m.Packs[i]
-		fmt.Fprintf(out, "  recompute %-3s  %2d × %5d tokens  %5d MB", onOff(p.Recompute), p.Sequences, p.Tokens/p.Sequences, p.Peak/1e6)
-		if before != nil && before.Recompute == p.Recompute && before.Tokens < p.Tokens {
-			fmt.Fprintf(out, "  %.1f kB a token more", slope(*before, *p)/1e3)
+	for i, p := range m.Packs {
+		fmt.Fprintf(out, "  recompute %-3s  %11s tokens  %5d MB", onOff(p.Recompute), p.lengths(), p.Peak/1e6)
+		grows := func(i int) bool {
+			return i > 0 && m.Packs[i-1].Recompute == p.Recompute && m.Packs[i-1].Tokens < m.Packs[i].Tokens
+		}
+		if grows(i) {
+			fmt.Fprintf(out, "  %.1f kB a token more", slope(m.Packs[i-1], p)/1e3)
 		}
 		if p.Tokens == largestPack {
 			fmt.Fprintf(out, "  bound ≤ %d MB: %s", int(packBound/1e6), verdict(float64(p.Peak) <= packBound))
 		}
-		if _, err := fmt.Fprintln(out); err != nil {
-			return err
+		fmt.Fprintln(out)
+		if grows(i) && grows(i-1) {
+			bend := slope(m.Packs[i-1], p) / slope(m.Packs[i-2], m.Packs[i-1])
+			if _, err := fmt.Fprintf(out, "  a token takes %.2f × as much from %d to %d as from %d to %d, bound ≤ %g: %s\n", bend,
+				m.Packs[i-1].Tokens, p.Tokens, m.Packs[i-2].Tokens, m.Packs[i-1].Tokens, linearBound, verdict(bend <= linearBound)); err != nil {
+				return err
+			}
 		}
-		before = p
 	}
 	return nil
 }

@@ -6,9 +6,9 @@
 // Each contender is a process of its own that loads, says so, and sleeps until
 // it is asked for a step; what it prints is described in contender.py. Loading
 // and exporting are measured for none. That they compute the same thing is
-// checked on the loss and the gradient norm of their first update.
+// checked on the losses and the gradient norms of all updates of their first step.
 //
-// Beside the contest there are four questions that the updater answers alone:
+// Beside the contest there are three questions that the updater answers alone:
 // its share of libtorch's rate for matrix products, what a pack takes in memory
 // by its tokens, and whether memory grows over thousands of updates.
 //
@@ -60,6 +60,7 @@ type options struct {
 	checks       []string
 	pairs        int
 	trlPairs     int
+	trlProblems  int
 	problems     int // 0: the model's own
 	miniBatch    int // 0: the model's own
 	packTokens   int // 0: the model's own
@@ -103,8 +104,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.Func("contenders", "`LIST` of trl, verl, best (default: tiny all, qwen-vocab verl and best, others best)", list(&o.contenders, trl, verl, best))
 	f.Func("checks", "`LIST` of speed, flops, memory, steady (default: all)", list(&o.checks, speedCheck, flopsCheck, memoryCheck, steadyCheck))
 	f.IntVar(&o.pairs, "pairs", 5, "measured rounds of steps in turns")
-	f.IntVar(&o.trlPairs, "trl-pairs", 2, "measured rounds against trl, whose step takes minutes")
-	f.IntVar(&o.problems, "problems", 0, "problems a step, 8 rollouts each (default: tiny 16, others 4)")
+	f.IntVar(&o.trlPairs, "trl-pairs", 5, "measured rounds against trl")
+	f.IntVar(&o.trlProblems, "trl-problems", 4, "problems a step of ours and trl against each other: 16 take trl minutes")
+	f.IntVar(&o.problems, "problems", 0, "problems a step, 8 rollouts each, against others than trl (default: tiny 16, others 4)")
 	f.IntVar(&o.miniBatch, "mini-batch", 0, "problems an optimizer update (default: a quarter of the problems)")
 	f.IntVar(&o.packTokens, "pack-tokens", 0, "tokens a pack of every contender (default: tiny 4096, others 2048)")
 	f.BoolVar(&o.recompute, "recompute", false, "every contender runs layers again in the backward pass")
@@ -135,7 +137,7 @@ func (o options) validate(rest []string) error {
 		name     string
 		n, least int
 	}{
-		{"pairs", o.pairs, 1}, {"trl-pairs", o.trlPairs, 1}, {"threads", o.threads, 1}, {"updates", o.updates, steadyEvery},
+		{"pairs", o.pairs, 1}, {"trl-pairs", o.trlPairs, 1}, {"trl-problems", o.trlProblems, 1}, {"threads", o.threads, 1}, {"updates", o.updates, steadyEvery},
 		{"problems", o.problems, 0}, {"mini-batch", o.miniBatch, 0}, {"pack-tokens", o.packTokens, 0},
 	} {
 		if x.n < x.least {
@@ -168,22 +170,27 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err := o.measure(ctx, &r, stdout, stderr); err != nil {
 		return err
 	}
-	if o.json != "" {
-		b, err := json.MarshalIndent(r, "", "  ")
-		if err == nil {
-			err = os.WriteFile(o.json, append(b, '\n'), 0o644)
-		}
-		if err != nil {
-			return err
-		}
-	}
 	if r.disagree() {
 		return errDisagree
 	}
 	return nil
 }
 
-// measure runs the checks and prints each one's part of the report as it is there.
+// save writes all that has been measured so far, if a file is wanted: what comes
+// later may take an hour, or fail.
+func (o options) save(r *report) error {
+	if o.json == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.json, append(b, '\n'), 0o644)
+}
+
+// measure runs the checks, and prints and saves each one's part of the report as
+// it is there.
 func (o options) measure(ctx context.Context, r *report, stdout, stderr io.Writer) error {
 	if err := r.head(stdout); err != nil {
 		return err
@@ -206,6 +213,9 @@ func (o options) measure(ctx context.Context, r *report, stdout, stderr io.Write
 				err = r.Steady.write(stdout)
 			}
 		}
+		if err == nil {
+			err = o.save(r)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", check, err)
 		}
@@ -214,7 +224,7 @@ func (o options) measure(ctx context.Context, r *report, stdout, stderr io.Write
 }
 
 // speed holds the contests of all models: those whose steps are short together,
-// TRL, whose step is ten times as long, apart from them.
+// TRL, whose step is ten times as long, apart from them on fewer problems.
 func (o options) speed(ctx context.Context, r *report, stdout, stderr io.Writer) error {
 	for _, name := range o.models {
 		p, ok := presets[name]
@@ -227,24 +237,23 @@ func (o options) speed(ctx context.Context, r *report, stdout, stderr io.Writer)
 		}
 		quick := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == trl })
 		slow := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n != trl })
-		problems := cmp.Or(o.problems, p.problems)
-		w, err := o.prepare(name, problems, cmp.Or(o.miniBatch, max(1, problems/4)))
-		if err != nil {
-			return err
-		}
 		for _, part := range []struct {
-			names []string
-			pairs int
-		}{{quick, o.pairs}, {slow, o.trlPairs}} {
+			names           []string
+			problems, pairs int
+		}{{quick, cmp.Or(o.problems, p.problems), o.pairs}, {slow, o.trlProblems, o.trlPairs}} {
 			if len(part.names) == 0 {
 				continue
+			}
+			w, err := o.prepare(name, part.problems, cmp.Or(o.miniBatch, max(1, part.problems/4)))
+			if err != nil {
+				return err
 			}
 			c, err := o.compete(ctx, w, part.names, part.pairs, stderr)
 			if err != nil {
 				return err
 			}
 			r.Contests = append(r.Contests, c)
-			if err := c.write(stdout); err != nil {
+			if err := errors.Join(c.write(stdout), o.save(r)); err != nil {
 				return err
 			}
 		}

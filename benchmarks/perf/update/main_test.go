@@ -36,10 +36,12 @@ func TestRun(t *testing.T) {
 		want         error
 		report       []string
 	}{
-		{"they agree", `{"seconds":3,"old_seconds":2,"first_old_seconds":1,"losses":[0.50004,9],"grad_norms":[2.0001,9]}`, nil,
-			[]string{"1.50 (1.50–1.50)", "1.00 (1.00–1.00)", "reached"}},
-		{"another loss", `{"seconds":1,"losses":[0.5001],"grad_norms":[2]}`, errDisagree, []string{"DISAGREE", "loss is 0.5 and 0.5001", "MISSED"}},
-		{"another gradient", `{"seconds":1,"losses":[0.5],"grad_norms":[2.001]}`, errDisagree, []string{"gradient norm is 2 and 2.001"}},
+		{"they agree", `{"seconds":3,"old_seconds":2,"first_old_seconds":1,"losses":[0.50004,1.00009],"grad_norms":[2.0001,0.99995]}`, nil,
+			[]string{"1.50 (1.50–1.50)", "1.00 (1.00–1.00)", "reached in 3 rounds of 3"}},
+		{"another loss", `{"seconds":1,"losses":[0.5001,1],"grad_norms":[2,1]}`, errDisagree, []string{"DISAGREE", "update 1's loss is 0.5 and 0.5001", "MISSED in 3 rounds of 3"}},
+		{"another gradient", `{"seconds":1,"losses":[0.5,1],"grad_norms":[2.001,1]}`, errDisagree, []string{"update 1's gradient norm is 2 and 2.001"}},
+		{"another second update", `{"seconds":1,"losses":[0.5,9],"grad_norms":[2,1]}`, errDisagree, []string{"update 2's loss is 1 and 9"}},
+		{"fewer updates", `{"seconds":1,"losses":[0.5],"grad_norms":[2]}`, errDisagree, []string{"2 losses and 2 gradient norms against 1 and 1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Setenv("TMPDIR", t.TempDir())
@@ -107,6 +109,30 @@ func TestRatios(t *testing.T) {
 	}
 }
 
+// A median of few rounds is no median: the verdict says in how many it holds.
+func TestVerdict(t *testing.T) {
+	for _, tc := range []struct {
+		seconds []float64 // theirs; ours takes 1
+		want    string
+	}{
+		{[]float64{13, 12}, "reached in 2 rounds of 2"},
+		{[]float64{13, 11.5}, "reached in 1 round of 2"},
+		{[]float64{11}, "MISSED in 1 round of 1"},
+		{[]float64{11, 12.5, 11}, "MISSED in 2 rounds of 3"},
+		{[]float64{11, 11, 12, 13, 14}, "reached"},
+		{[]float64{11, 11, 11, 13, 14}, "MISSED"},
+	} {
+		c, e := contest{Entries: []*entry{{}}}, &entry{}
+		for _, s := range tc.seconds {
+			c.Entries[0].Steps = append(c.Entries[0].Steps, step{Seconds: 1})
+			e.Steps = append(e.Steps, step{Seconds: s})
+		}
+		if got := c.verdict(e, 12); got != tc.want {
+			t.Errorf("%v: %q, want %q", tc.seconds, got, tc.want)
+		}
+	}
+}
+
 func TestDisagree(t *testing.T) {
 	a := step{Losses: []float64{-0.2}, GradNorms: []float64{3}}
 	for _, tc := range []struct {
@@ -136,11 +162,13 @@ func TestDisagree(t *testing.T) {
 
 func TestMemoryReports(t *testing.T) {
 	m := memoryResult{Model: "m", Packs: []packMemory{
-		{Tokens: 4096, Sequences: 4, Peak: 1_000_000_000},
-		{Tokens: 8192, Sequences: 8, Peak: 1_409_600_000},
-		{Tokens: 16384, Sequences: 16, Peak: 3_048_000_000},
-		{Tokens: 16384, Sequences: 1, Peak: 2_900_000_000},
-		{Tokens: 4096, Sequences: 4, Peak: 900_000_000, Recompute: true},
+		{Tokens: 4096, Sequences: 4, Longest: 1024, Peak: 1_000_000_000},
+		{Tokens: 8192, Sequences: 8, Longest: 1024, Peak: 1_409_600_000},
+		{Tokens: 16384, Sequences: 16, Longest: 1024, Peak: 3_048_000_000},
+		{Tokens: 16384, Sequences: 2, Longest: 16000, Peak: 2_900_000_000},
+		{Tokens: 4096, Sequences: 4, Longest: 1024, Peak: 900_000_000, Recompute: true},
+		{Tokens: 8192, Sequences: 8, Longest: 1024, Peak: 1_104_800_000, Recompute: true},
+		{Tokens: 16384, Sequences: 16, Longest: 1024, Peak: 1_514_400_000, Recompute: true},
 	}}
 	var out strings.Builder
 	if err := m.write(&out); err != nil {
@@ -148,11 +176,15 @@ func TestMemoryReports(t *testing.T) {
 	}
 	want := `
 m, two updates on one pack, resident at most (all of the process):
-  recompute off   4 ×  1024 tokens   1000 MB
-  recompute off   8 ×  1024 tokens   1409 MB  100.0 kB a token more
-  recompute off  16 ×  1024 tokens   3048 MB  200.0 kB a token more  bound ≤ 3000 MB: MISSED
-  recompute off   1 × 16384 tokens   2900 MB  bound ≤ 3000 MB: reached
-  recompute on    4 ×  1024 tokens    900 MB
+  recompute off     4 × 1024 tokens   1000 MB
+  recompute off     8 × 1024 tokens   1409 MB  100.0 kB a token more
+  recompute off    16 × 1024 tokens   3048 MB  200.0 kB a token more  bound ≤ 3000 MB: MISSED
+  a token takes 2.00 × as much from 8192 to 16384 as from 4096 to 8192, bound ≤ 1.2: MISSED
+  recompute off  16000 + 384 tokens   2900 MB  bound ≤ 3000 MB: reached
+  recompute on      4 × 1024 tokens    900 MB
+  recompute on      8 × 1024 tokens   1104 MB  50.0 kB a token more
+  recompute on     16 × 1024 tokens   1514 MB  50.0 kB a token more  bound ≤ 3000 MB: reached
+  a token takes 1.00 × as much from 8192 to 16384 as from 4096 to 8192, bound ≤ 1.2: reached
 `
 	if out.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)

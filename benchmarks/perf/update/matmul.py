@@ -1,8 +1,13 @@
 """libtorch's rate for the matrix products of a model's weights: forward and both of the backward pass.
 
+Products of one input (query, key and value; gate and up) are timed apart, as
+transformers has them, and as one product with the weights side by side, as the
+updater has them.
+
 A question is {"rows", "head_rows"}, the tokens of a pack and those of it whose
-logits are wanted; the answer is floating-point operations a second, all
-products of a pass over the time that they take.
+logits are wanted. The answer is floating-point operations a second, all products
+of a pass over the time that they take: "separate", "joined", and "flops" with the
+faster of the two for each such group of products.
 """
 
 import json
@@ -21,17 +26,18 @@ HEAD_TILE = 512
 
 
 def weights(config):
-    """Rows (input), columns (output) and how many of each weight; the last is the head."""
+    """The input's width and the outputs' widths of the products of a layer, by input; and the head's."""
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     heads = config["num_attention_heads"]
     size = config.get("head_dim") or hidden // heads
     keys = config.get("num_key_value_heads") or heads
-    layer = [(hidden, heads * size), (hidden, keys * size), (hidden, keys * size), (heads * size, hidden)]
-    layer += [(hidden, inner), (hidden, inner), (inner, hidden)]
-    counts = {}
-    for shape in layer:
-        counts[shape] = counts.get(shape, 0) + config["num_hidden_layers"]
-    return [(*shape, n) for shape, n in counts.items()], (hidden, config["vocab_size"])
+    layer = [
+        (hidden, (heads * size, keys * size, keys * size)),
+        (heads * size, (hidden,)),
+        (hidden, (inner, inner)),
+        (inner, (hidden,)),
+    ]
+    return layer, (hidden, config["vocab_size"])
 
 
 def seconds(product):
@@ -55,13 +61,19 @@ def three(rows, width, out):
     )
 
 
-def rate(config, rows, head_rows):
-    body, head = weights(config)
-    jobs = [(rows, width, out, count) for width, out, count in body]
-    tile = min(HEAD_TILE, head_rows)
-    jobs.append((tile, *head, head_rows / tile))
-    flop = sum(3 * 2 * n * width * out * count for n, width, out, count in jobs)
-    return flop / sum(three(n, width, out) * count for n, width, out, count in jobs)
+def rates(config, rows, head_rows):
+    layer, head = weights(config)
+    layers, tile = config["num_hidden_layers"], min(HEAD_TILE, head_rows)
+    flop = 3 * 2 * head_rows * head[0] * head[1]
+    taken = dict.fromkeys(("separate", "joined", "flops"), three(tile, *head) * head_rows / tile)
+    for width, outs in layer:
+        flop += 3 * 2 * rows * width * sum(outs) * layers
+        once = {out: three(rows, width, out) for out in set(outs)}
+        separate = sum(once[out] for out in outs)
+        joined = three(rows, width, sum(outs)) if len(outs) > 1 else separate
+        for key, s in (("separate", separate), ("joined", joined), ("flops", min(separate, joined))):
+            taken[key] += s * layers
+    return {key: flop / s for key, s in taken.items()}
 
 
 def main():
@@ -69,7 +81,7 @@ def main():
         config = json.load(f)
     contender.say({"ready": True})
     for question in contender.questions():
-        contender.say({"flops": rate(config, question["rows"], question["head_rows"])})
+        contender.say(rates(config, question["rows"], question["head_rows"]))
 
 
 sys.exit(main())

@@ -1,9 +1,9 @@
 """PyTorch and transformers without padding: sequences end to end, attention inside each.
 
 head "whole" makes the logits of all tokens of a pack at once, as verl does by
-default; "tiled" makes those of response tokens alone, a tile at a time, and
-again in the backward pass. A question is {"from", "to"}, a range of groups; one
-step on them is the answer.
+default; "tiled" makes those of response tokens alone, a tile at a time, and the
+gradient with the loss, so that no pass makes logits twice. A question is
+{"from", "to"}, a range of groups; one step on them is the answer.
 """
 
 import sys
@@ -31,32 +31,59 @@ def attention_by_segment(module, q, k, v, mask, scaling=None, **ignored):
     return torch.cat(out, dim=2).transpose(1, 2), None
 
 
-class TiledLogprob(torch.autograd.Function):
-    """Log-probs of targets [N] for hidden [N, E] and the head's weight [V, E]."""
+def tiles(weight, *each):
+    """Parts of tensors of as many rows, so few that their logits stay small."""
+    rows = min(TILE_ROWS, TILE_BYTES // (4 * weight.shape[0]))
+    return zip(*(x.split(rows) for x in each))
+
+
+def score(hidden, weight, targets):
+    """Log-probs of targets [N], and e^(logits - their largest) [N, V] with its sum [N, 1]: one pass of exp for both."""
+    logits = linear(hidden, weight)
+    chosen, largest = logits.gather(1, targets[:, None]), logits.amax(1, keepdim=True)
+    powers = logits.sub_(largest).exp_()
+    total = powers.sum(1, keepdim=True)
+    return (chosen - largest - total.log())[:, 0], powers, total
+
+
+def policy_loss(logprobs, old, advantage, tokens):
+    """A pack's part of the mini-batch's token mean: asymmetric clip, and the dual clip where the advantage is negative."""
+    ratio = (logprobs - old).exp()
+    clipped = ratio.clamp(1 - CLIP_LOW, 1 + CLIP_HIGH)
+    loss = torch.maximum(-advantage * ratio, -advantage * clipped)
+    bounded = torch.minimum(loss, -advantage * CLIP_C)
+    return torch.where(advantage < 0, bounded, loss).sum() / tokens
+
+
+class TiledLoss(torch.autograd.Function):
+    """policy_loss of hidden [N, E] under the head's weight [V, E], each tile's logits made once.
+
+    A token's loss depends on no other token, so its gradient is known as soon as
+    its log-prob is: the tile gives the gradients of hidden and weight while its
+    logits are there. That of the weight goes straight to weight.grad, hence the
+    result must be what backward is called on.
+    """
 
     @staticmethod
-    def forward(ctx, hidden, weight, targets):
-        ctx.rows = min(TILE_ROWS, TILE_BYTES // (4 * weight.shape[0]))
-        chosen, total = [], []
-        for h, y in zip(hidden.split(ctx.rows), targets.split(ctx.rows)):
-            logits = linear(h, weight)
-            total.append(logits.logsumexp(1))
-            chosen.append(logits.gather(1, y[:, None])[:, 0])
-        total = torch.cat(total)
-        ctx.save_for_backward(hidden, weight, targets, total)
-        return torch.cat(chosen).sub_(total)
+    def forward(ctx, hidden, weight, targets, old, advantage, tokens):
+        dhidden, sum_ = torch.empty_like(hidden), torch.zeros(())
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+        for h, y, o, a, dh in tiles(weight, hidden, targets, old, advantage, dhidden):
+            logprobs, powers, total = score(h, weight, y)
+            with torch.enable_grad():
+                loss = policy_loss(logprobs.requires_grad_(), o, a, tokens)
+                g = torch.autograd.grad(loss, logprobs)[0][:, None]
+            dlogits = powers.mul_(-g / total).scatter_add_(1, y[:, None], g)
+            torch.mm(dlogits, weight, out=dh)
+            weight.grad.addmm_(dlogits.t(), h)
+            sum_ += loss.detach()
+        ctx.save_for_backward(dhidden)
+        return sum_
 
     @staticmethod
     def backward(ctx, grad):
-        hidden, weight, targets, total = ctx.saved_tensors
-        dhidden, dweight = torch.empty_like(hidden), torch.zeros_like(weight)
-        tiles = (x.split(ctx.rows) for x in (hidden, targets, total[:, None], grad[:, None], dhidden))
-        for h, y, lse, g, dh in zip(*tiles):
-            dlogits = linear(h, weight).sub_(lse).exp_().mul_(-g)
-            dlogits.scatter_add_(1, y[:, None], g)
-            torch.mm(dlogits, weight, out=dh)
-            dweight.addmm_(dlogits.t(), h)
-        return dhidden, dweight, None
+        return ctx.saved_tensors[0] * grad, None, None, None, None, None
 
 
 class Pack:
@@ -70,24 +97,28 @@ class Pack:
         self.advantage = torch.tensor([r.advantage for r in rollouts for _ in r.response])
         self.old = None
 
-    def logprobs(self, model):
+    def head(self, model):
+        """Hidden states [N, E] of the response tokens, or of all with head "whole"; the weight; and what they predict."""
         segments[:] = self.lengths
         body = model.model(input_ids=self.ids[None], position_ids=self.positions[None], use_cache=False)
-        hidden, weight = body.last_hidden_state[0], model.lm_head.weight
-        targets = self.ids.roll(-1)
+        hidden, targets = body.last_hidden_state[0], self.ids.roll(-1)
         if S.head == "tiled":
-            return TiledLogprob.apply(hidden[self.heads], weight, targets[self.heads])
+            hidden, targets = hidden[self.heads], targets[self.heads]
+        return hidden, model.lm_head.weight, targets
+
+    def logprobs(self, model):
+        """Of the response tokens. A gradient is wanted with head "whole" only."""
+        hidden, weight, targets = self.head(model)
+        if S.head == "tiled":
+            return torch.cat([score(h, weight, y)[0] for h, y in tiles(weight, hidden, targets)])
         logits = linear(hidden, weight)
         every = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(1)
         return every[self.heads]
 
     def loss(self, model, tokens):
-        """Its part of the mini-batch's token mean: asymmetric clip, and the dual clip where the advantage is negative."""
-        ratio = (self.logprobs(model) - self.old).exp()
-        clipped = ratio.clamp(1 - CLIP_LOW, 1 + CLIP_HIGH)
-        loss = torch.maximum(-self.advantage * ratio, -self.advantage * clipped)
-        bounded = torch.minimum(loss, -self.advantage * CLIP_C)
-        return torch.where(self.advantage < 0, bounded, loss).sum() / tokens
+        if S.head == "tiled":
+            return TiledLoss.apply(*self.head(model), self.old, self.advantage, tokens)
+        return policy_loss(self.logprobs(model), self.old, self.advantage, tokens)
 
 
 def pack(rollouts):

@@ -20,7 +20,7 @@ type report struct {
 	Steady   *steadyResult   `json:"steady"`
 }
 
-// bounds are what issue and docs promise: ours at least so many times as fast,
+// bounds are what docs/measurements.md promises: ours at least so many times as fast,
 // and its memory at most this share of theirs (0: no promise).
 var bounds = map[string]struct{ speed, growth float64 }{
 	trl:  {speed: 12},
@@ -46,7 +46,7 @@ func (r *report) disagree() bool {
 func (c *contest) write(out io.Writer) error {
 	fmt.Fprintf(out, "\n%s, %.1f M parameters: a step is %d problems × %d rollouts, %d tokens (%d of responses), %d updates; packs of %d tokens, recompute %s\n",
 		c.Model, float64(c.Parameters)/1e6, c.Problems, perGroup, c.Tokens, c.Responses, len(c.Entries[0].First.Losses), c.PackTokens, onOff(c.Recompute))
-	fmt.Fprintf(out, "medians of %d rounds in turns (lowest to highest)\n", c.Pairs)
+	fmt.Fprintf(out, "medians of %s in turns (lowest to highest)\n", rounds(c.Pairs))
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "  \ttokens/s\tours is × as fast\tbound\t\tthe same, first old log-probs spared\tRSS loaded, MB\tgrowth, MB\tours / its\tbound\t")
 	for i, e := range c.Entries {
@@ -59,7 +59,7 @@ func (c *contest) write(out io.Writer) error {
 		if e.First.FirstOldSeconds > 0 {
 			spared = c.ratio(e, true).Text(2)
 		}
-		fmt.Fprintf(w, "\t%s\t≥ %g\t%s\t%s\t%d\t%d\t%.2f", ratio.Text(2), b.speed, verdict(ratio.Median >= b.speed), spared, e.Loaded>>20, e.Growth>>20, c.growth(e))
+		fmt.Fprintf(w, "\t%s\t≥ %g\t%s\t%s\t%d\t%d\t%.2f", ratio.Text(2), b.speed, c.verdict(e, b.speed), spared, e.Loaded>>20, e.Growth>>20, c.growth(e))
 		if b.growth > 0 {
 			fmt.Fprintf(w, "\t≤ %g\t%s\n", b.growth, verdict(c.growth(e) <= b.growth))
 		} else {
@@ -74,7 +74,7 @@ func (c *contest) write(out io.Writer) error {
 			fmt.Fprintf(out, "  %s and %s DISAGREE: %s\n", ours, e.Name, e.Differ)
 		} else {
 			a, b := c.Entries[0].First, e.First
-			fmt.Fprintf(out, "  first update: loss %+.7g here, %+.7g in %s; gradient norm %.7g and %.7g\n", a.Losses[0], b.Losses[0], e.Name, a.GradNorms[0], b.GradNorms[0])
+			fmt.Fprintf(out, "  %d updates agree, the first: loss %+.7g here, %+.7g in %s; gradient norm %.7g and %.7g\n", len(a.Losses), a.Losses[0], b.Losses[0], e.Name, a.GradNorms[0], b.GradNorms[0])
 		}
 	}
 	if c.ForeignCores > mayTake {

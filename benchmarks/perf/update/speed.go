@@ -99,31 +99,62 @@ func (o options) compete(ctx context.Context, w workload, others []string, pairs
 
 // speed is tokens a second over the rounds.
 func (c *contest) speed(e *entry) measure.Spread {
-	return over(e.Steps, func(i int, s step) float64 { return float64(c.Tokens) / s.Seconds })
+	var all []float64
+	for _, s := range e.Steps {
+		all = append(all, float64(c.Tokens)/s.Seconds)
+	}
+	return measure.SpreadOf(all)
 }
 
 // ratio is how many times as fast as e ours is, round by round. With spared, e
 // is spared the old log-probs of the first mini-batch, which ours takes from
 // the pass that trains it.
 func (c *contest) ratio(e *entry, spared bool) measure.Spread {
-	return over(e.Steps, func(i int, s step) float64 {
+	return measure.SpreadOf(c.ratios(e, spared))
+}
+
+func (c *contest) ratios(e *entry, spared bool) (all []float64) {
+	for i, s := range e.Steps {
 		if spared {
 			s.Seconds -= s.FirstOldSeconds
 		}
-		return s.Seconds / c.Entries[0].Steps[i].Seconds
-	})
+		all = append(all, s.Seconds/c.Entries[0].Steps[i].Seconds)
+	}
+	return all
+}
+
+// enoughRounds is how many make a median worth its name.
+const enoughRounds = 5
+
+// verdict is whether ours is at least bound times as fast as e by the median of
+// the rounds; of fewer than enoughRounds it says in how many.
+func (c *contest) verdict(e *entry, bound float64) string {
+	all, reached := c.ratios(e, false), 0
+	for _, x := range all {
+		if x >= bound {
+			reached++
+		}
+	}
+	v := verdict(measure.SpreadOf(all).Median >= bound)
+	switch n := len(all); {
+	case n >= enoughRounds:
+		return v
+	case v == verdict(true):
+		return fmt.Sprintf("%s in %s of %d", v, rounds(reached), n)
+	default:
+		return fmt.Sprintf("%s in %s of %d", v, rounds(n-reached), n)
+	}
+}
+
+func rounds(n int) string {
+	if n == 1 {
+		return "1 round"
+	}
+	return fmt.Sprintf("%d rounds", n)
 }
 
 // growth is ours over e's.
 func (c *contest) growth(e *entry) float64 { return float64(c.Entries[0].Growth) / float64(e.Growth) }
-
-func over(steps []step, f func(i int, s step) float64) measure.Spread {
-	var all []float64
-	for i, s := range steps {
-		all = append(all, f(i, s))
-	}
-	return measure.SpreadOf(all)
-}
 
 // workload is a model's folder and rollouts for it, in a folder of their own.
 type workload struct {

@@ -153,13 +153,19 @@ func makeRollouts(problems, vocab int, l lengths, seed uint64) []journal.Rollout
 	return all
 }
 
-// onePack is sequences of one length that fill a pack.
-func onePack(tokens, sequences, vocab int, seed uint64) []journal.Rollout {
+// onePack is one group that fills a pack: a sequence of the longest length, and
+// others that share the rest. Rewards alternate, so that each has a gradient;
+// there are at least two.
+func onePack(tokens, sequences, longest, vocab int, seed uint64) []journal.Rollout {
 	const prompt = 64
 	r := rand.New(rand.NewPCG(seed, 3))
 	all := make([]journal.Rollout, sequences)
 	for i := range all {
-		ids := make([]int32, tokens/sequences)
+		n := longest
+		if i > 0 {
+			n = (tokens - longest) / (sequences - 1)
+		}
+		ids := make([]int32, n)
 		for j := range ids {
 			ids[j] = int32(r.IntN(vocab))
 		}

@@ -107,9 +107,15 @@ func TestRollouts(t *testing.T) {
 }
 
 func TestOnePack(t *testing.T) {
-	rollouts := onePack(4096, 4, 100, 1)
-	if tokens, responses := count(rollouts); tokens != 4096 || responses != 4096-4*64 || len(rollouts) != 4 {
-		t.Errorf("%d tokens, %d of responses, in %d", tokens, responses, len(rollouts))
+	for _, sequences := range []int{4, 2} {
+		longest := map[int]int{4: 1024, 2: 4000}[sequences]
+		rollouts := onePack(4096, sequences, longest, 100, 1)
+		if tokens, responses := count(rollouts); tokens != 4096 || responses != 4096-sequences*64 || len(rollouts) != sequences {
+			t.Errorf("%d tokens, %d of responses, in %d", tokens, responses, len(rollouts))
+		}
+		if n := len(rollouts[0].PromptTokenIDs) + len(rollouts[0].TokenIDs); n != longest || rollouts[0].Reward == rollouts[1].Reward {
+			t.Errorf("the first has %d tokens, rewards %g and %g", n, rollouts[0].Reward, rollouts[1].Reward)
+		}
 	}
 }
 
