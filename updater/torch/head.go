@@ -93,7 +93,7 @@ func (n *network) throughHead(s *scope, hidden tensor, r row, temperature float6
 // gradient, which each chunk reads and writes whole, to be small beside them.
 // On CUDA the softmax takes up to three times that for a moment.
 func headRows(vocab, device int) int {
-	bytes := 128 << 20
+	bytes := 256 << 20
 	if device >= 0 {
 		bytes = 512 << 20
 	}
