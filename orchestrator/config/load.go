@@ -127,7 +127,8 @@ func (c *Config) overlay(doc []byte, path string) error {
 // sets says that a document has the key at the end of a path of keys.
 func sets(given any, path ...string) bool {
 	for _, key := range path {
-		keys, ok := given.(map[string]any)
+		keys, _ := given.(map[string]any)
+		var ok bool
 		if given, ok = keys[key]; !ok {
 			return false
 		}

@@ -76,7 +76,6 @@ func TestMemoryOf(t *testing.T) {
 		block[i] = 1
 	}
 	runtime.KeepAlive(block)
-	block = nil
 	debug.FreeOSMemory()
 	after, err := MemoryOf(os.Getpid())
 	if err != nil || after.Peak < before.Now+256<<20 {
