@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -159,6 +160,17 @@ func kills(t *testing.T) int {
 	return max(n, 3)
 }
 
+// unpause is what a run asks of its user where it was killed between pausing a
+// server and resuming it.
+func unpause(t *testing.T, url string) {
+	t.Helper()
+	resp, err := http.Post(url+"/resume", "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
 // A run that is killed at any moment, as often as you like, ends with the same
 // weights as one that nobody has disturbed, and the same records.
 func TestKilledRunEndsTheSame(t *testing.T) {
@@ -166,6 +178,7 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
 	outs := killAndResume(t, kills(t), 1, whole, func(out string, resume bool) *exec.Cmd {
 		if resume {
+			unpause(t, server.URL)
 			return process(t, "run", "--resume", "--server", server.URL, "--out", out)
 		}
 		return process(t, small(server, out, "--steps", "5", "--set", "checkpoint.every=2", "--set", "sampling.concurrency=2")...)
