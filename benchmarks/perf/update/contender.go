@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/justrl/justrl/benchmarks/perf/measure"
+	"github.com/justrl/justrl/benchmarks/perf/update/wire"
 )
 
 // The contenders.
@@ -21,37 +22,6 @@ const (
 	best = "best" // packed PyTorch as fast as it gets
 )
 
-// settings are what a contender is started with.
-type settings struct {
-	Model      string  `json:"model"`
-	Rollouts   string  `json:"rollouts"`
-	Threads    int     `json:"threads"`
-	MiniBatch  int     `json:"mini_batch"`
-	PackTokens int     `json:"pack_tokens"`
-	Recompute  bool    `json:"recompute"`
-	LR         float64 `json:"lr"`
-	Head       string  `json:"head"`
-	KeepHeap   bool    `json:"keep_heap"`
-}
-
-// step is a contender's answer to a range of groups.
-type step struct {
-	Seconds float64 `json:"seconds"`
-	// OldSeconds are those of the old log-probs, FirstOldSeconds of the first
-	// mini-batch's alone, which another may take from its first forward pass;
-	// 0 where the contender does not tell.
-	OldSeconds      float64   `json:"old_seconds,omitempty"`
-	FirstOldSeconds float64   `json:"first_old_seconds,omitempty"`
-	Losses          []float64 `json:"losses"`
-	GradNorms       []float64 `json:"grad_norms"`
-}
-
-// groups is a question: from ≤ group < to.
-type groups struct {
-	From int `json:"from"`
-	To   int `json:"to"`
-}
-
 // runner is a contender at work.
 type runner struct {
 	*measure.Process
@@ -60,7 +30,7 @@ type runner struct {
 }
 
 // launch starts a contender and waits until it has loaded; the caller closes it.
-func (o options) launch(ctx context.Context, name string, s settings, stderr io.Writer) (*runner, error) {
+func (o options) launch(ctx context.Context, name string, s wire.Settings, stderr io.Writer) (*runner, error) {
 	script := ""
 	switch name {
 	case ours:
@@ -89,7 +59,7 @@ func (o options) launch(ctx context.Context, name string, s settings, stderr io.
 }
 
 // start runs a Python script, or the updater if there is none.
-func (o options) start(ctx context.Context, script string, s settings, stderr io.Writer) (*measure.Process, error) {
+func (o options) start(ctx context.Context, script string, s wire.Settings, stderr io.Writer) (*measure.Process, error) {
 	arg, err := json.Marshal(s)
 	if err != nil {
 		return nil, err
@@ -105,7 +75,7 @@ func (o options) start(ctx context.Context, script string, s settings, stderr io
 }
 
 // step has the contender take one training step.
-func (r *runner) step(g groups) (s step, err error) {
+func (r *runner) step(g wire.Groups) (s wire.Step, err error) {
 	if err = r.Ask(g, &s); err == nil && (len(s.Losses) == 0 || len(s.GradNorms) == 0 || !(s.Seconds > 0)) {
 		err = fmt.Errorf("a step without figures: %+v", s)
 	}
@@ -130,7 +100,7 @@ const agreement, least = 1e-4, 1e-2
 
 // disagree names the first figure of the step's updates in which two differ; ""
 // if they agree in all.
-func disagree(a, b step) string {
+func disagree(a, b wire.Step) string {
 	if len(a.Losses) != len(b.Losses) || len(a.GradNorms) != len(b.GradNorms) || len(a.Losses) != len(a.GradNorms) {
 		return fmt.Sprintf("%d losses and %d gradient norms against %d and %d", len(a.Losses), len(a.GradNorms), len(b.Losses), len(b.GradNorms))
 	}

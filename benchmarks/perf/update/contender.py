@@ -1,6 +1,6 @@
 """What the Python contenders share: the settings they get, the rollouts, and how they answer.
 
-A contender is started with one argument, its settings as JSON (contender.go's settings).
+A contender is started with one argument, its settings as JSON (wire.Settings).
 It loads the model and prints one line; then it answers each JSON line of its
 input with another. It ends with its input.
 """

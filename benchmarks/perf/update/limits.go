@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/justrl/justrl/benchmarks/perf/measure"
+	"github.com/justrl/justrl/benchmarks/perf/update/wire"
 )
 
 // flopsResult is the updater's share of what libtorch's matrix products reach.
@@ -70,7 +71,7 @@ func (o options) flops(ctx context.Context, stderr io.Writer) (*flopsResult, err
 				return nil, err
 			}
 		}
-		s, err := r.step(groups{0, problems})
+		s, err := r.step(wire.Groups{To: problems})
 		if err != nil {
 			return nil, err
 		}
@@ -174,7 +175,7 @@ func (o options) packMemory(ctx context.Context, w workload, stderr io.Writer) (
 	}
 	defer r.Close()
 	for range 2 { // the second has the moments from the beginning
-		s, err := r.step(groups{0, 1})
+		s, err := r.step(wire.Groups{To: 1})
 		if err != nil {
 			return m, err
 		}

@@ -25,11 +25,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/justrl/justrl/benchmarks/perf/measure"
@@ -42,15 +40,7 @@ var scripts embed.FS
 // and the ratios mean nothing.
 var errDisagree = errors.New("contenders disagree: see the report")
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "update:", err)
-		os.Exit(1)
-	}
-}
+func main() { measure.Main("update", run) }
 
 // options are the command's flags.
 type options struct {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/justrl/justrl/benchmarks/perf/measure"
+	"github.com/justrl/justrl/benchmarks/perf/update/wire"
 )
 
 // program writes a contender that answers as a real one does and notes each
@@ -87,8 +88,8 @@ func TestRun(t *testing.T) {
 
 func TestRatios(t *testing.T) {
 	c := contest{Tokens: 600, Entries: []*entry{
-		{Name: ours, Growth: 50, Steps: []step{{Seconds: 1}, {Seconds: 2}, {Seconds: 4}}},
-		{Name: best, Growth: 80, Steps: []step{{Seconds: 3, FirstOldSeconds: 1}, {Seconds: 2, FirstOldSeconds: 1}, {Seconds: 6, FirstOldSeconds: 2}}},
+		{Name: ours, Growth: 50, Steps: []wire.Step{{Seconds: 1}, {Seconds: 2}, {Seconds: 4}}},
+		{Name: best, Growth: 80, Steps: []wire.Step{{Seconds: 3, FirstOldSeconds: 1}, {Seconds: 2, FirstOldSeconds: 1}, {Seconds: 6, FirstOldSeconds: 2}}},
 	}}
 	e := c.Entries[1]
 	for _, x := range []struct {
@@ -124,8 +125,8 @@ func TestVerdict(t *testing.T) {
 	} {
 		c, e := contest{Entries: []*entry{{}}}, &entry{}
 		for _, s := range tc.seconds {
-			c.Entries[0].Steps = append(c.Entries[0].Steps, step{Seconds: 1})
-			e.Steps = append(e.Steps, step{Seconds: s})
+			c.Entries[0].Steps = append(c.Entries[0].Steps, wire.Step{Seconds: 1})
+			e.Steps = append(e.Steps, wire.Step{Seconds: s})
 		}
 		if got := c.verdict(e, 12); got != tc.want {
 			t.Errorf("%v: %q, want %q", tc.seconds, got, tc.want)
@@ -134,7 +135,7 @@ func TestVerdict(t *testing.T) {
 }
 
 func TestDisagree(t *testing.T) {
-	a := step{Losses: []float64{-0.2}, GradNorms: []float64{3}}
+	a := wire.Step{Losses: []float64{-0.2}, GradNorms: []float64{3}}
 	for _, tc := range []struct {
 		name       string
 		loss, norm float64
@@ -147,14 +148,14 @@ func TestDisagree(t *testing.T) {
 		{"another gradient", -0.2, 3.001, "gradient norm"},
 		{"no number", math.NaN(), 3, "loss"},
 	} {
-		b := step{Losses: []float64{tc.loss}, GradNorms: []float64{tc.norm}}
+		b := wire.Step{Losses: []float64{tc.loss}, GradNorms: []float64{tc.norm}}
 		if got := disagree(a, b); tc.want == "" != (got == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
 	}
-	near := step{Losses: []float64{0}, GradNorms: []float64{3}}
+	near := wire.Step{Losses: []float64{0}, GradNorms: []float64{3}}
 	for loss, want := range map[float64]bool{0: false, 9e-7: false, 2e-6: true} {
-		if got := disagree(near, step{Losses: []float64{loss}, GradNorms: []float64{3}}); want != (got != "") {
+		if got := disagree(near, wire.Step{Losses: []float64{loss}, GradNorms: []float64{3}}); want != (got != "") {
 			t.Errorf("0 and %g: %q", loss, got)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/justrl/justrl/benchmarks/perf/measure"
+	"github.com/justrl/justrl/benchmarks/perf/update/wire"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/updater/model"
 )
@@ -30,12 +31,12 @@ type contest struct {
 
 // entry is one contender's part.
 type entry struct {
-	Name   string `json:"name"`
-	First  step   `json:"first"` // the step to warm up, from the given weights
-	Steps  []step `json:"steps"`
-	Loaded int64  `json:"rss_loaded"` // bytes
-	Growth int64  `json:"rss_growth"` // bytes at most, beyond Loaded
-	Differ string `json:"disagrees"`  // with ours: in what; "" if it does not
+	Name   string      `json:"name"`
+	First  wire.Step   `json:"first"` // the step to warm up, from the given weights
+	Steps  []wire.Step `json:"steps"`
+	Loaded int64       `json:"rss_loaded"` // bytes
+	Growth int64       `json:"rss_growth"` // bytes at most, beyond Loaded
+	Differ string      `json:"disagrees"`  // with ours: in what; "" if it does not
 }
 
 // compete makes the workload, starts ours and the others on it, and has them
@@ -68,7 +69,7 @@ func (o options) compete(ctx context.Context, w workload, others []string, pairs
 			if round%2 == 1 {
 				i = len(runners) - 1 - i
 			}
-			s, err := runners[i].step(groups{0, w.problems})
+			s, err := runners[i].step(wire.Groups{To: w.problems})
 			if err != nil {
 				return nil, err
 			}
@@ -169,8 +170,8 @@ type workload struct {
 	packTokens int
 }
 
-func (w workload) settings(o options) settings {
-	return settings{
+func (w workload) settings(o options) wire.Settings {
+	return wire.Settings{
 		Model: w.dir, Rollouts: w.path, Threads: o.threads, MiniBatch: w.miniBatch, PackTokens: w.packTokens, Recompute: o.recompute, LR: learningRate,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/justrl/justrl/benchmarks/perf/measure"
+	"github.com/justrl/justrl/benchmarks/perf/update/wire"
 )
 
 // steadyResult is resident memory over many updates.
@@ -47,7 +48,7 @@ func (o options) steady(ctx context.Context, stderr io.Writer) (*steadyResult, e
 	result := &steadyResult{Model: filepath.Base(o.policy), Every: steadyEvery}
 	for n := 0; n < o.updates; n += steadyStep {
 		from := n / steadyStep % batches * perStep
-		if _, err := r.step(groups{from, from + perStep}); err != nil {
+		if _, err := r.step(wire.Groups{From: from, To: from + perStep}); err != nil {
 			return nil, err
 		}
 		if done := n + steadyStep; done%steadyEvery == 0 {

@@ -1,17 +1,18 @@
 package main
 
 import (
-	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/justrl/justrl/internal/atomicdir"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/updater/model"
 	"github.com/justrl/justrl/updater/safetensors"
@@ -175,20 +176,16 @@ func onePack(tokens, sequences, longest, vocab int, seed uint64) []journal.Rollo
 }
 
 // writeRollouts writes JSON Lines.
-func writeRollouts(path string, rollouts []journal.Rollout) (err error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	w := bufio.NewWriter(f)
-	enc := json.NewEncoder(w)
-	for _, r := range rollouts {
-		if err := enc.Encode(r); err != nil {
-			return err
+func writeRollouts(path string, rollouts []journal.Rollout) error {
+	return atomicdir.ReplaceFile(path, func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		for _, r := range rollouts {
+			if err := enc.Encode(r); err != nil {
+				return err
+			}
 		}
-	}
-	return w.Flush()
+		return nil
+	})
 }
 
 // count gives the tokens of rollouts, and how many of them are responses'.

@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/justrl/justrl/benchmarks/perf/update/wire"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/updater"
 	"github.com/justrl/justrl/updater/torch"
@@ -28,30 +29,8 @@ func main() {
 	}
 }
 
-// settings are those of contender.py that concern the updater.
-type settings struct {
-	Model      string  `json:"model"`
-	Rollouts   string  `json:"rollouts"`
-	Threads    int     `json:"threads"`
-	MiniBatch  int     `json:"mini_batch"`
-	PackTokens int     `json:"pack_tokens"`
-	Recompute  bool    `json:"recompute"`
-	LR         float64 `json:"lr"`
-	Device     string  `json:"device"` // "" is the CPU
-	DType      string  `json:"dtype"`  // "" is float32
-}
-
-// question is the groups of a step: from ≤ i < to.
-type question struct{ From, To int }
-
-type answer struct {
-	Seconds   float64   `json:"seconds"`
-	Losses    []float64 `json:"losses"` // of each update
-	GradNorms []float64 `json:"grad_norms"`
-}
-
 func run(ctx context.Context, args []string) (err error) {
-	var s settings
+	var s wire.Settings
 	if len(args) != 1 {
 		return errors.New("the settings are the only argument")
 	}
@@ -76,7 +55,7 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	for step := 0; dec.More(); step++ {
-		var q question
+		var q wire.Groups
 		if err := dec.Decode(&q); err != nil {
 			return err
 		}
@@ -85,7 +64,7 @@ func run(ctx context.Context, args []string) (err error) {
 		if err != nil {
 			return err
 		}
-		a := answer{Seconds: time.Since(began).Seconds()}
+		a := wire.Step{Seconds: time.Since(began).Seconds()}
 		for _, u := range result.Updates {
 			a.Losses, a.GradNorms = append(a.Losses, u.PGLoss), append(a.GradNorms, u.GradNorm)
 		}
