@@ -4,12 +4,12 @@
 // writes down what happened, step after step.
 //
 // JustRL's presets (justrl-deepseek-1.5b, justrl-nemotron-1.5b and tiny-cpu) do
-// without what other recipes add, and that is the point of them: no dynamic sampling (a group of equal rewards is trained on and stays
-// in the token count), no reward but the verifier's, no KL term and no reference
-// model. For baselines, and for justrl-overlong, the paper's ablation, there is
-// sampling.dynamic and reward.overlong_buffer, both off, and what package updater
-// has. Deliberately absent altogether: stages,
-// curricula, and rollouts that are older than one step.
+// without what other recipes add, and that is the point of them: no dynamic
+// sampling (a group of equal rewards is trained on and stays in the token count),
+// no reward but the verifier's, no KL term and no reference model. For baselines,
+// and for justrl-overlong, the paper's ablation, there is sampling.dynamic and
+// reward.overlong_buffer, both off, and what package updater has. Deliberately
+// absent altogether: stages, curricula, and rollouts that are older than one step.
 package orchestrator
 
 import (

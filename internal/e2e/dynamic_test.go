@@ -105,7 +105,7 @@ func TestKilledDynamicRunEndsTheSame(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
 	outs := killAndResume(t, kills(t), 5, whole, func(out string, resume bool) *exec.Cmd {
 		if resume {
-			return process(t, "run", "--resume", "--server", server.URL, "--out", out)
+			return resumed(t, server.URL, out)
 		}
 		return process(t, dapoArgs(server, out, "--steps", "4", "--set", "sampling.concurrency=2")...)
 	})

@@ -160,15 +160,16 @@ func kills(t *testing.T) int {
 	return max(n, 3)
 }
 
-// unpause is what a run asks of its user where it was killed between pausing a
-// server and resuming it.
-func unpause(t *testing.T, url string) {
+// resumed is the run in out, once more. Where it was killed between pausing its
+// server and resuming it, it asks its user for what is done here.
+func resumed(t *testing.T, url, out string) *exec.Cmd {
 	t.Helper()
 	resp, err := http.Post(url+"/resume", "application/json", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
+	return process(t, "run", "--resume", "--server", url, "--out", out)
 }
 
 // A run that is killed at any moment, as often as you like, ends with the same
@@ -178,8 +179,7 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
 	outs := killAndResume(t, kills(t), 1, whole, func(out string, resume bool) *exec.Cmd {
 		if resume {
-			unpause(t, server.URL)
-			return process(t, "run", "--resume", "--server", server.URL, "--out", out)
+			return resumed(t, server.URL, out)
 		}
 		return process(t, small(server, out, "--steps", "5", "--set", "checkpoint.every=2", "--set", "sampling.concurrency=2")...)
 	})
