@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
+from make_reference import advantages, scores
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLIP_LOW, CLIP_HIGH, CLIP_C = 0.2, 0.28, 10.0
 SOME = ("embed_tokens", "layers.0.self_attn.q_proj.weight", "layers.1.mlp.down_proj", "model.norm")
@@ -39,21 +41,6 @@ CASES = {
 
 def load(name):
     return AutoModelForCausalLM.from_pretrained(os.path.join(HERE, name), dtype=torch.float64, attn_implementation="eager").eval()
-
-
-def scores(model, r, temperature):
-    prompt, response = r["prompt_token_ids"], r["token_ids"]
-    logits = model(input_ids=torch.tensor([prompt + response])).logits[0, len(prompt) - 1:-1].to(torch.float64) / temperature
-    logp = logits.log_softmax(-1)
-    return logp.gather(-1, torch.tensor(response)[:, None])[:, 0], -(logp.exp() * logp).sum(-1)
-
-
-def advantages(batch):
-    out = []
-    for g in sorted({r["group"] for r in batch}):
-        rewards = torch.tensor([r["reward"] for r in batch if r["group"] == g], dtype=torch.float64)
-        out += ((rewards - rewards.mean()) / (rewards.std() + 1e-6)).tolist()
-    return out
 
 
 def token_losses(d, a):
@@ -88,9 +75,9 @@ def run(case, server, partitions):
         batch = json.load(f)
     losses, kls, entropies, weights, capped = [], [], [], [], []
     for r, a, s in zip(batch, advantages(batch), server):
-        logp, h = scores(model, r, case["temperature"])
+        logp, h = scores(model, r["prompt_token_ids"], r["token_ids"], case["temperature"])
         with torch.no_grad():
-            ref, _ = scores(reference, r, case["temperature"])
+            ref, _ = scores(reference, r["prompt_token_ids"], r["token_ids"], case["temperature"])
         old = torch.tensor(r["old"], dtype=torch.float64)
         d = logp - old
         if case["ratio"] == "sequence":

@@ -22,7 +22,6 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-torch.set_num_threads(1)  # operations this small only lose by more
 CLIP_LOW, CLIP_HIGH, CLIP_C = 0.2, 0.28, 10.0
 TEMPERATURES = [1.0, 0.7]
 AGGREGATIONS = ["token-mean-verl", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm", "token-mean"]
@@ -241,11 +240,17 @@ def fixture(folder, name, config, shard="1GB", old_config=False):
     print(name, sum(p.numel() for p in exact.parameters()), {k: round(v, 4) for k, v in metrics["token-mean"].items()})
 
 
-if sys.argv[1:2] == ["--random"]:
-    seed, count, out = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-    for i in range(count):
-        name = f"random_{seed}_{i}"
-        fixture(os.path.join(out, name), name, *draw(random.Random(name)))
-else:
-    for name in sys.argv[1:] or MODELS:
-        fixture(os.path.join(HERE, name), name, MODELS[name], SHARDED.get(name, "1GB"), name in OLD_CONFIG)
+def main():
+    torch.set_num_threads(1)  # operations this small only lose by more
+    if sys.argv[1:2] == ["--random"]:
+        seed, count, out = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+        for i in range(count):
+            name = f"random_{seed}_{i}"
+            fixture(os.path.join(out, name), name, *draw(random.Random(name)))
+    else:
+        for name in sys.argv[1:] or MODELS:
+            fixture(os.path.join(HERE, name), name, MODELS[name], SHARDED.get(name, "1GB"), name in OLD_CONFIG)
+
+
+if __name__ == "__main__":
+    main()
