@@ -9,14 +9,13 @@ type block struct {
 	weights, biases []*parameter // no biases where the architecture has none
 	weight, bias    tensor       // [O,I] and [O] in the arithmetic's kind
 	dweight, dbias  tensor       // float32, summed over packs; none before the first
-	kind            kind
 	device          int
 	inputs, outputs int64
 }
 
 // newBlock moves the values of parameters, which are the network's own, into a block.
 func newBlock(s *scope, n *network, weights, biases []*parameter) *block {
-	b := &block{weights: weights, kind: n.kind, device: n.device, inputs: weights[0].shape[1]}
+	b := &block{weights: weights, device: n.device, inputs: weights[0].shape[1]}
 	for _, p := range weights {
 		b.outputs += p.shape[0]
 	}

@@ -300,10 +300,7 @@ void draw(const float *logits, const float *from, int64_t n, jr_draw &d, std::ve
 extern "C" {
 
 char *jr_decode_supported(void) {
-#if defined(__x86_64__)
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return strdup("this CPU lacks AVX2 and FMA");
-#endif
-  return nullptr;
+  return supported() ? nullptr : strdup("this CPU lacks AVX2 and FMA");
 }
 
 char *jr_matrix_new(jr_tensor *weights, jr_tensor *biases, int n, int invariant, jr_matrix *out) {

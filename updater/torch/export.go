@@ -18,7 +18,7 @@ func (t *Trainer) Export(ctx context.Context, dir string) error {
 	if err := copyCompanions(t.opt.Dir, dir, t.opt.DType); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	return t.worker.do(func() error {
+	return t.do(func() error {
 		if err := safetensors.Write(dir, t.layout, t.encoder(ctx, t.layout)); err != nil {
 			return fmt.Errorf("export: %w", err)
 		}
@@ -29,7 +29,7 @@ func (t *Trainer) Export(ctx context.Context, dir string) error {
 // WeightsSHA256 is the hash of the weights that Export would write: equal to
 // safetensors.Set.SHA256 of the exported folder.
 func (t *Trainer) WeightsSHA256(ctx context.Context) (sum string, err error) {
-	err = t.worker.do(func() (err error) {
+	err = t.do(func() (err error) {
 		sum, err = t.layout.SHA256(t.encoder(ctx, t.layout))
 		return err
 	})

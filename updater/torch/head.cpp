@@ -11,6 +11,7 @@
 #include <cmath>
 
 using at::Tensor;
+using jr::fast;
 using jr::give;
 using jr::guard;
 using jr::in;
@@ -89,11 +90,6 @@ void score_row_backward(float *z, int64_t V, int64_t target, float scale, Score 
 
 namespace {
 
-bool fast(const Tensor &logits) {
-  static const bool cpu = jr::simd::supported();
-  return cpu && logits.is_cpu();
-}
-
 Tensor column(const Tensor &t) { return t.unsqueeze(1); } // [n,1]
 
 } // namespace
@@ -106,7 +102,7 @@ char *jr_logits(jr_tensor hidden_, jr_tensor weight_, jr_tensor targets_, double
     const Tensor &hidden = in(hidden_), &targets = in(targets_);
     Tensor z = at::mm(hidden, in(weight_).t()).to(at::kFloat), logp, entropy, lse;
     int64_t n = z.size(0), V = z.size(1);
-    if (fast(z)) {
+    if (fast({&z})) {
       logp = at::empty({n}, z.options()), entropy = at::empty({n}, z.options()), lse = at::empty({n}, z.options());
       const float *p = z.const_data_ptr<float>();
       const int64_t *t = targets.const_data_ptr<int64_t>();
@@ -134,7 +130,7 @@ char *jr_logits_backward(jr_tensor logits_, jr_tensor hidden_, jr_tensor weight_
     const Tensor &hidden = in(hidden_), &weight = in(weight_), &targets = in(targets_), &lse = in(lse_), &dlogp = in(dlogp_);
     Tensor dz = in(logits_), &dweight = in(dweight_); // in place
     int64_t n = dz.size(0), V = dz.size(1);
-    if (fast(dz)) {
+    if (fast({&dz})) {
       float *p = dz.mutable_data_ptr<float>();
       const int64_t *t = targets.const_data_ptr<int64_t>();
       const float *g = dlogp.const_data_ptr<float>(), *l = lse.const_data_ptr<float>(), *h = in(entropy_).const_data_ptr<float>();

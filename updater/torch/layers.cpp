@@ -13,20 +13,12 @@
 #include <vector>
 
 using at::Tensor;
+using jr::fast;
 using jr::give;
 using jr::guard;
 using jr::in;
 
 namespace {
-
-// Whether a kernel below may take these: float32 on a CPU, the last axis dense.
-bool fast(std::initializer_list<const Tensor *> ts) {
-  static const bool cpu = jr::simd::supported();
-  for (const Tensor *t : ts) {
-    if (!cpu || !t->is_cpu() || t->scalar_type() != at::kFloat || t->stride(-1) != 1) return false;
-  }
-  return true;
-}
 
 // Rows that a thread takes at least.
 int64_t grain(int64_t width) { return std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, width)); }

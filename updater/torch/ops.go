@@ -53,7 +53,7 @@ func (s *scope) zerosLike(x tensor) tensor {
 	return s.op("zeros_like", []tensor{x}, func(out *libtch.Ctensor) { libtch.AtgZerosLike(out, x.h) })
 }
 
-// columns is n of the columns of x [T,…] from the first on, as [T,heads,D]; a view.
+// columns is heads·d columns of x [T,O], from the first on, as [T,heads,d]; a view.
 func (s *scope) columns(x tensor, first, heads, d int64) tensor {
 	part := s.op("narrow", []tensor{x}, func(out *libtch.Ctensor) { libtch.AtgNarrow(out, x.h, 1, first, heads*d) })
 	defer s.drop(part)

@@ -25,8 +25,7 @@ func (t *Trainer) Score(ctx context.Context, seqs [][]int32, temperature float64
 		split[i] = sequence{ids[:1], ids[1:]}
 	}
 	var out []updater.Scores
-	err := t.worker.do(func() (err error) {
-		defer trimMemory()
+	err := t.do(func() (err error) {
 		out, err = t.score(ctx, split, temperature)
 		return err
 	})

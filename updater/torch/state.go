@@ -43,7 +43,7 @@ var parts = []part{
 
 // SaveState implements updater.Updater: optimizer.safetensors and, last, state.json.
 func (t *Trainer) SaveState(ctx context.Context, dir string) error {
-	err := t.worker.do(func() error {
+	err := t.do(func() error {
 		var infos []safetensors.Info
 		tensors := make(map[string]tensor)
 		for _, p := range t.net.params {
@@ -78,8 +78,7 @@ func (t *Trainer) SaveState(ctx context.Context, dir string) error {
 
 // LoadState implements updater.Updater. On an error nothing has changed.
 func (t *Trainer) LoadState(ctx context.Context, dir string) error {
-	err := t.worker.do(func() (err error) {
-		defer trimMemory()
+	err := t.do(func() (err error) {
 		st, err := readState(filepath.Join(dir, stateFile))
 		if err != nil {
 			return err

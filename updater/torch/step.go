@@ -37,8 +37,7 @@ func (t *Trainer) Step(ctx context.Context, step int, groups []updater.Group, ga
 	if err != nil {
 		return result, err
 	}
-	err = t.worker.do(func() error {
-		defer trimMemory()
+	err = t.do(func() error {
 		miniBatches := slices.Collect(slices.Chunk(batch, t.opt.Update.MiniBatch))
 		if t.opt.Update.OldLogprobs == updater.OldLogprobsRecompute {
 			if err := t.recompute(ctx, slices.Concat(slices.Concat(miniBatches[1:]...)...)); err != nil {

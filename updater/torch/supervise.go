@@ -30,8 +30,7 @@ func (t *Trainer) Supervise(ctx context.Context, seqs []updater.Rollout, lr floa
 		tokens += len(r.TokenIDs)
 	}
 	loss := 0.0
-	err := t.worker.do(func() error {
-		defer trimMemory()
+	err := t.do(func() error {
 		defer t.net.dropGrads(t.counter)
 		err := t.backward(ctx, packRows(list, t.opt.Update.MaxPackTokens), func(row) objective {
 			return objective{gradient: func(_ int, got scores) (grad scores) {

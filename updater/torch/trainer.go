@@ -65,7 +65,7 @@ func Open(ctx context.Context, o Options) (*Trainer, error) {
 		return nil, err
 	}
 	t := &Trainer{opt: o, worker: startWorker(), counter: &counter{}}
-	if err := t.worker.do(func() error { defer trimMemory(); return t.load(device) }); err != nil {
+	if err := t.do(func() error { return t.load(device) }); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
@@ -123,6 +123,14 @@ func sameHead(spec model.Spec, set *safetensors.Set) error {
 		return fmt.Errorf("config.json ties the head to the embedding, but %s and %s differ: set tie_word_embeddings to false, or remove the head", model.HeadName, model.EmbedName)
 	}
 	return nil
+}
+
+// do runs f on the trainer's thread. What f has freed is not kept beyond it.
+func (t *Trainer) do(f func() error) error {
+	return t.worker.do(func() error {
+		defer trimMemory()
+		return f()
+	})
 }
 
 // prepare readies the calling thread and the device.
