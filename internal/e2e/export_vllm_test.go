@@ -94,8 +94,12 @@ func serveVLLM(t *testing.T, dir string, args ...string) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	var failed error // once it has ended
+	ended := make(chan struct{})
+	go func() {
+		failed = cmd.Wait()
+		close(ended)
+	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-ended
@@ -115,9 +119,8 @@ func serveVLLM(t *testing.T, dir string, args ...string) string {
 			}
 		}
 		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("vLLM ended: %v\n%s", err, content(t, log.Name()))
+		case <-ended:
+			t.Fatalf("vLLM ended: %v\n%s", failed, content(t, log.Name()))
 		case <-time.After(300 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {

@@ -46,7 +46,7 @@ var packSpec = model.Spec{
 // is of a process of its own, whose heap holds nothing of another pack.
 func TestMemoryOfAPack(t *testing.T) {
 	if how := os.Getenv(measured); how != "" {
-		printPeak(t, how)
+		logPeak(t, how)
 		return
 	}
 	if testing.Short() {
@@ -54,7 +54,7 @@ func TestMemoryOfAPack(t *testing.T) {
 	}
 	for _, recompute := range []bool{false, true} {
 		peak := func(tokens int) (bytes int) {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestMemoryOfAPack$")
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run", "^TestMemoryOfAPack$")
 			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%t %d", measured, recompute, tokens))
 			out, err := cmd.CombinedOutput()
 			_, after, found := strings.Cut(string(out), "grew by ")
@@ -72,9 +72,9 @@ func TestMemoryOfAPack(t *testing.T) {
 	}
 }
 
-// printPeak prints by how much the process grows in a step on one pack, once
+// logPeak logs by how much the process grows in a step on one pack, once
 // everything that is allocated once is there.
-func printPeak(t *testing.T, how string) {
+func logPeak(t *testing.T, how string) {
 	var recompute bool
 	var tokens int
 	if _, err := fmt.Sscan(how, &recompute, &tokens); err != nil {
@@ -105,5 +105,5 @@ func printPeak(t *testing.T, how string) {
 	step(512)
 	before := statusKB(t, "VmRSS")
 	step(tokens)
-	fmt.Printf("grew by %d bytes\n", 1024*(statusKB(t, "VmHWM")-before))
+	t.Logf("grew by %d bytes", 1024*(statusKB(t, "VmHWM")-before))
 }
