@@ -99,6 +99,7 @@ func TestUsageErrors(t *testing.T) {
 		{"logprobs without a model", []string{"logprobs", "--in", "a", "--out", "b"}, []string{"--model"}},
 		{"a report of nothing", []string{"report"}, []string{"RUN"}},
 		{"a report of two", []string{"report", "a", "b"}, []string{`"b"`}},
+		{"unknown key", []string{"logprobs", "--model", "m", "--in", "a", "--out", "b", "--set", "update.max_pack_token=1"}, []string{"update.max_pack_token"}},
 		{"unknown dtype", []string{"logprobs", "--model", "m", "--in", "a", "--out", "b", "--dtype", "BF16"}, []string{"trainer.dtype", `"BF16"`}},
 		{"unknown device", []string{"update", "--model", "m", "--rollouts", "a", "--out", "b", "--device", "tpu"}, []string{"trainer.device", `"tpu"`}},
 		{"negative step", []string{"update", "--model", "m", "--rollouts", "a", "--out", "b", "--step", "-3"}, []string{"--step", "-3"}},

@@ -8,8 +8,6 @@ import (
 	"math"
 
 	"github.com/urfave/cli/v2"
-
-	"github.com/justrl/justrl/updater"
 )
 
 // sequence is a line of a sequences file.
@@ -37,19 +35,23 @@ func logprobsCommand() *cli.Command {
 			&cli.StringFlag{Name: "in", Usage: "JSON Lines `FILE` of {id, token_ids}"},
 			&cli.StringFlag{Name: "out", Usage: "`FILE` to write: {id, logprobs, entropy}, both one shorter than the tokens"},
 			&cli.Float64Flag{Name: "temperature", Value: 1, Usage: "divide the logits by `T`"},
-			dtypeFlag(), deviceFlag(), threadsFlag(),
+			presetFlag(), fileFlag(), setFlag(), dtypeFlag(), deviceFlag(), threadsFlag(),
 		},
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) (err error) {
-			if err := errors.Join(noArguments(c), need(c, "model", "in", "out"), trainerFlags(c)); err != nil {
+			if err := errors.Join(noArguments(c), need(c, "model", "in", "out")); err != nil {
 				return err
 			}
 			if t := c.Float64("temperature"); !(t > 0) || math.IsInf(t, 1) {
 				return usagef("--temperature must be more than 0, is %g", c.Float64("temperature"))
 			}
+			cfg, err := recipe(c)
+			if err != nil {
+				return err
+			}
 			t, err := openTrainer(c.Context, trainerOptions{
-				model: c.String("model"), dtype: c.String("dtype"), device: c.String("device"), threads: c.Int("threads"),
-				update: updater.DefaultConfig(), optimizer: updater.DefaultOptimizerConfig(),
+				model: c.String("model"), dtype: cfg.Trainer.DType, device: cfg.Trainer.Device, threads: cfg.Trainer.Threads,
+				update: cfg.Update, optimizer: cfg.Optimizer,
 			})
 			if err != nil {
 				return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/urfave/cli/v2"
 
@@ -26,10 +27,17 @@ type trainer interface {
 	WeightsSHA256(ctx context.Context) (string, error)
 }
 
-// trainerFlags checks --dtype and --device as the configuration does.
-func trainerFlags(c *cli.Context) error {
-	t := config.Trainer{DType: c.String("dtype"), Device: c.String("device"), Threads: c.Int("threads")}
-	return usage(t.Validate())
+// recipe is the configuration of a command that trains or scores without a run:
+// --preset, --config, --set and the flags over them.
+func recipe(c *cli.Context) (config.Config, error) {
+	cfg, err := resolve(c.String("preset"), c.String("config"), nil)
+	if err != nil {
+		return cfg, usage(err)
+	}
+	if err := overlay(c, &cfg, func(string) bool { return true }); err != nil {
+		return cfg, usage(err)
+	}
+	return cfg, usage(errors.Join(cfg.Update.Validate(), cfg.Optimizer.Validate(), cfg.Trainer.Validate()))
 }
 
 func modelFlag(usage string) cli.Flag {

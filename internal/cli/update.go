@@ -30,15 +30,9 @@ func updateCommand() *cli.Command {
 			if err := errors.Join(noArguments(c), need(c, "model", "rollouts", "out")); err != nil {
 				return err
 			}
-			cfg, err := resolve(c.String("preset"), c.String("config"), nil)
+			cfg, err := recipe(c)
 			if err != nil {
-				return usage(err)
-			}
-			if err := overlay(c, &cfg, func(string) bool { return true }); err != nil {
-				return usage(err)
-			}
-			if err := errors.Join(cfg.Update.Validate(), cfg.Optimizer.Validate(), cfg.Trainer.Validate()); err != nil {
-				return usage(err)
+				return err
 			}
 			if c.IsSet("step") && c.Int("step") < 0 {
 				return usagef("--step must be 0 or more, is %d", c.Int("step"))
