@@ -42,8 +42,9 @@ extern "C" char *jr_load_cuda(int *devices) {
     load(dir + "libc10_cuda.so");
     load(dir + "libtorch_cuda.so");
     const auto &hooks = at::detail::getCUDAHooks();
-    // The first backward pass looks for them, once and for all.
-    TORCH_CHECK(hooks.hasCUDART(), "libtorch has trained on the CPU in this process and cannot turn to CUDA any more");
+    // Whatever in libtorch asked for them first, before the half was there, has the
+    // answer fixed.
+    TORCH_CHECK(hooks.hasCUDART(), "libtorch has settled on the CPU in this process and cannot turn to CUDA any more");
     *devices = static_cast<int>(hooks.deviceCount());
   });
 }
