@@ -50,7 +50,6 @@ type options struct {
 	checks       []string
 	pairs        int
 	trlPairs     int
-	trlProblems  int
 	problems     int // 0: the model's own
 	miniBatch    int // 0: the model's own
 	packTokens   int // 0: the model's own
@@ -95,8 +94,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.Func("checks", "`LIST` of speed, flops, memory, steady (default: all)", list(&o.checks, speedCheck, flopsCheck, memoryCheck, steadyCheck))
 	f.IntVar(&o.pairs, "pairs", 5, "measured rounds of steps in turns")
 	f.IntVar(&o.trlPairs, "trl-pairs", 5, "measured rounds against trl")
-	f.IntVar(&o.trlProblems, "trl-problems", 4, "problems a step of ours and trl against each other: 16 take trl minutes")
-	f.IntVar(&o.problems, "problems", 0, "problems a step, 8 rollouts each, against others than trl (default: tiny 16, others 4)")
+	f.IntVar(&o.problems, "problems", 0, "problems a step, 8 rollouts each (default: tiny 16, others 4)")
 	f.IntVar(&o.miniBatch, "mini-batch", 0, "problems an optimizer update (default: a quarter of the problems)")
 	f.IntVar(&o.packTokens, "pack-tokens", 0, "tokens a pack of every contender (default: tiny 4096, others 2048)")
 	f.BoolVar(&o.recompute, "recompute", false, "every contender runs layers again in the backward pass")
@@ -127,7 +125,7 @@ func (o options) validate(rest []string) error {
 		name     string
 		n, least int
 	}{
-		{"pairs", o.pairs, 1}, {"trl-pairs", o.trlPairs, 1}, {"trl-problems", o.trlProblems, 1}, {"threads", o.threads, 1}, {"updates", o.updates, steadyEvery},
+		{"pairs", o.pairs, 1}, {"trl-pairs", o.trlPairs, 1}, {"threads", o.threads, 1}, {"updates", o.updates, steadyEvery},
 		{"problems", o.problems, 0}, {"mini-batch", o.miniBatch, 0}, {"pack-tokens", o.packTokens, 0},
 	} {
 		if x.n < x.least {
@@ -214,7 +212,7 @@ func (o options) measure(ctx context.Context, r *report, stdout, stderr io.Write
 }
 
 // speed holds the contests of all models: those whose steps are short together,
-// TRL, whose step is ten times as long, apart from them on fewer problems.
+// TRL, whose step is ten times as long, apart from them.
 func (o options) speed(ctx context.Context, r *report, stdout, stderr io.Writer) error {
 	for _, name := range o.models {
 		p, ok := presets[name]
@@ -225,16 +223,17 @@ func (o options) speed(ctx context.Context, r *report, stdout, stderr io.Writer)
 		if o.contenders != nil {
 			names = o.contenders
 		}
+		problems := cmp.Or(o.problems, p.problems)
 		quick := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == trl })
 		slow := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n != trl })
 		for _, part := range []struct {
-			names           []string
-			problems, pairs int
-		}{{quick, cmp.Or(o.problems, p.problems), o.pairs}, {slow, o.trlProblems, o.trlPairs}} {
+			names []string
+			pairs int
+		}{{quick, o.pairs}, {slow, o.trlPairs}} {
 			if len(part.names) == 0 {
 				continue
 			}
-			w, err := o.prepare(name, part.problems, cmp.Or(o.miniBatch, max(1, part.problems/4)))
+			w, err := o.prepare(name, problems, cmp.Or(o.miniBatch, max(1, problems/4)))
 			if err != nil {
 				return err
 			}
