@@ -12,7 +12,10 @@
 // Deliberately absent: curricula and any filter of groups.
 package sampler
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Problem is one exercise of a dataset.
 type Problem struct {
@@ -115,6 +118,10 @@ type Score struct {
 	// Answer is what the verifier took as the rollout's answer; "" if it found none.
 	Answer string
 }
+
+// ErrVerifyTimeout is in the chain of a Verifier's error when it took too long
+// over one pair: asked again, it would again.
+var ErrVerifyTimeout = errors.New("verifier took too long")
 
 // Verifier scores a rollout's text against a ground truth. Implementations are
 // safe for concurrent use.

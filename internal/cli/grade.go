@@ -11,7 +11,6 @@ import (
 
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
-	"github.com/justrl/justrl/sampler/reward"
 )
 
 // pair is a line of a pairs file; Response and GroundTruth are pointers so
@@ -58,13 +57,6 @@ func gradeCommand() *cli.Command {
 			return err
 		},
 	}
-}
-
-func newVerifier(name string) (sampler.Verifier, error) {
-	if name != config.VerifierStrictBox {
-		return nil, fmt.Errorf("unknown verifier %q; there is: %s", name, config.VerifierStrictBox)
-	}
-	return reward.StrictBox{}, nil
 }
 
 func grade(ctx context.Context, in, out, name string, verifier sampler.Verifier) (right, total int, err error) {
