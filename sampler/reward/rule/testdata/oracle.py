@@ -6,6 +6,7 @@ if the call takes too long, {"raises": …} if it lets an exception escape.
 import importlib.util
 import json
 import logging
+import re
 import signal
 import sys
 
@@ -26,6 +27,20 @@ def stop(*_):
 spec = importlib.util.spec_from_file_location("official", sys.argv[1])
 official = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(official)
+
+
+def character(c):
+    """What Python says of one character."""
+    try:
+        number = float(c)
+    except ValueError:
+        number = None
+    return {"Space": c.isspace(), "Alpha": c.isalpha(), "Decimal": bool(re.match(r"\d", c)),
+            "Word": bool(re.match(r"\w", c)), "Lower": c.lower(), "Float": number}
+
+
+official.character = character
+official.lower = str.lower
 signal.signal(signal.SIGALRM, stop)
 for line in sys.stdin:
     name, *args = json.loads(line)
