@@ -73,7 +73,7 @@ var foreign = map[string][]string{
 	"github.com/vbauerster/mpb":         {"internal/cli"},
 	"github.com/cenkalti/backoff":       {"internal/endpoint"},
 	"github.com/prometheus":             {"sampler/localserver"},
-	"golang.org/x/text/unicode/norm":    {"sampler/tokenizer"},
+	"golang.org/x/text/unicode/norm":    {"sampler/tokenizer", "sampler/reward/rule"},
 	"gonum.org/v1/plot":                 {"orchestrator/report"},
 	"github.com/chromedp":               {}, // tests alone
 }
