@@ -73,6 +73,7 @@ var foreign = map[string][]string{
 	"github.com/vbauerster/mpb":         {"internal/cli"},
 	"github.com/cenkalti/backoff":       {"internal/endpoint"},
 	"github.com/prometheus":             {"sampler/localserver"},
+	"github.com/kluctl/go-embed-python": {"sampler/reward/sympy"},
 	"golang.org/x/text/unicode/norm":    {"sampler/tokenizer"},
 	"gonum.org/v1/plot":                 {"orchestrator/report"},
 	"github.com/chromedp":               {}, // tests alone
