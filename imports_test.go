@@ -74,6 +74,7 @@ var foreign = map[string][]string{
 	"github.com/cenkalti/backoff":       {"internal/endpoint"},
 	"github.com/prometheus":             {"sampler/localserver"},
 	"golang.org/x/text/unicode/norm":    {"sampler/tokenizer", "sampler/reward/rule"},
+	"github.com/kluctl/go-embed-python": {"sampler/reward/sympy"},
 	"gonum.org/v1/plot":                 {"orchestrator/report"},
 	"github.com/chromedp":               {}, // tests alone
 }
