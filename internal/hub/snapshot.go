@@ -89,7 +89,9 @@ func (c *Client) Snapshot(ctx context.Context, r Ref, want func(path string) boo
 	if err := c.bringAll(ctx, r, s); err != nil {
 		return Snapshot{}, err
 	}
-	return s, errors.Join(c.keepTree(r, commit, files), c.remember(r, commit))
+	c.keepTree(r, commit, files)
+	c.remember(r, commit)
+	return s, nil
 }
 
 // wanted are the files that want wants, by path.
@@ -224,6 +226,7 @@ func (c *Client) List(ctx context.Context, r Ref) (commit string, files []File, 
 	now, found, err := c.list(ctx, r, retry)
 	switch {
 	case err == nil:
+		c.keepTree(r, now, found)
 		return now, wanted(found, all), nil
 	case known && outage(err):
 		c.o.Notice(fmt.Sprintf("the list of files of %s is taken from the cache as it was: %v", r, err))
@@ -295,14 +298,14 @@ func (c *Client) readTree(r Ref, commit string) (map[string]treeFile, bool) {
 }
 
 // keepTree writes the list of a commit's files. A cache without it is as good.
-func (c *Client) keepTree(r Ref, commit string, files map[string]treeFile) error {
+func (c *Client) keepTree(r Ref, commit string, files map[string]treeFile) {
 	path := c.treePath(r, commit)
 	if _, err := os.Lstat(path); err == nil {
-		return nil
+		return
 	}
 	for _, f := range files {
 		if f.BlobID == "" || f.Size < 0 { // a mirror that does not say all
-			return nil
+			return
 		}
 	}
 	err := os.MkdirAll(filepath.Dir(path), 0o777)
@@ -316,5 +319,4 @@ func (c *Client) keepTree(r Ref, commit string, files map[string]treeFile) error
 	if err != nil {
 		c.o.Notice(fmt.Sprintf("%s: the cache does not learn its list of files: %v", r, err))
 	}
-	return nil
 }
