@@ -45,11 +45,9 @@ func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"--help"}, {"run", "--help"}, {"serve", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"replay", "--help"},
 		{"doctor", "--help"}, {"config", "--help"}, {"report", "--help"},
+		{"data", "--help"}, {"data", "fetch", "--help"}, {"data", "list", "--help"}, {"data", "verify", "--help"},
 	} {
-		name := "help"
-		if len(args) > 1 {
-			name = "help-" + args[0]
-		}
+		name := strings.Join(append([]string{"help"}, args[:len(args)-1]...), "-")
 		t.Run(name, func(t *testing.T) {
 			code, got, stderr := run(t, args...)
 			if code != ExitOK || stderr != "" {
@@ -97,6 +95,17 @@ func TestUsageErrors(t *testing.T) {
 		{"log format", []string{"run", "--log", "xml"}, []string{`"xml"`}},
 		{"bad address", []string{"doctor", "--server", "ftp://x"}, []string{"ftp://x"}},
 		{"logprobs without a model", []string{"logprobs", "--in", "a", "--out", "b"}, []string{"--model"}},
+		{"data without a command", []string{"data", "get"}, []string{`"get"`, "fetch, list and verify"}},
+		{"data fetch of nothing", []string{"data", "fetch"}, []string{"a set, all, dapo, or ORG/NAME"}},
+		{"data fetch of an unknown set", []string{"data", "fetch", "AIME2024"}, []string{`"AIME2024"`, "is AIME24 meant?", "CMIMC25, all, dapo"}},
+		{"data fetch of no id", []string{"data", "fetch", "../name"}, []string{`"../name"`, "org/name"}},
+		{"data fetch of another type", []string{"data", "fetch", "--type", "space", "org/name"}, []string{"--type", `"space"`}},
+		{"data fetch of a bad glob", []string{"data", "fetch", "org/name", "--include", "[a"}, []string{"--include", `"[a"`}},
+		{"data fetch of the hub into a folder", []string{"data", "fetch", "--data-dir", "x", "dapo"}, []string{"--data-dir", "HF_HUB_CACHE"}},
+		{"data fetch with flags on both sides", []string{"data", "fetch", "--json", "AIME24", "--data-dir", "x"}, []string{"--data-dir", "not on both sides"}},
+		{"data fetch with an unknown flag", []string{"data", "fetch", "--dir", "x", "all"}, []string{"data fetch", "dir", "justrl data fetch --help"}},
+		{"data list of one", []string{"data", "list", "AIME24"}, []string{`"AIME24"`}},
+		{"data verify of an unknown set", []string{"data", "verify", "gsm8k"}, []string{`"gsm8k"`}},
 		{"a report of nothing", []string{"report"}, []string{"RUN"}},
 		{"a report of two", []string{"report", "a", "b"}, []string{`"b"`}},
 		{"unknown key", []string{"logprobs", "--model", "m", "--in", "a", "--out", "b", "--set", "update.max_pack_token=1"}, []string{"update.max_pack_token"}},
