@@ -47,7 +47,9 @@ func NewHTTP(address string, conns int) (*HTTP, error) {
 	if u.RawQuery != "" {
 		path += "?" + u.RawQuery
 	}
-	u.Path, u.RawPath, u.RawQuery = "", "", ""
+	if u.Host != "" { // else endpoint says what is wrong
+		u.Path, u.RawPath, u.RawQuery = "", "", ""
+	}
 	server, err := endpoint.New(u.String(), endpoint.Options{MaxConns: conns, MaxReply: maxVerdict})
 	if err != nil {
 		return nil, fmt.Errorf("verifier: %w", err)
