@@ -28,7 +28,7 @@ func runCommand() *cli.Command {
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
 			&cli.StringFlag{Name: "api-key", EnvVars: []string{"JUSTRL_API_KEY"}, Usage: "bearer `KEY` for the server"},
 			modelFlag("`DIR` of the policy in the Hugging Face layout"),
-			&cli.StringFlag{Name: "data", EnvVars: []string{"JUSTRL_DATA"}, Usage: "`FILE` of training problems, .parquet or .jsonl"},
+			&cli.StringFlag{Name: "data", EnvVars: []string{"JUSTRL_DATA"}, Usage: "`FILE` of training problems, .parquet, .jsonl or .csv"},
 			&cli.StringSliceFlag{Name: "validation", EnvVars: []string{"JUSTRL_VALIDATION"}, Usage: "`FILE` of held-out problems; may be repeated"},
 			&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "run `DIR`; new, or with --resume an old one"},
 			&cli.IntFlag{Name: "steps", EnvVars: []string{"JUSTRL_STEPS"}, DefaultText: "the preset's", Usage: "train `N` steps"},
@@ -93,7 +93,7 @@ func runConfig(c *cli.Context) (config.Config, error) {
 	if len(cfg.Server) > 1 {
 		err = errors.Join(err, fmt.Errorf("run takes one --server for now, got %d", len(cfg.Server)))
 	}
-	if err := errors.Join(err, cfg.Validate()); err != nil {
+	if err := errors.Join(err, validate(cfg)); err != nil {
 		return cfg, err
 	}
 	if c.Bool("resume") {
