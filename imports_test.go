@@ -51,10 +51,16 @@ var rules = []rule{
 		why: "it is below everything"},
 	{from: "internal/cachedir", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
 		why: "it is below everything"},
+	{from: "internal/chart", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
+		why: "it is below everything"},
+	{from: "internal/numerals", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
+		why: "it is below everything"},
+	{from: "internal/webpage/...", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
+		why: "a page does not know what is on it"},
 	{from: "benchmarks", to: []string{"benchmarks/*"}, why: "a parent has the words that its children use"},
 	{from: "updater/...", to: []string{"internal/endpoint"}, tests: true, why: "the updater asks no server"},
-	{from: "...", to: []string{"sampler/openaitest", "sampler/samplertest", "bridge/bridgetest", "testing"},
-		except: []string{"sampler/openaitest/...", "sampler/samplertest", "bridge/bridgetest"}, why: "fakes and suites are for tests"},
+	{from: "...", to: []string{"sampler/openaitest", "sampler/samplertest", "bridge/bridgetest", "internal/webpage/webpagetest", "testing"},
+		except: []string{"sampler/openaitest/...", "sampler/samplertest", "bridge/bridgetest", "internal/webpage/webpagetest"}, why: "fakes and suites are for tests"},
 	{from: "sampler/localserver", to: []string{"sampler/dataset", "sampler/reward", "sampler/vllm", "sampler/openai"}, tests: true,
 		why: "a server knows nothing of its clients"},
 	{from: "...", to: []string{"updater/torch"}, except: []string{"internal/cli", "examples/...", "benchmarks/perf/update/ours"},
@@ -74,8 +80,8 @@ var foreign = map[string][]string{
 	"github.com/cenkalti/backoff":       {"internal/endpoint"},
 	"github.com/prometheus":             {"sampler/localserver"},
 	"golang.org/x/text/unicode/norm":    {"sampler/tokenizer"},
-	"gonum.org/v1/plot":                 {"orchestrator/report"},
-	"github.com/chromedp":               {}, // tests alone
+	"gonum.org/v1/plot":                 {"internal/chart"},
+	"github.com/chromedp":               {"internal/webpage/webpagetest"},
 }
 
 func TestImports(t *testing.T) {
@@ -168,7 +174,7 @@ func TestForbidden(t *testing.T) {
 		{"the command line from main", ".", module + "internal/cli", false, false},
 		{"libtorch from the command line", "internal/cli", module + "updater/torch", false, false},
 		{"plots in a command", "internal/cli", "gonum.org/v1/plot/vg", false, true},
-		{"plots where they belong", "orchestrator/report", "gonum.org/v1/plot/vg", false, false},
+		{"plots where they belong", "internal/chart", "gonum.org/v1/plot/vg", false, false},
 		{"a browser in the program", "orchestrator/report", "github.com/chromedp/chromedp", false, true},
 		{"a browser in a test", "orchestrator/report", "github.com/chromedp/chromedp", true, false},
 		{"a server and its client", "sampler/localserver", module + "sampler/vllm", true, true},
