@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -44,18 +43,7 @@ func (f Figure) draw(s Size, class string) (string, error) {
 
 // axes sets how they look and what they mark.
 func (f Figure) axes(p *plot.Plot) {
-	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		a.Color = inkAxis.placeholder()
-		a.Width = 1
-		a.Padding = 0
-		a.Tick.Length = 0
-		a.Tick.Width = 0
-		a.Tick.Color = inkAxis.placeholder()
-		a.Tick.Label.Color = inkText.placeholder()
-		a.Tick.Label.Font = font.Font{Typeface: "Liberation", Variant: "Sans", Size: letters}
-		a.Label.TextStyle.Color = inkText.placeholder()
-		a.Label.TextStyle.Font = a.Tick.Label.Font
-	}
+	plain(p)
 	p.X.Label.Text = f.X
 	p.X.Label.Padding = 2
 	p.X.Tick.Length = 4

@@ -14,7 +14,7 @@ import (
 // Each ink comes through a drawing as its own class.
 func TestInksSurviveADrawing(t *testing.T) {
 	for i := range inks {
-		if got := Series(0).beneath(band1); got != band1 {
+		if got := Line(0).beneath(band1); got != band1 {
 			t.Fatalf("under the first line lies %d", got)
 		}
 		f := Figure{Title: "t", Unit: "u", XMax: 2, Format: numerals.Plain, Curves: []Curve{{Name: "c", Ink: i, X: []float64{0, 1, 2}, Y: []float64{1, 2, math.NaN()}}}}

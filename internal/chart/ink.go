@@ -56,8 +56,8 @@ func (i Ink) Class() string {
 	}
 }
 
-// Series is the ink of the i-th of several lines; they begin anew after six.
-func Series(i int) Ink { return ink1 + Ink(i%6) }
+// Line is the ink of the i-th of several lines; they begin anew after six.
+func Line(i int) Ink { return ink1 + Ink(i%6) }
 
 // beneath is the ink of what goes with a line: base is band1, pale1 or layer1.
 func (i Ink) beneath(base Ink) Ink { return base + (i-ink1)%4 }

@@ -18,7 +18,7 @@ func (r *run) figures() []chart.Figure {
 		x[i] = s.done()
 	}
 	line := func(name, key string, i int) chart.Curve {
-		return chart.Curve{Name: name, X: x, Y: r.column(key), Ink: chart.Series(i)}
+		return chart.Curve{Name: name, X: x, Y: r.column(key), Ink: chart.Line(i)}
 	}
 	share := func(name, key string, i int) chart.Curve {
 		c := line(name, key, i)
@@ -31,7 +31,7 @@ func (r *run) figures() []chart.Figure {
 	kl := line("estimate", "mismatch/kl", 0)
 	errs := r.column("mismatch/kl_std_err")
 	kl.Lower, kl.Upper, kl.Spread = add(kl.Y, times(errs, -1)), add(kl.Y, errs), "± one standard error"
-	leftOut := chart.Curve{Name: "problems left out", X: x, Y: times(over(r.column("sampling/groups_equal"), r.column("sampling/groups_drawn")), 100), Ink: chart.Series(0)}
+	leftOut := chart.Curve{Name: "problems left out", X: x, Y: times(over(r.column("sampling/groups_equal"), r.column("sampling/groups_drawn")), 100), Ink: chart.Line(0)}
 	parts := []chart.Curve{line("sampling", "timing_s/gen", 0), line("updating", "timing_s/update_actor", 1), line("publishing", "timing_s/publish", 2)}
 	rest := r.column("timing_s/step")
 	for _, p := range parts {
@@ -40,7 +40,7 @@ func (r *run) figures() []chart.Figure {
 	for i := range rest {
 		rest[i] = max(0, rest[i])
 	}
-	parts = append(parts, chart.Curve{Name: "rest", X: x, Y: rest, Ink: chart.Series(3)})
+	parts = append(parts, chart.Curve{Name: "rest", X: x, Y: rest, Ink: chart.Line(3)})
 
 	one := func(c ...chart.Curve) []chart.Curve { return c }
 	return []chart.Figure{
@@ -99,10 +99,10 @@ func (r *run) accuracyCurves() []chart.Curve {
 		if len(r.sets()) > 1 {
 			plainName, sampledName = set+", "+plainName, set+", "+sampledName
 		}
-		c := chart.Curve{Name: plainName, Ink: chart.Series(i), Dots: true}
-		t := chart.Curve{Name: sampledName, Ink: chart.Series(i), Dots: true, Dashed: true}
+		c := chart.Curve{Name: plainName, Ink: chart.Line(i), Dots: true}
+		t := chart.Curve{Name: sampledName, Ink: chart.Line(i), Dots: true, Dashed: true}
 		if len(r.sets()) == 1 {
-			t.Ink, t.Dashed = chart.Series(1), false
+			t.Ink, t.Dashed = chart.Line(1), false
 		}
 		for _, m := range r.measurements {
 			for _, k := range []struct {
