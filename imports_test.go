@@ -59,6 +59,7 @@ var rules = []rule{
 		why: "a page does not know what is on it"},
 	{from: "benchmarks/generations", to: []string{"sampler/...", "benchmarks/*"}, why: "a file format knows neither who samples nor who grades"},
 	{from: "benchmarks/metrics", to: []string{"sampler/...", "benchmarks/*"}, why: "figures need verdicts, not those who found them"},
+	{from: "benchmarks/grade", to: []string{"sampler/*", "benchmarks/judge"}, why: "who grades is handed in"},
 	{from: "benchmarks", to: []string{"benchmarks/*"}, why: "a parent has the words that its children use"},
 	{from: "updater/...", to: []string{"internal/endpoint"}, tests: true, why: "the updater asks no server"},
 	{from: "...", to: []string{"sampler/openaitest", "sampler/samplertest", "bridge/bridgetest", "internal/webpage/webpagetest", "testing"},

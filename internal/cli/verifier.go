@@ -75,8 +75,9 @@ func verifierFlags() []cli.Flag {
 	}
 }
 
-// verifierOf is the verifier that verifierFlags name, with the limit on each pair.
-func verifierOf(c *cli.Context) (r config.Reward, v sampler.Verifier, close func() error, err error) {
+// verifierOf is the verifier that verifierFlags name, with the limit on each
+// pair. What a command has flags of its own for, with sets.
+func verifierOf(c *cli.Context, with ...func(*config.Reward)) (r config.Reward, v sampler.Verifier, close func() error, err error) {
 	cfg, err := config.Preset(config.DefaultPreset)
 	if err != nil {
 		return r, nil, nil, err
@@ -91,6 +92,9 @@ func verifierOf(c *cli.Context) (r config.Reward, v sampler.Verifier, close func
 	}
 	if r = cfg.Reward; c.IsSet("verifier") || r.Verifier == "" {
 		r.Verifier = c.String("verifier")
+	}
+	for _, set := range with {
+		set(&r)
 	}
 	if err := r.Validate(); err != nil {
 		return r, nil, nil, usage(err)
