@@ -1,9 +1,11 @@
-package report
+package chart
 
 import (
 	"math"
 
 	"gonum.org/v1/plot"
+
+	"github.com/justrl/justrl/internal/numerals"
 )
 
 // ticks marks the multiples of step, or where that is 0 of a round number that
@@ -24,7 +26,7 @@ func (t ticks) Ticks(low, high float64) []plot.Tick {
 		step = max(1, step)
 	}
 	var all []plot.Tick
-	if !(step > 0) || !finite(step) {
+	if !(step > 0) || !numerals.Finite(step) {
 		return all
 	}
 	for i := math.Ceil(low/step - 1e-6); i <= high/step+1e-6 && len(all) < 50; i++ {
@@ -32,7 +34,7 @@ func (t ticks) Ticks(low, high float64) []plot.Tick {
 		if i == 0 {
 			v = 0 // not −0
 		}
-		all = append(all, plot.Tick{Value: v, Label: tickLabel(roundTo(v, step))})
+		all = append(all, plot.Tick{Value: v, Label: numerals.Tick(roundTo(v, step))})
 	}
 	return all
 }
@@ -45,14 +47,14 @@ func (p powers) Ticks(low, high float64) []plot.Tick {
 	every := max(1, int(math.Ceil((high-low)/float64(max(1, p.count)))))
 	var all []plot.Tick
 	for e := int(math.Ceil(low - 1e-9)); float64(e) <= high+1e-9 && len(all) < 100; e += every {
-		all = append(all, plot.Tick{Value: float64(e), Label: "10" + superscript(e)})
+		all = append(all, plot.Tick{Value: float64(e), Label: "10" + numerals.Superscript(e)})
 	}
 	return all
 }
 
 // roundStep is the least of 1, 2, 2.5 and 5 times a power of ten that is at least x.
 func roundStep(x float64) float64 {
-	if !(x > 0) || !finite(x) {
+	if !(x > 0) || !numerals.Finite(x) {
 		return 0
 	}
 	base := math.Pow(10, math.Floor(math.Log10(x)))
@@ -68,19 +70,4 @@ func roundStep(x float64) float64 {
 func roundTo(v, step float64) float64 {
 	unit := step / 1000
 	return math.Round(v/unit) * unit
-}
-
-// tickLabel writes the value of a tick with no more digits than it has.
-func tickLabel(x float64) string {
-	a := math.Abs(x)
-	switch {
-	case a == 0:
-		return "0"
-	case a >= 1e7 || a < 0.001:
-		return trimmedPower(x)
-	case a >= 1000:
-		return signed(group(fixed(x, 0)))
-	default:
-		return signed(fixed(x, 4))
-	}
 }

@@ -1,13 +1,15 @@
-package report
+package webpage
 
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/justrl/justrl/internal/numerals"
 )
 
-// span is a piece of an answer; Boxed is its final result, Left a note about
+// Span is a piece of an answer; Boxed is its final result, Left a note about
 // what was left out between two others.
-type span struct {
+type Span struct {
 	Text  string
 	Boxed bool
 	Left  bool
@@ -22,27 +24,27 @@ const (
 
 const boxOpen = `\boxed{`
 
-// spans cuts an answer into what the page shows of it.
-func spans(text string) []span {
+// Spans cuts an answer into what the page shows of it.
+func Spans(text string) []Span {
 	start, end := lastBox(text)
 	if len(text) <= headBytes+tailBytes+200 {
 		return join(piece(text, start, end, 0, len(text)))
 	}
 	head := atRune(text, headBytes)
 	tail := atRune(text, len(text)-tailBytes)
-	left := span{Left: true, Text: count(int64(utf8.RuneCountInString(text[head:tail])))}
-	return join(piece(text, start, end, 0, head), []span{left}, piece(text, start, end, tail, len(text)))
+	left := Span{Left: true, Text: numerals.Count(int64(utf8.RuneCountInString(text[head:tail])))}
+	return join(piece(text, start, end, 0, head), []Span{left}, piece(text, start, end, tail, len(text)))
 }
 
 // piece is text[from:to], with what of the box is in it marked.
-func piece(text string, start, end, from, to int) []span {
+func piece(text string, start, end, from, to int) []Span {
 	start, end = min(max(start, from), to), min(max(end, from), to)
-	return []span{{Text: text[from:start]}, {Text: text[start:end], Boxed: true}, {Text: text[end:to]}}
+	return []Span{{Text: text[from:start]}, {Text: text[start:end], Boxed: true}, {Text: text[end:to]}}
 }
 
 // join leaves out the empty ones.
-func join(lists ...[]span) []span {
-	var all []span
+func join(lists ...[]Span) []Span {
+	var all []Span
 	for _, l := range lists {
 		for _, s := range l {
 			if s.Text != "" {

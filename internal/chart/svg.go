@@ -1,4 +1,4 @@
-package report
+package chart
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 )
 
 // inline makes of a drawn plot an element for an HTML page: inks become
-// classes, style attributes (which the page's policy forbids) become
+// Classes, style attributes (which the page's policy forbids) become
 // presentation attributes, fonts and sizes are left to the style sheet, and
 // label says to those who do not see it what it shows. Anything that it does not
 // expect of the plot library is an error, not a black plot on a black page.
@@ -99,7 +99,7 @@ func presentation(style string) ([][2]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			classes = append(classes, property+"-"+i.class())
+			classes = append(classes, property+"-"+i.Class())
 		case "stroke-width", "stroke-dasharray", "stroke-dashoffset", "font-size":
 			kept = append(kept, [2]string{property, value})
 		case "font-family", "font-variant", "font-weight", "font-style":

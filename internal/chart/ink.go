@@ -1,4 +1,4 @@
-package report
+package chart
 
 import (
 	"fmt"
@@ -7,12 +7,12 @@ import (
 	"strconv"
 )
 
-// ink is what a mark is drawn with. The plots know inks and no colours: the
+// Ink is what a mark is drawn with. The plots know inks and no colours: the
 // page's style sheet gives each a colour, in light and in dark.
-type ink int
+type Ink int
 
 const (
-	inkText ink = iota
+	inkText Ink = iota
 	inkAxis
 	inkGrid
 	ink1
@@ -36,8 +36,8 @@ const (
 	inks
 )
 
-// class is the ink's name in the style sheet.
-func (i ink) class() string {
+// Class is the ink's name in the style sheet.
+func (i Ink) Class() string {
 	switch {
 	case i == inkText:
 		return "text"
@@ -56,27 +56,43 @@ func (i ink) class() string {
 	}
 }
 
-// series is the ink of the i-th of several lines; they begin anew after six.
-func series(i int) ink { return ink1 + ink(i%6) }
+// Line is the ink of the i-th of several lines; they begin anew after six.
+func Line(i int) Ink { return ink1 + Ink(i%6) }
 
 // beneath is the ink of what goes with a line: base is band1, pale1 or layer1.
-func (i ink) beneath(base ink) ink { return base + (i-ink1)%4 }
+func (i Ink) beneath(base Ink) Ink { return base + (i-ink1)%4 }
 
 // inkStep keeps the placeholders apart by more than the plot library's rounding.
 const inkStep = 8
 
 // placeholder is the colour that stands for an ink while a plot is drawn.
-func (i ink) placeholder() color.Color { return color.NRGBA{R: uint8(i * inkStep), B: 255, A: 255} }
+func (i Ink) placeholder() color.Color { return color.NRGBA{R: uint8(i * inkStep), B: 255, A: 255} }
 
 // inkOf finds the ink that a colour of a drawn plot (#RRGGBB) stands for.
-func inkOf(hex string) (ink, error) {
+func inkOf(hex string) (Ink, error) {
 	n, err := strconv.ParseUint(hex[min(1, len(hex)):], 16, 32)
 	if err != nil || len(hex) != 7 || hex[0] != '#' || n>>8&0xff != 0 || n&0xff < 250 {
 		return 0, fmt.Errorf("%q is no ink", hex)
 	}
-	i := ink(math.Round(float64(n>>16) / inkStep))
+	i := Ink(math.Round(float64(n>>16) / inkStep))
 	if i >= inks {
 		return 0, fmt.Errorf("%q is no ink", hex)
 	}
 	return i, nil
+}
+
+// Classes are those that a drawing (fill-…, stroke-…) and its legend (key-…) can have.
+func Classes() []string {
+	var all []string
+	for i := range inks {
+		class := "fill-" + i.Class()
+		if i == inkAxis || i == inkGrid {
+			class = "stroke-" + i.Class()
+		}
+		all = append(all, class)
+		if i >= ink1 && (i < pale1 || i >= layer1) {
+			all = append(all, "key-"+i.Class())
+		}
+	}
+	return all
 }

@@ -1,6 +1,10 @@
-package report
+package chart
 
-import "math"
+import (
+	"math"
+
+	"github.com/justrl/justrl/internal/numerals"
+)
 
 // most is how many points a curve is drawn with at most: more than a plot has
 // pixels across shows nothing more.
@@ -14,7 +18,7 @@ func runs(x, y []float64) [][]point {
 	var all [][]point
 	var current []point
 	for i := range y {
-		if !finite(x[i]) || !finite(y[i]) {
+		if !numerals.Finite(x[i]) || !numerals.Finite(y[i]) {
 			if current != nil {
 				all, current = append(all, current), nil
 			}
@@ -73,7 +77,7 @@ func smooth(y []float64, window int) []float64 {
 	out := make([]float64, len(y))
 	sum, n := 0.0, 0
 	add := func(i, sign int) {
-		if i >= 0 && i < len(y) && finite(y[i]) {
+		if i >= 0 && i < len(y) && numerals.Finite(y[i]) {
 			sum += float64(sign) * y[i]
 			n += sign
 		}
@@ -86,7 +90,7 @@ func smooth(y []float64, window int) []float64 {
 		add(i+half, 1)
 		add(i-half-1, -1)
 		out[i] = math.NaN()
-		if n > 0 && finite(y[i]) {
+		if n > 0 && numerals.Finite(y[i]) {
 			out[i] = sum / float64(n)
 		}
 	}

@@ -1,38 +1,38 @@
-package report
+package chart
 
 import (
 	"bytes"
 	"math"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/justrl/justrl/internal/numerals"
 )
 
-// size is that of a drawing, in the pixels of a page that shows it unscaled.
-type size struct{ width, height vg.Length }
+// Size is that of a drawing, in the pixels of a page that shows it unscaled.
+type Size struct{ Width, Height vg.Length }
 
 // letters is the size of the text in a drawing. Its font has the widths of
 // Arial, which the style sheet asks for: what is aligned here is aligned there.
 const letters = 11
 
-// draw returns the figure as an SVG element of an HTML page. The steps go from
-// 0 to steps.
-func (f figure) draw(s size, steps float64, class string) (string, error) {
+// draw returns the figure as an SVG element of an HTML page.
+func (f Figure) draw(s Size, class string) (string, error) {
 	p := plot.New()
 	p.BackgroundColor = nil
 	f.axes(p)
 	p.Add(rules{})
-	if f.stacked {
+	if f.Stacked {
 		f.addLayers(p)
 	} else {
 		f.addCurves(p)
 	}
-	f.limits(p, steps)
-	canvas := vgsvg.NewWith(vgsvg.UseWH(s.width, s.height))
+	f.limits(p)
+	canvas := vgsvg.NewWith(vgsvg.UseWH(s.Width, s.Height))
 	p.Draw(draw.New(canvas))
 	var svg bytes.Buffer
 	if _, err := canvas.WriteTo(&svg); err != nil {
@@ -42,20 +42,9 @@ func (f figure) draw(s size, steps float64, class string) (string, error) {
 }
 
 // axes sets how they look and what they mark.
-func (f figure) axes(p *plot.Plot) {
-	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		a.Color = inkAxis.placeholder()
-		a.Width = 1
-		a.Padding = 0
-		a.Tick.Length = 0
-		a.Tick.Width = 0
-		a.Tick.Color = inkAxis.placeholder()
-		a.Tick.Label.Color = inkText.placeholder()
-		a.Tick.Label.Font = font.Font{Typeface: "Liberation", Variant: "Sans", Size: letters}
-		a.Label.TextStyle.Color = inkText.placeholder()
-		a.Label.TextStyle.Font = a.Tick.Label.Font
-	}
-	p.X.Label.Text = "step"
+func (f Figure) axes(p *plot.Plot) {
+	plain(p)
+	p.X.Label.Text = f.X
 	p.X.Label.Padding = 2
 	p.X.Tick.Length = 4
 	p.X.Tick.Width = 1
@@ -65,23 +54,23 @@ func (f figure) axes(p *plot.Plot) {
 }
 
 // limits sets the axes' ranges when all the data are in.
-func (f figure) limits(p *plot.Plot, steps float64) {
-	p.X.Min, p.X.Max = 0, max(1, steps)
+func (f Figure) limits(p *plot.Plot) {
+	p.X.Min, p.X.Max = f.XMin, max(f.XMin+1, f.XMax)
 	low, high := p.Y.Min, p.Y.Max
 	switch {
-	case f.fixed:
-		low, high = f.low, f.high
-	case f.log:
+	case f.Fixed:
+		low, high = f.Low, f.High
+	case f.Log:
 		low, high = math.Floor(low+1e-9), math.Ceil(high-1e-9)
-	case f.zero && low >= 0:
+	case f.Zero && low >= 0:
 		low = 0
 	}
-	if !finite(low) || !finite(high) {
+	if !numerals.Finite(low) || !numerals.Finite(high) {
 		low, high = 0, 1
 	}
 	if low == high { // one value, or always the same
 		switch {
-		case f.log:
+		case f.Log:
 			low, high = low-1, high+1
 		case low == 0:
 			high = 1
@@ -90,23 +79,23 @@ func (f figure) limits(p *plot.Plot, steps float64) {
 		}
 	}
 	step := roundStep((high - low) / 4)
-	if step > 0 && !f.fixed && !f.log { // to the marks around them
+	if step > 0 && !f.Fixed && !f.Log { // to the marks around them
 		low, high = math.Floor(low/step+1e-9)*step, math.Ceil(high/step-1e-9)*step
 	}
 	p.Y.Min, p.Y.Max = low, high
 	p.Y.Tick.Marker = ticks{step: step, count: 4}
-	if f.log {
+	if f.Log {
 		p.Y.Tick.Marker = powers{count: 5}
 	}
 }
 
 // place turns a value into its height on the axis. What is so near to 0 that
 // its neighbours cannot be told apart is 0.
-func (f figure) place(y float64) float64 {
+func (f Figure) place(y float64) float64 {
 	if math.Abs(y) < 1e-290 {
 		y = 0
 	}
-	if !f.log {
+	if !f.Log {
 		return y
 	}
 	if y <= 0 {
@@ -115,7 +104,7 @@ func (f figure) place(y float64) float64 {
 	return math.Log10(y)
 }
 
-func (f figure) placed(y []float64) []float64 {
+func (f Figure) placed(y []float64) []float64 {
 	all := make([]float64, len(y))
 	for i := range y {
 		all[i] = f.place(y[i])
@@ -123,51 +112,51 @@ func (f figure) placed(y []float64) []float64 {
 	return all
 }
 
-func (f figure) addCurves(p *plot.Plot) {
-	for _, c := range f.curves {
-		if c.upper != nil {
-			addArea(p, c.x, f.placed(c.lower), f.placed(c.upper), c.ink.beneath(band1))
+func (f Figure) addCurves(p *plot.Plot) {
+	for _, c := range f.Curves {
+		if c.Upper != nil {
+			addArea(p, c.X, f.placed(c.Lower), f.placed(c.Upper), c.Ink.beneath(band1))
 		}
 	}
-	window := f.window()
-	for _, c := range f.curves {
-		y := f.placed(c.y)
-		if window > 0 && !c.dots {
-			addLine(p, c.x, y, c.ink.beneath(pale1), 1, false)
-			addLine(p, c.x, smooth(y, window), c.ink, 1.75, c.dashed)
+	window := f.Window()
+	for _, c := range f.Curves {
+		y := f.placed(c.Y)
+		if window > 0 && !c.Dots {
+			addLine(p, c.X, y, c.Ink.beneath(pale1), 1, false)
+			addLine(p, c.X, smooth(y, window), c.Ink, 1.75, c.Dashed)
 			continue
 		}
-		addLine(p, c.x, y, c.ink, 1.75, c.dashed)
+		addLine(p, c.X, y, c.Ink, 1.75, c.Dashed)
 		addDots(p, c, y)
 	}
 }
 
 // addLayers draws each curve as an area on top of those before it; what is
 // missing counts as 0.
-func (f figure) addLayers(p *plot.Plot) {
-	if len(f.curves) == 0 {
+func (f Figure) addLayers(p *plot.Plot) {
+	if len(f.Curves) == 0 {
 		return
 	}
-	below := make([]float64, len(f.curves[0].y))
-	for _, c := range f.curves {
-		y := f.placed(c.y)
-		if window := f.window(); window > 0 {
+	below := make([]float64, len(f.Curves[0].Y))
+	for _, c := range f.Curves {
+		y := f.placed(c.Y)
+		if window := f.Window(); window > 0 {
 			y = smooth(y, window)
 		}
 		top := make([]float64, len(below))
 		for i := range top {
 			top[i] = below[i]
-			if finite(y[i]) {
+			if numerals.Finite(y[i]) {
 				top[i] += max(0, y[i])
 			}
 		}
-		addArea(p, c.x, below, top, c.ink.beneath(layer1))
+		addArea(p, c.X, below, top, c.Ink.beneath(layer1))
 		below = top
 	}
 }
 
 // addLine adds a line for each stretch without gaps; a value alone is a dot.
-func addLine(p *plot.Plot, x, y []float64, i ink, width vg.Length, dashed bool) {
+func addLine(p *plot.Plot, x, y []float64, i Ink, width vg.Length, dashed bool) {
 	for _, r := range runs(x, y) {
 		if len(r) == 1 {
 			p.Add(dots(r, i, width))
@@ -183,32 +172,32 @@ func addLine(p *plot.Plot, x, y []float64, i ink, width vg.Length, dashed bool) 
 }
 
 // addDots marks the first and the last value, or all where there are few.
-func addDots(p *plot.Plot, c curve, y []float64) {
+func addDots(p *plot.Plot, c Curve, y []float64) {
 	var at []point
 	for i := range y {
-		if finite(y[i]) && finite(c.x[i]) && (c.dots && len(y) <= 40 || i == c.first() || i == c.last()) {
-			at = append(at, point{c.x[i], y[i]})
+		if numerals.Finite(y[i]) && numerals.Finite(c.X[i]) && (c.Dots && len(y) <= 40 || i == c.First() || i == c.Last()) {
+			at = append(at, point{c.X[i], y[i]})
 		}
 	}
 	if len(at) > 0 {
-		p.Add(dots(at, c.ink, 2.75))
+		p.Add(dots(at, c.Ink, 2.75))
 	}
 }
 
 // addArea fills what is between two curves.
-func addArea(p *plot.Plot, x, lower, upper []float64, i ink) {
+func addArea(p *plot.Plot, x, lower, upper []float64, i Ink) {
 	both := make([]float64, len(x)) // a gap where either is missing
 	for j := range both {
 		both[j] = lower[j] + upper[j]
 	}
 	from := 0
 	for from < len(x) {
-		if !finite(both[from]) || !finite(x[from]) {
+		if !numerals.Finite(both[from]) || !numerals.Finite(x[from]) {
 			from++
 			continue
 		}
 		to := from
-		for to < len(x) && finite(both[to]) && finite(x[to]) {
+		for to < len(x) && numerals.Finite(both[to]) && numerals.Finite(x[to]) {
 			to++
 		}
 		outline := xys(thinned(x[from:to], upper[from:to]))
@@ -233,7 +222,7 @@ func thinned(x, y []float64) []point {
 	return points
 }
 
-func dots(at []point, i ink, radius vg.Length) *plotter.Scatter {
+func dots(at []point, i Ink, radius vg.Length) *plotter.Scatter {
 	return &plotter.Scatter{XYs: xys(at), GlyphStyle: draw.GlyphStyle{Color: i.placeholder(), Radius: radius, Shape: disc{}}}
 }
 

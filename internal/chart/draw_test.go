@@ -1,4 +1,4 @@
-package report
+package chart
 
 import (
 	"math"
@@ -7,39 +7,25 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/justrl/justrl/internal/numerals"
 )
 
 // Each ink comes through a drawing as its own class.
 func TestInksSurviveADrawing(t *testing.T) {
 	for i := range inks {
-		if got := series(0).beneath(band1); got != band1 {
+		if got := Line(0).beneath(band1); got != band1 {
 			t.Fatalf("under the first line lies %d", got)
 		}
-		f := figure{title: "t", unit: "u", format: plain, curves: []curve{{name: "c", ink: i, x: []float64{0, 1, 2}, y: []float64{1, 2, math.NaN()}}}}
-		svg, err := f.draw(size{300, 200}, 2, "plot")
+		f := Figure{Title: "t", Unit: "u", XMax: 2, Format: numerals.Plain, Curves: []Curve{{Name: "c", Ink: i, X: []float64{0, 1, 2}, Y: []float64{1, 2, math.NaN()}}}}
+		svg, err := f.draw(Size{300, 200}, "plot")
 		if err != nil {
-			t.Fatalf("%s: %v", i.class(), err)
+			t.Fatalf("%s: %v", i.Class(), err)
 		}
-		for _, class := range []string{`class="stroke-` + i.class() + `"`, `class="fill-` + i.class() + `"`} {
+		for _, class := range []string{`class="stroke-` + i.Class() + `"`, `class="fill-` + i.Class() + `"`} {
 			if !strings.Contains(svg, class) {
 				t.Errorf("no %s in %s", class, svg)
 			}
-		}
-	}
-}
-
-// Every class that a drawing can have has a colour in the style sheet.
-func TestStyleSheetKnowsTheInks(t *testing.T) {
-	for i := range inks {
-		class := "fill-" + i.class()
-		if i == inkAxis || i == inkGrid {
-			class = "stroke-" + i.class()
-		}
-		if !strings.Contains(styleSheet, "."+class+" {") {
-			t.Errorf("the style sheet has no .%s", class)
-		}
-		if i >= ink1 && (i < pale1 || i >= layer1) && !strings.Contains(styleSheet, ".key-"+i.class()+" {") {
-			t.Errorf("the style sheet has no .key-%s", i.class())
 		}
 	}
 }
@@ -76,19 +62,19 @@ func TestOddCurves(t *testing.T) {
 		"one value": {3}, "always the same": {2, 2, 2}, "always nothing": {0, 0, 0}, "gaps": {1, nan, 2, nan, nan, 3}, "infinite": {inf, 1, -inf},
 		"nothing": {nan, nan}, "enormous": {1e300, -1e300}, "too large": {1e308, -1e308}, "tiny": {5e-324, 1e-320}, "close together": {1e16, 1e16 + 2}, "negative": {-1, -2, -3},
 	} {
-		for _, f := range []figure{{}, {zero: true}, {log: true}, {stacked: true}, {fixed: true, low: -1, high: 1}} {
-			f.title, f.unit, f.format = "t", "u", plain
+		for _, f := range []Figure{{}, {Zero: true}, {Log: true}, {Stacked: true}, {Fixed: true, Low: -1, High: 1}} {
+			f.Title, f.Unit, f.Format, f.XMax = "t", "u", numerals.Plain, float64(len(y))
 			x := make([]float64, len(y))
 			for i := range x {
 				x[i] = float64(i + 1)
 			}
-			f.curves = []curve{{name: "c", ink: ink1, x: x, y: y, lower: y, upper: y}, {name: "d", ink: ink2, x: x, y: y, dots: true}}
-			svg, err := f.draw(size{360, 220}, float64(len(y)), "plot")
+			f.Curves = []Curve{{Name: "c", Ink: ink1, X: x, Y: y, Lower: y, Upper: y}, {Name: "d", Ink: ink2, X: x, Y: y, Dots: true}}
+			svg, err := f.draw(Size{360, 220}, "plot")
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
-				t.Errorf("%s, log %t, stacked %t: there is no such place: %.2000s", name, f.log, f.stacked, svg)
+				t.Errorf("%s, log %t, stacked %t: there is no such place: %.2000s", name, f.Log, f.Stacked, svg)
 			}
 		}
 	}
@@ -98,8 +84,8 @@ var number = regexp.MustCompile(`<text[^>]*>([^<]+)</text>`)
 
 // The axes' marks are round, few, and at both ends of the values.
 func TestMarks(t *testing.T) {
-	f := figure{title: "t", unit: "u", format: plain, zero: true, curves: []curve{{name: "c", ink: ink1, x: []float64{1, 2, 30}, y: []float64{0.03, 0.11, 0.208}}}}
-	svg, err := f.draw(size{360, 220}, 30, "plot")
+	f := Figure{Title: "t", Unit: "u", X: "step", XMax: 30, Format: numerals.Plain, Zero: true, Curves: []Curve{{Name: "c", Ink: ink1, X: []float64{1, 2, 30}, Y: []float64{0.03, 0.11, 0.208}}}}
+	svg, err := f.draw(Size{360, 220}, "plot")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,15 +165,5 @@ func TestSmooth(t *testing.T) {
 		if math.IsNaN(got[i]) != math.IsNaN(want) || math.Abs(got[i]-want) > 1e-12 {
 			t.Errorf("at %d: %g, want %g", i, got[i], want)
 		}
-	}
-}
-
-func TestNextRound(t *testing.T) {
-	var got []int
-	for n := 1; n < 2000; n = nextRound(n) {
-		got = append(got, n)
-	}
-	if d := cmp.Diff([]int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}, got); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
 	}
 }
