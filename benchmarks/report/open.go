@@ -294,7 +294,7 @@ func readVerdicts(path string, cells map[string]*Cell) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()                      //nolint:errcheck // read only
 	byProblem := map[*Cell]map[int]int{} // id → index in rates
 	in := bufio.NewReaderSize(f, 1<<20)
 	for n := 1; ; n++ {
