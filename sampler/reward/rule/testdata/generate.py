@@ -136,7 +136,7 @@ def pair(r, truths):
 def main():
     seed, count = int(sys.argv[1]), int(sys.argv[2])
     text = "" if sys.stdin.isatty() else sys.stdin.read()
-    truths = TRUTHS + (json.loads(text) if text.strip() else [])
+    truths = TRUTHS + (json.loads(text or "[]") or [])
     for i in range(count):
         r = random.Random(seed * 1_000_003 + i)
         kind, response, truth = pair(r, truths)
