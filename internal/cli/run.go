@@ -28,7 +28,7 @@ func runCommand() *cli.Command {
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
 			&cli.StringFlag{Name: "api-key", EnvVars: []string{"JUSTRL_API_KEY"}, Usage: "bearer `KEY` for the server"},
 			modelFlag("policy: `DIR` in the Hugging Face layout, or an id of the hub, ORG/NAME[@REV]"),
-			&cli.StringFlag{Name: "data", EnvVars: []string{"JUSTRL_DATA"}, Usage: "training problems: `FILE`, .parquet or .jsonl, dapo, or an id of the hub, ORG/NAME[@REV][/FILE]"},
+			&cli.StringFlag{Name: "data", EnvVars: []string{"JUSTRL_DATA"}, Usage: "training problems: `FILE`, .parquet, .jsonl or .csv, dapo, or an id of the hub, ORG/NAME[@REV][/FILE]"},
 			&cli.StringSliceFlag{Name: "validation", EnvVars: []string{"JUSTRL_VALIDATION"}, Usage: "held-out problems: `FILE`, a benchmark's name, or an id of the hub; may be repeated"},
 			&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "run `DIR`; new, or with --resume an old one"},
 			&cli.IntFlag{Name: "steps", EnvVars: []string{"JUSTRL_STEPS"}, DefaultText: "the preset's", Usage: "train `N` steps"},
@@ -96,7 +96,7 @@ func runConfig(c *cli.Context) (config.Config, error) {
 	if len(cfg.Server) > 1 {
 		err = errors.Join(err, fmt.Errorf("run takes one --server for now, got %d", len(cfg.Server)))
 	}
-	return cfg, errors.Join(err, cfg.Validate())
+	return cfg, errors.Join(err, validate(cfg))
 }
 
 // settle makes the paths of a configuration absolute and, with --resume, holds
@@ -161,6 +161,16 @@ func absolute(cfg *config.Config) error {
 	for i := range cfg.Validation.Data {
 		paths = append(paths, &cfg.Validation.Data[i])
 	}
+	// Of a command, what names a file here with a slash: python3 and -v do not.
+	programs := []*string{&cfg.Reward.Python}
+	for i := range cfg.Reward.Command {
+		programs = append(programs, &cfg.Reward.Command[i])
+	}
+	for _, p := range programs {
+		if _, err := os.Stat(*p); err == nil && strings.Contains(*p, "/") {
+			paths = append(paths, p)
+		}
+	}
 	for _, p := range paths {
 		if *p == "" {
 			continue
@@ -189,6 +199,8 @@ func sameRun(recorded string, cfg config.Config) error {
 	before.Publish, before.Checkpoint, before.Mismatch = cfg.Publish, cfg.Checkpoint, cfg.Mismatch
 	before.Sampling.Concurrency, before.Sampling.RequestTimeout, before.Sampling.Patience = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout, cfg.Sampling.Patience
 	before.Sampling.MaxBatches = cfg.Sampling.MaxBatches
+	before.Reward.Timeout, before.Reward.MaxUnscored = cfg.Reward.Timeout, cfg.Reward.MaxUnscored
+	before.Reward.Workers, before.Reward.Python, before.Reward.URL = cfg.Reward.Workers, cfg.Reward.Python, cfg.Reward.URL
 	before.Validation.Every, before.Engine = cfg.Validation.Every, cfg.Engine
 	if changed := cfg.Differences(before); len(changed) > 0 {
 		return fmt.Errorf("--resume: %s: a resumed run cannot change that; start a new one (%s says what it began with)", strings.Join(changed, ", "), recorded)

@@ -95,7 +95,7 @@ func parquetScalars(f io.ReaderAt, size int64, each func(map[string]string) erro
 	}
 	leaves := map[int]leaf{}
 	for i, path := range file.Schema().Columns() {
-		if l, ok := leafAt(file.Schema(), path); ok {
+		if l, ok := leafOf(file.Schema(), path); ok {
 			leaves[i] = l
 		}
 	}
@@ -111,9 +111,9 @@ func parquetScalars(f io.ReaderAt, size int64, each func(map[string]string) erro
 	return nil
 }
 
-// leafAt names a column after its path without what the format puts between a
+// leafOf names a column after its path without what the format puts between a
 // list and its entries. A list within a list has no name.
-func leafAt(node parquet.Node, path []string) (leaf, bool) {
+func leafOf(node parquet.Node, path []string) (leaf, bool) {
 	var l leaf
 	name, skip := "", false
 	for i, part := range path {
