@@ -166,24 +166,34 @@ func TestGrade(t *testing.T) {
 
 {"response":"no box < here","ground_truth":"42"}
 `)
-	out := filepath.Join(t.TempDir(), "graded.jsonl")
-	code, stdout, stderr := run(t, "grade", "--in", in, "--out", out)
-	if code != ExitOK {
-		t.Fatalf("exit code %d: %s", code, stderr)
-	}
-	if !strings.HasPrefix(stdout, "1 of 3 correct (33.33 %)") {
-		t.Errorf("stdout %q", stdout)
-	}
-	got, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `{"id":1,"response":"so \\boxed{42}","ground_truth":"42","correct":true,"answer":"42","by":"strict-box","score":1}
+	for _, tc := range []struct {
+		args         []string
+		stdout, want string
+	}{
+		{nil, "2 of 3 correct (66.67 %)", `{"id":1,"response":"so \\boxed{42}","ground_truth":"42","correct":true,"answer":"42","by":"rule","score":1}
+{"id":"b","response":"so \\boxed{42.0}","ground_truth":"42","correct":true,"answer":"42.0","by":"rule","score":1}
+{"id":null,"response":"no box < here","ground_truth":"42","correct":false,"answer":"","by":"rule","score":-1}
+`},
+		{[]string{"--verifier", "strict-box"}, "1 of 3 correct (33.33 %)", `{"id":1,"response":"so \\boxed{42}","ground_truth":"42","correct":true,"answer":"42","by":"strict-box","score":1}
 {"id":"b","response":"so \\boxed{42.0}","ground_truth":"42","correct":false,"answer":"42.0","by":"strict-box","score":-1}
 {"id":null,"response":"no box < here","ground_truth":"42","correct":false,"answer":"","by":"strict-box","score":-1}
-`
-	if d := cmp.Diff(want, string(got)); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
+`},
+	} {
+		out := filepath.Join(t.TempDir(), "graded.jsonl")
+		code, stdout, stderr := run(t, append([]string{"grade", "--in", in, "--out", out}, tc.args...)...)
+		if code != ExitOK {
+			t.Fatalf("%v: exit code %d: %s", tc.args, code, stderr)
+		}
+		if !strings.HasPrefix(stdout, tc.stdout) {
+			t.Errorf("%v: stdout %q", tc.args, stdout)
+		}
+		got, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(tc.want, string(got)); d != "" {
+			t.Errorf("%v (-want +got):\n%s", tc.args, d)
+		}
 	}
 }
 
