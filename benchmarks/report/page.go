@@ -85,13 +85,12 @@ func (r *Report) newPage() (*page, error) {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	for _, c := range r.Cells {
-		f := fact{c.Contender.Label, c.Grader}
-		if c.Grader != "" && !slices.Contains(p.Graders, f) {
-			p.Graders = append(p.Graders, f)
+		if c.Grader != "" {
+			p.Graders = gather(p.Graders, c.Contender.Label, c.Grader)
 		}
 	}
 	for _, c := range r.Contenders {
-		p.Settings = append(p.Settings, fact{c.Label, c.sampling})
+		p.Settings = gather(p.Settings, c.Label, c.sampling)
 	}
 	for _, f := range r.Folders {
 		if f.Record != nil {
@@ -99,6 +98,20 @@ func (r *Report) newPage() (*page, error) {
 		}
 	}
 	return p, nil
+}
+
+// gather adds a name to the fact of a value, so that what many have in common is
+// said once.
+func gather(all []fact, name, value string) []fact {
+	for i := range all {
+		if all[i].Value == value {
+			if !slices.Contains(strings.Split(all[i].Name, ", "), name) {
+				all[i].Name += ", " + name
+			}
+			return all
+		}
+	}
+	return append(all, fact{name, value})
 }
 
 // status says how much was measured.
@@ -155,11 +168,15 @@ const mostTiles = 8
 func (r *Report) tiles() []tile {
 	var all []tile
 	sets := r.common()
+	over := "on " + strings.Join(sets, "")
+	if len(sets) > 1 {
+		over = "mean of " + numerals.CountOf(len(sets), "set")
+	}
 	for _, c := range r.Contenders {
 		if len(sets) == 0 || len(all) == mostTiles {
 			break
 		}
-		all = append(all, tile{c.Label, score(r.meanOver(c, sets)) + "\u00a0%", "avg@k, mean of " + numerals.CountOf(len(sets), "set")})
+		all = append(all, tile{c.Label, score(r.meanOver(c, sets)) + "\u00a0%", "avg@k " + over})
 	}
 	answers, wrong, judged := 0, 0, 0
 	cut, ends := 0.0, 0

@@ -9,10 +9,11 @@ import (
 	"github.com/justrl/justrl/internal/numerals"
 )
 
-// tableView is a table as the page shows it.
+// tableView is a table as the page shows it; its first Words columns are text.
 type tableView struct {
 	Caption, Label string
 	Header         []string
+	Words          int
 	Rows           []rowView
 }
 
@@ -50,7 +51,7 @@ func (r *Report) meanOver(c *Contender, sets []string) float64 {
 // scoreTable is sets × contenders, and beside them what was published.
 func (r *Report) scoreTable() tableView {
 	published := r.publishedRows()
-	t := tableView{Caption: "avg@k in %, with 95 % intervals below", Label: "Scores by set", Header: []string{"set", "k"}}
+	t := tableView{Caption: "avg@k in %, with 95 % intervals below", Label: "Scores by set", Words: 1, Header: []string{"set", "k"}}
 	for _, c := range r.Contenders {
 		t.Header = append(t.Header, c.Label)
 	}
@@ -123,7 +124,7 @@ func samples(res metrics.Results) string {
 
 // detailTable has all figures, a row a cell.
 func (r *Report) detailTable() tableView {
-	t := tableView{Label: "All figures", Header: []string{
+	t := tableView{Label: "All figures", Words: 2, Header: []string{
 		"set", "model", "problems", "k", "avg@k", "95 %", "pass@k", "majority@k", "solved by none", "by all", "cut off", "no box",
 		"tokens, mean", "median", "90 % below", "distinct 4-grams",
 	}}
@@ -158,7 +159,7 @@ func lastOf(all []metrics.AtK) string {
 
 // verdictTable says who decided.
 func (r *Report) verdictTable() tableView {
-	t := tableView{Label: "Who decided", Header: []string{
+	t := tableView{Label: "Who decided", Words: 2, Header: []string{
 		"set", "model", "answers", "right by rule", "right by judge", "wrong", "judge asked", "A", "B", "C", "none of these", "no verdict", "timed out",
 	}}
 	for _, c := range r.Cells {
@@ -174,7 +175,7 @@ func (r *Report) verdictTable() tableView {
 
 // comparisonTable is of pairs of contenders; no rows where there are none.
 func (r *Report) comparisonTable() tableView {
-	t := tableView{Label: "Contenders compared problem by problem", Header: []string{
+	t := tableView{Label: "Contenders compared problem by problem", Words: 3, Header: []string{
 		"set", "model", "against", "problems", "difference", "95 %", "p", "better on", "worse on",
 	}}
 	for _, c := range r.Compare() {
@@ -190,7 +191,7 @@ func (r *Report) comparisonTable() tableView {
 func (r *Report) spreadTable() tableView {
 	spreads := r.Spreads()
 	names := templates(spreads)
-	t := tableView{Label: "Scores by prompt template", Header: append(append([]string{"set", "model"}, names...), "spread")}
+	t := tableView{Label: "Scores by prompt template", Words: 2, Header: append(append([]string{"set", "model"}, names...), "spread")}
 	for _, s := range spreads {
 		row := rowView{Cells: []cellView{text(s.Set), text(s.Model)}}
 		for _, name := range names {
@@ -220,7 +221,7 @@ func (r *Report) breakdownTables() []tableView {
 	}
 	var all []tableView
 	for _, k := range order {
-		t := tableView{Caption: k.set + " by " + short(k.by, 60), Label: k.set + " by " + short(k.by, 60), Header: []string{short(k.by, 60), "model", "problems", "answers", "avg@k", "95 %", "solved at all"}}
+		t := tableView{Caption: k.set + " by " + short(k.by, 60), Label: k.set + " by " + short(k.by, 60), Words: 2, Header: []string{short(k.by, 60), "model", "problems", "answers", "avg@k", "95 %", "solved at all"}}
 		if k.by == byDifficulty {
 			t.Caption = k.set + " by difficulty: how often " + r.Contenders[0].Label + " solves a problem"
 			t.Header[0] = "solved by it"
