@@ -42,7 +42,8 @@ done
 		response, truth string
 		want            graded
 	}{
-		{nil, `\boxed{b}`, "b", graded{true, "b", "strict-box", 1}},
+		{nil, `\boxed{0.5}`, `\frac12`, graded{true, "0.5", "rule", 1}},
+		{[]string{"--verifier", "strict-box"}, `\boxed{0.5}`, `\frac12`, graded{false, "0.5", "strict-box", -1}},
 		{[]string{"--verifier", "choice"}, `Answer: (b)`, "B", graded{true, "B", "choice", 1}},
 		{[]string{"--verifier", "exact"}, `\boxed{B.}`, "b", graded{false, "B.", "exact", -1}},
 		{[]string{"--verifier", "exact", "--set", "reward.ignore_case=true", "--set", "reward.ignore_punctuation=true"}, `\boxed{B.}`, "b", graded{true, "B.", "exact", 1}},
