@@ -46,6 +46,7 @@ type report struct {
 	Files      int             `json:"files"`
 	Bytes      int64           `json:"bytes"`
 	Contenders []line          `json:"contenders"`
+	Pairs      *duel           `json:"pairs,omitempty"`
 }
 
 // line is a contender in the report. A ratio is of one round.
@@ -77,11 +78,19 @@ func (r report) print(w io.Writer) error {
 	for _, l := range r.Contenders {
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\n", l.Name, l.Rate.Text(0), l.OfWC.Text(2), l.OfWCCPU.Text(2), l.Peak>>20)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil || r.Pairs == nil {
+		return err
+	}
+	return r.Pairs.print(w)
 }
 
 // held tells which bars were not.
 func (r report) held() error {
+	if r.Pairs != nil {
+		if err := r.Pairs.held(); err != nil {
+			return err
+		}
+	}
 	for _, l := range r.Contenders {
 		switch {
 		case l.Name == "read" && l.OfWC.Median < leastOfWC:

@@ -6,6 +6,9 @@
 // nine sets, all problems for one seed after the other, nearly every 4-gram of
 // words new. wc is the yardstick of a reader: it too looks at every byte, for
 // lines and words.
+//
+// And graders of pairs take turns: the rule grader, the authors' own and
+// math-verify, on the same distinct pairs, with as many workers each.
 package main
 
 import (
@@ -40,6 +43,11 @@ type options struct {
 	rounds  int
 	seed    uint64
 	json    bool
+	// of the pairs; no file, and there is no such contest
+	pairs    string
+	python   string
+	official string
+	workers  int
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -55,12 +63,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.Float64Var(&o.share, "share", 1, "share of the problems of each set, in (0, 1]")
 	f.IntVar(&o.rounds, "rounds", 3, "measured rounds, after one that warms the page cache")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the answers")
+	f.StringVar(&o.pairs, "pairs", "", "`FILE` of pairs of a response and a ground truth for the graders (default: without them)")
+	f.StringVar(&o.python, "python", "", "`PYTHON` with what the authors' grader and math-verify import")
+	f.StringVar(&o.official, "official", "", "`PATH` of the authors' evals/utils.py")
+	f.IntVar(&o.workers, "workers", 2, "processes of each grader")
 	f.BoolVar(&o.json, "json", false, "write one JSON object instead of a table")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	if f.NArg() > 0 || o.program == "" || o.bytes < 100 || o.share <= 0 || o.share > 1 || o.rounds < 1 {
 		return errors.New("--program is required, --bytes is at least 100, --share in (0, 1], --rounds at least 1, and there are no words")
+	}
+	if o.pairs != "" && (o.python == "" || o.official == "" || o.workers < 1) {
+		return errors.New("--pairs needs --python, --official and at least one of --workers")
 	}
 	if o.dir == "" {
 		dir, err := os.MkdirTemp("", "justrl-bench-grade")
@@ -80,6 +95,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	r, err := compare(ctx, o, files, stderr)
 	if err != nil {
 		return err
+	}
+	if o.pairs != "" {
+		if r.Pairs, err = o.duel(ctx, stderr); err != nil {
+			return err
+		}
 	}
 	if o.json {
 		err = json.NewEncoder(stdout).Encode(r)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,6 +83,64 @@ func TestBars(t *testing.T) {
 		err := report{Contenders: []line{tc.l}}.held()
 		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%+v: %v", tc.l, err)
+		}
+	}
+}
+
+// The same answer to the same truth is one pair, whatever is said around it.
+func TestDistinct(t *testing.T) {
+	dir := t.TempDir()
+	from := filepath.Join(dir, "from.jsonl")
+	text := `{"response":"so \\boxed{1}","ground_truth":"1"}
+{"response":"thus \\boxed{1}","ground_truth":"1"}
+{"response":"so \\boxed{1}","ground_truth":"2"}
+{"response":"so \\boxed{9**9**9}","ground_truth":"1","kind":"adversarial"}
+{"response":"no box","ground_truth":"1"}
+`
+	if err := os.WriteFile(from, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path, n, err := distinct(from, filepath.Join(dir, "to.jsonl"))
+	if err != nil || n != 3 {
+		t.Fatalf("%d pairs (%v), want 3", n, err)
+	}
+	got, err := os.ReadFile(path)
+	lines := strings.SplitAfter(text, "\n")
+	if want := lines[0] + lines[2] + lines[4]; err != nil || string(got) != want {
+		t.Errorf("%s (%v), want\n%s", got, err, want)
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	for text, want := range map[string][]bool{
+		"true\nfalse\n": {true, false},
+		"{\"correct\":true}\n{\"correct\":false}\n": {true, false},
+		"maybe\n": nil,
+		"{}}\n":   nil,
+	} {
+		path := filepath.Join(t.TempDir(), "out")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := verdicts(path); !slices.Equal(got, want) || (err == nil) != (want != nil) {
+			t.Errorf("%q: %v (%v), want %v", text, got, err, want)
+		}
+	}
+}
+
+func TestHeld(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		l      duellist
+		failed bool
+	}{
+		{"fast enough", duellist{Name: "official", Least: 1.5, Ours: measure.Spread{Median: 1.5}}, false},
+		{"too slow", duellist{Name: "official", Least: 1.5, Ours: measure.Spread{Median: 1.49}}, true},
+		{"another verdict", duellist{Name: "official", Least: 1.5, Ours: measure.Spread{Median: 9}, Differ: 1}, true},
+		{"another verdict of another grader", duellist{Name: "math-verify", Least: 20, Ours: measure.Spread{Median: 21}, Differ: 1}, false},
+	} {
+		if err := (&duel{Graders: []duellist{tc.l}}).held(); (err != nil) != tc.failed {
+			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
 }
