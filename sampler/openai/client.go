@@ -1,5 +1,5 @@
 // Package openai talks to any OpenAI-compatible server about what all of them
-// have: the list of models, and chat. It goes through go-openai.
+// have: the list of models, and chat, whole or streamed. Chat goes through go-openai.
 //
 // go-openai leaves out fields whose value is zero, so that temperature 0
 // silently becomes the server's default. Requests of this package are
@@ -33,6 +33,7 @@ type Client struct {
 func New(e *endpoint.Endpoint, retry endpoint.Retry) *Client {
 	cfg := goopenai.DefaultConfig("") // the endpoint adds the key
 	cfg.BaseURL = e.URL() + "/v1"
+	cfg.EmptyMessagesLimit = 1 << 20 // of lines without data in a row: some servers send them while nothing happens
 	cfg.HTTPClient = doer{e, endpoint.DefaultMaxReply}
 	return &Client{c: goopenai.NewClientWithConfig(cfg), e: e, retry: retry}
 }
@@ -43,19 +44,29 @@ type Model struct {
 	Root    string // what it was loaded from; "" if the server does not say
 	Parent  string // the base model of an adapter, else ""
 	OwnedBy string
+	// MaxModelLen is the context in tokens, prompt and answer together; 0 if the server does not say.
+	MaxModelLen int
 }
 
 // Models lists what the server serves, in its own order.
 func (c *Client) Models(ctx context.Context) ([]Model, error) {
 	var models []Model
 	err := c.retry.Do(ctx, func(ctx context.Context) error {
-		list, err := c.c.ListModels(ctx)
-		if err != nil {
-			return c.fail(ctx, http.MethodGet, "/v1/models", err)
+		var list struct { // go-openai's has no context
+			Data []struct {
+				ID          string `json:"id"`
+				Root        string `json:"root"`
+				Parent      string `json:"parent"`
+				OwnedBy     string `json:"owned_by"`
+				MaxModelLen int    `json:"max_model_len"`
+			} `json:"data"`
 		}
-		models = make([]Model, len(list.Models))
-		for i, m := range list.Models {
-			models[i] = Model{ID: m.ID, Root: m.Root, Parent: m.Parent, OwnedBy: m.OwnedBy}
+		if err := c.e.Do(ctx, http.MethodGet, "/v1/models", nil, &list); err != nil {
+			return err
+		}
+		models = make([]Model, len(list.Data))
+		for i, m := range list.Data {
+			models[i] = Model(m)
 		}
 		return nil
 	})
@@ -107,7 +118,7 @@ func (c *Client) Chat(ctx context.Context, r ChatRequest) ([]ChatChoice, error) 
 			choices, err = chatChoices(r.N, reply.Choices)
 		}
 		if err != nil {
-			return c.fail(ctx, http.MethodPost, "/v1/chat/completions", err)
+			return c.fail(ctx, http.MethodPost, chatPath, err)
 		}
 		return nil
 	})
