@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/goccy/go-json"
 	goopenai "github.com/sashabaranov/go-openai"
@@ -27,7 +28,10 @@ type Client struct {
 	c     *goopenai.Client
 	e     *endpoint.Endpoint
 	retry endpoint.Retry
+	plain atomic.Bool // the server refuses extensions
 }
+
+const chatPath = "/v1/chat/completions"
 
 // New makes a Client; it sends nothing. The zero Retry is the default.
 func New(e *endpoint.Endpoint, retry endpoint.Retry) *Client {
@@ -89,6 +93,7 @@ type ChatRequest struct {
 	MaxTokens   int       `json:"max_tokens"`
 	Seed        int64     `json:"seed"`
 	Stop        []string  `json:"stop"`
+	*Extensions           // nil sends none
 }
 
 // ChatChoice is one answer.
@@ -99,30 +104,48 @@ type ChatChoice struct {
 
 // Chat returns exactly r.N answers, in the order of their index.
 func (c *Client) Chat(ctx context.Context, r ChatRequest) ([]ChatChoice, error) {
+	var choices []ChatChoice
+	err := c.retry.Do(ctx, func(ctx context.Context) error {
+		return c.send(ctx, r, func(r ChatRequest) any { return r }, func(ctx context.Context) error {
+			reply, err := c.c.CreateChatCompletion(ctx, goopenai.ChatCompletionRequest{})
+			if err == nil {
+				choices, err = chatChoices(r.N, reply.Choices)
+			}
+			return err
+		})
+	})
+	return choices, err
+}
+
+// send checks r and has ask send what body makes of it. Where the server knows
+// no extensions, r goes without.
+//
+// The body that go-openai makes is replaced: with the model's name in it, it
+// would refuse those that OpenAI has no chat for.
+func (c *Client) send(ctx context.Context, r ChatRequest, body func(ChatRequest) any, ask func(context.Context) error) error {
 	if r.Model == "" || len(r.Messages) == 0 || r.N < 1 || r.MaxTokens < 1 {
-		return nil, errors.New("openai: chat: model, messages, n ≥ 1 and max_tokens ≥ 1 are needed")
+		return errors.New("openai: chat: model, messages, n ≥ 1 and max_tokens ≥ 1 are needed")
 	}
 	if r.Stop == nil {
 		r.Stop = []string{}
 	}
-	body, err := json.MarshalWithOption(r, json.DisableHTMLEscape())
-	if err != nil {
-		return nil, fmt.Errorf("openai: chat: encode request: %w", err)
-	}
-	var choices []ChatChoice
-	err = c.retry.Do(ctx, func(ctx context.Context) error {
-		// The body that go-openai makes is replaced: with the model's name in it, it
-		// would refuse those that OpenAI has no chat for.
-		reply, err := c.c.CreateChatCompletion(withBody(ctx, body), goopenai.ChatCompletionRequest{})
-		if err == nil {
-			choices, err = chatChoices(r.N, reply.Choices)
+	for {
+		if c.plain.Load() {
+			r.Extensions = nil
 		}
+		b, err := json.MarshalWithOption(body(r), json.DisableHTMLEscape())
 		if err != nil {
+			return fmt.Errorf("openai: chat: encode request: %w", err)
+		}
+		err = ask(withBody(ctx, b))
+		switch {
+		case err == nil:
+			return nil
+		case r.Extensions == nil || !refusesExtensions(err):
 			return c.fail(ctx, http.MethodPost, chatPath, err)
 		}
-		return nil
-	})
-	return choices, err
+		c.plain.Store(true)
+	}
 }
 
 func chatChoices(n int, got []goopenai.ChatCompletionChoice) ([]ChatChoice, error) {

@@ -15,20 +15,6 @@ import (
 	"github.com/justrl/justrl/internal/endpoint"
 )
 
-// StreamRequest asks for one answer, piece by piece. It is sent whole, as a
-// [ChatRequest] is; N must be 1.
-//
-// vLLM takes from the model's generation_config.json what a request leaves
-// out. The extensions to OpenAI's dialect that could change what is sampled
-// are therefore sent too, each at the value that switches it off: top_k -1,
-// min_p 0, repetition_penalty 1.
-type StreamRequest struct {
-	ChatRequest
-	// Plain leaves the extensions out, for servers that refuse what OpenAI's
-	// own does not know.
-	Plain bool
-}
-
 // Answer is one streamed answer, complete.
 type Answer struct {
 	Text         string // what the server put apart as reasoning included, in front
@@ -41,15 +27,8 @@ type Answer struct {
 
 type streamBody struct {
 	ChatRequest
-	*extensions
 	Stream        bool          `json:"stream"`
 	StreamOptions streamOptions `json:"stream_options"`
-}
-
-type extensions struct {
-	TopK              int     `json:"top_k"`
-	MinP              float64 `json:"min_p"`
-	RepetitionPenalty float64 `json:"repetition_penalty"`
 }
 
 type streamOptions struct {
@@ -75,8 +54,8 @@ type chunk struct {
 	} `json:"usage"`
 }
 
-// Stream asks once, without the Client's retries: who streams has a policy of
-// its own. It blocks until the answer is complete and has no time limit but
+// Stream asks for one answer (N must be 1) once, without the Client's retries:
+// who streams has a policy of its own. It blocks until the answer is complete and has no time limit but
 // ctx; event, which may be nil, is called in this goroutine when the reply
 // begins and with each piece, so that the caller can tell a long answer from a
 // dead server.
@@ -84,38 +63,30 @@ type chunk struct {
 // A stream that ends before the server has said why the answer did is a
 // [*endpoint.ReplyError] that is [endpoint.Retryable]; an error that the
 // server sends as an event is a [*endpoint.StatusError].
-func (c *Client) Stream(ctx context.Context, r StreamRequest, event func()) (Answer, error) {
-	if r.Model == "" || len(r.Messages) == 0 || r.N != 1 || r.MaxTokens < 1 {
-		return Answer{}, errors.New("openai: stream: model, messages, n = 1 and max_tokens ≥ 1 are needed")
-	}
-	if r.Stop == nil {
-		r.Stop = []string{}
+func (c *Client) Stream(ctx context.Context, r ChatRequest, event func()) (a Answer, err error) {
+	if r.N != 1 {
+		return Answer{}, errors.New("openai: stream: n = 1 is needed")
 	}
 	if event == nil {
 		event = func() {}
 	}
-	out := streamBody{ChatRequest: r.ChatRequest, Stream: true, StreamOptions: streamOptions{IncludeUsage: true}}
-	if !r.Plain {
-		out.extensions = &extensions{TopK: -1, RepetitionPenalty: 1}
-	}
-	body, err := json.MarshalWithOption(out, json.DisableHTMLEscape())
+	err = c.send(ctx, r, func(r ChatRequest) any {
+		return streamBody{ChatRequest: r, Stream: true, StreamOptions: streamOptions{IncludeUsage: true}}
+	}, func(ctx context.Context) error {
+		stream, err := c.c.CreateChatCompletionStream(ctx, goopenai.ChatCompletionRequest{})
+		if err != nil {
+			return err
+		}
+		defer stream.Close() //nolint:errcheck // read only
+		event()
+		a, err = gather(stream, event)
+		return c.told(err)
+	})
 	if err != nil {
-		return Answer{}, fmt.Errorf("openai: stream: encode request: %w", err)
+		return Answer{}, err
 	}
-	stream, err := c.c.CreateChatCompletionStream(withBody(ctx, body), goopenai.ChatCompletionRequest{})
-	if err != nil {
-		return Answer{}, c.fail(ctx, http.MethodPost, chatPath, err)
-	}
-	defer stream.Close() //nolint:errcheck // read only
-	event()
-	answer, err := gather(stream, event)
-	if err != nil {
-		return Answer{}, c.fail(ctx, http.MethodPost, chatPath, c.told(err))
-	}
-	return answer, nil
+	return a, nil
 }
-
-const chatPath = "/v1/chat/completions"
 
 // gather reads a stream to its end.
 func gather(stream *goopenai.ChatCompletionStream, event func()) (Answer, error) {

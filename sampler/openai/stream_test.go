@@ -15,10 +15,11 @@ import (
 	"github.com/justrl/justrl/sampler/openaitest"
 )
 
-func sampled(seed int64) StreamRequest {
+func sampled(seed int64) ChatRequest {
 	r := judge()
 	r.Temperature, r.TopP, r.MaxTokens, r.Seed = 0.7, 0.9, 40, seed
-	return StreamRequest{ChatRequest: r}
+	r.Extensions = Neutral()
+	return r
 }
 
 func TestStreamBytes(t *testing.T) {
@@ -33,13 +34,24 @@ func TestStreamBytes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fake := openaitest.New(t, openaitest.Options{})
-			r := sampled(0)
-			r.Plain = c.plain
-			if _, err := client(t, fake.URL, "").Stream(t.Context(), r, nil); err != nil {
-				t.Fatal(err)
+			cl, before := client(t, fake.URL, ""), 0
+			if c.plain { // it says so once, and is not asked again
+				fake.Inject(openaitest.Fault{Kind: openaitest.FaultStatus, Path: chatPath, Status: 400, Body: `{"error":{"message":"Unrecognized request argument supplied: top_k"}}`})
+				before++
 			}
-			if diff := cmp.Diff(c.want, string(fake.Requests("")[0].Body)); diff != "" {
-				t.Errorf("(-want +sent)\n%s", diff)
+			for range 2 {
+				if _, err := cl.Stream(t.Context(), sampled(0), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sent := fake.Requests("")
+			if len(sent) != before+2 || cl.Plain() != c.plain {
+				t.Fatalf("%d requests, Plain is %t", len(sent), cl.Plain())
+			}
+			for _, r := range sent[before:] {
+				if diff := cmp.Diff(c.want, string(r.Body)); diff != "" {
+					t.Errorf("(-want +sent)\n%s", diff)
+				}
 			}
 		})
 	}
@@ -51,12 +63,11 @@ func TestStreamIsTheWholeAnswer(t *testing.T) {
 	c := client(t, fake.URL, "")
 	for seed := range int64(20) {
 		r, events := sampled(seed), 0
-		r.Plain = true // Chat sends no extensions
 		got, err := c.Stream(t.Context(), r, func() { events++ })
 		if err != nil {
 			t.Fatal(err)
 		}
-		whole, err := c.Chat(t.Context(), r.ChatRequest)
+		whole, err := c.Chat(t.Context(), r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,11 +177,11 @@ func TestStreamStalls(t *testing.T) {
 func TestStreamRefusesRequests(t *testing.T) {
 	fake := openaitest.New(t, openaitest.Options{})
 	c := client(t, fake.URL, "")
-	for name, change := range map[string]func(*StreamRequest){
-		"no model":    func(r *StreamRequest) { r.Model = "" },
-		"no messages": func(r *StreamRequest) { r.Messages = nil },
-		"two answers": func(r *StreamRequest) { r.N = 2 },
-		"no tokens":   func(r *StreamRequest) { r.MaxTokens = 0 },
+	for name, change := range map[string]func(*ChatRequest){
+		"no model":    func(r *ChatRequest) { r.Model = "" },
+		"no messages": func(r *ChatRequest) { r.Messages = nil },
+		"two answers": func(r *ChatRequest) { r.N = 2 },
+		"no tokens":   func(r *ChatRequest) { r.MaxTokens = 0 },
 	} {
 		r := sampled(1)
 		change(&r)
