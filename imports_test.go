@@ -51,6 +51,8 @@ var rules = []rule{
 		why: "it is below everything"},
 	{from: "internal/cachedir", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
 		why: "it is below everything"},
+	{from: "benchmarks/generations", to: []string{"sampler/...", "benchmarks/*"}, why: "a file format knows neither who samples nor who grades"},
+	{from: "benchmarks/metrics", to: []string{"sampler/...", "benchmarks/*"}, why: "figures need verdicts, not those who found them"},
 	{from: "benchmarks", to: []string{"benchmarks/*"}, why: "a parent has the words that its children use"},
 	{from: "updater/...", to: []string{"internal/endpoint"}, tests: true, why: "the updater asks no server"},
 	{from: "...", to: []string{"sampler/openaitest", "sampler/samplertest", "bridge/bridgetest", "testing"},

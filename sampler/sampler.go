@@ -68,6 +68,9 @@ type Rollout struct {
 type Group struct {
 	Row      Row
 	Rollouts []Rollout
+	// Errors and Timeouts count the rollouts that are left out because the
+	// verifier failed on them, or took too long. Neither is a wrong answer.
+	Errors, Timeouts int
 }
 
 // Params are the sampling parameters of a request. Every field is sent

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -35,22 +36,21 @@ func gradeCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "grade",
 		Usage: "score responses against ground truths, without a server",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "in", Usage: "JSON Lines `FILE` of {id, response, ground_truth}"},
 			&cli.StringFlag{Name: "out", Usage: "`FILE` to write: the same plus correct, answer, by, score"},
-			&cli.StringFlag{Name: "verifier", Value: config.VerifierStrictBox, Usage: "`NAME` of the verifier: " + config.VerifierStrictBox + ", the training reward"},
-		},
+		}, verifierFlags()...),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if err := errors.Join(noArguments(c), need(c, "in", "out")); err != nil {
 				return err
 			}
-			verifier, err := newVerifier(c.String("verifier"))
+			r, verifier, done, err := verifierOf(c)
 			if err != nil {
-				return usage(err)
+				return err
 			}
-			right, total, err := grade(c.Context, c.String("in"), c.String("out"), c.String("verifier"), verifier)
-			if err != nil {
+			right, total, err := grade(c.Context, c.String("in"), c.String("out"), r, verifier)
+			if err := errors.Join(err, done()); err != nil {
 				return fmt.Errorf("grade: %w", err)
 			}
 			_, err = fmt.Fprintf(c.App.Writer, "%d of %d correct (%.2f %%), written to %s\n", right, total, 100*float64(right)/float64(total), c.String("out"))
@@ -59,13 +59,15 @@ func gradeCommand() *cli.Command {
 	}
 }
 
-func grade(ctx context.Context, in, out, name string, verifier sampler.Verifier) (right, total int, err error) {
+func grade(ctx context.Context, in, out string, r config.Reward, verifier sampler.Verifier) (right, total int, err error) {
 	err = writeFile(out, func(w io.Writer) error {
 		enc := jsonLines(w)
 		return eachLine(in, func(_ int, p pair) error {
 			if p.Response == nil || p.GroundTruth == nil {
 				return fmt.Errorf("needs the fields response and ground_truth")
 			}
+			ctx, cancel := context.WithTimeout(ctx, time.Duration(r.Timeout))
+			defer cancel()
 			score, err := verifier.Verify(ctx, *p.Response, *p.GroundTruth)
 			if err != nil {
 				return err
@@ -76,7 +78,7 @@ func grade(ctx context.Context, in, out, name string, verifier sampler.Verifier)
 			}
 			return enc.Encode(verdict{
 				ID: p.ID, Response: *p.Response, GroundTruth: *p.GroundTruth,
-				Correct: score.Correct, Answer: score.Answer, By: name, Score: score.Reward,
+				Correct: score.Correct, Answer: score.Answer, By: r.Verifier, Score: score.Reward,
 			})
 		})
 	})

@@ -152,6 +152,16 @@ func absolute(cfg *config.Config) error {
 	for i := range cfg.Validation.Data {
 		paths = append(paths, &cfg.Validation.Data[i])
 	}
+	// Of a command, what names a file here with a slash: python3 and -v do not.
+	programs := []*string{&cfg.Reward.Python}
+	for i := range cfg.Reward.Command {
+		programs = append(programs, &cfg.Reward.Command[i])
+	}
+	for _, p := range programs {
+		if _, err := os.Stat(*p); err == nil && strings.Contains(*p, "/") {
+			paths = append(paths, p)
+		}
+	}
 	for _, p := range paths {
 		if *p == "" {
 			continue
@@ -180,6 +190,8 @@ func sameRun(recorded string, cfg config.Config) error {
 	before.Publish, before.Checkpoint, before.Mismatch = cfg.Publish, cfg.Checkpoint, cfg.Mismatch
 	before.Sampling.Concurrency, before.Sampling.RequestTimeout, before.Sampling.Patience = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout, cfg.Sampling.Patience
 	before.Sampling.MaxBatches = cfg.Sampling.MaxBatches
+	before.Reward.Timeout, before.Reward.MaxUnscored = cfg.Reward.Timeout, cfg.Reward.MaxUnscored
+	before.Reward.Workers, before.Reward.Python, before.Reward.URL = cfg.Reward.Workers, cfg.Reward.Python, cfg.Reward.URL
 	before.Validation.Every, before.Engine = cfg.Validation.Every, cfg.Engine
 	if changed := cfg.Differences(before); len(changed) > 0 {
 		return fmt.Errorf("--resume: %s: a resumed run cannot change that; start a new one (%s says what it began with)", strings.Join(changed, ", "), recorded)

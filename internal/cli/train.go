@@ -41,6 +41,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	verifier, closeVerifier, err := newVerifier(cfg.Reward)
+	if err != nil {
+		return err
+	}
+	open.add(closeVerifier)
 	resume := c.Bool("resume")
 	if !resume {
 		if err := journal.Free(cfg.Out); err != nil {
@@ -68,12 +73,10 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	}
 	open.add(dir.Close)
 
-	verifier, err := newVerifier(cfg.Reward.Verifier)
-	if err != nil {
-		return err
-	}
-	for _, set := range heldOut {
-		progress.unreachable(set)
+	if cfg.Reward.Verifier == config.VerifierStrictBox {
+		for _, set := range heldOut {
+			progress.unreachable(set)
+		}
 	}
 	run := orchestrator.Run{
 		Config:  cfg,
@@ -103,7 +106,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		progress.Notice("stopping at the next step boundary; another signal ends the process at once")
 	})()
 	summary, err := run.Train(ctx)
-	if errors.Is(err, orchestrator.ErrInterrupted) || isServerError(err) {
+	var unscored *sampler.UnscoredError
+	if errors.As(err, &unscored) {
+		err = fmt.Errorf("%w; reward.max_unscored is the share that may be left out", err)
+	}
+	if errors.Is(err, orchestrator.ErrInterrupted) || isServerError(err) || unscored != nil {
 		return fmt.Errorf("%w; to go on: justrl run --resume --out %s", err, cfg.Out)
 	}
 	if err != nil {
@@ -123,8 +130,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 // samplers are that of training and that of held-out problems, where an answer
 // is as good as the verifier says, however long it is.
 func samplers(cfg config.Config, g sampler.Generator, v sampler.Verifier, told func(sampler.Row, sampler.Rollout, error)) (training, validation *sampler.Sampler) {
-	training = &sampler.Sampler{Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told}
-	validation = &sampler.Sampler{Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told}
+	s := sampler.Sampler{
+		Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told,
+		VerifyConcurrency: verifierWorkers(cfg.Reward), VerifyTimeout: time.Duration(cfg.Reward.Timeout), MaxUnscored: cfg.Reward.MaxUnscored,
+	}
+	training, validation = &s, new(s)
 	if cfg.Reward.OverlongBuffer > 0 {
 		training.Shaper = reward.Overlong{MaxTokens: cfg.Sampling.MaxTokens, Buffer: cfg.Reward.OverlongBuffer, Factor: cfg.Reward.OverlongFactor}
 	}

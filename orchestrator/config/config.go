@@ -32,7 +32,7 @@ import (
 type Config struct {
 	Preset string   `yaml:"preset" about:"the preset that the other values started from"`
 	Model  string   `yaml:"model" about:"folder of the policy in the Hugging Face layout"`
-	Data   string   `yaml:"data" about:"training problems: a .parquet or .jsonl file"`
+	Data   string   `yaml:"data" about:"training problems: a .parquet, .jsonl or .csv file"`
 	Out    string   `yaml:"out" about:"run directory"`
 	Server []string `yaml:"server" about:"URLs of OpenAI-compatible servers; none = the embedded one, on the CPU, started and stopped by the run"`
 	Served string   `yaml:"served_model" about:"name of the model on the server; empty = the only one it serves"`
@@ -75,7 +75,22 @@ type Sampling struct {
 
 // Reward says how rollouts are scored.
 type Reward struct {
-	Verifier string `yaml:"verifier" about:"strict-box"`
+	Verifier string `yaml:"verifier" about:"strict-box (the paper's) | rule | choice | exact | numeric | f1 | regex | command | http"`
+	// Timeout and MaxUnscored keep what a verifier fails on apart from wrong answers.
+	Timeout     Duration `yaml:"timeout" about:"bounds one verification; one that takes longer is not tried again"`
+	MaxUnscored float64  `yaml:"max_unscored" about:"share of a step's rollouts, in [0, 1), that the verifier may fail or time out on before the run stops; they are left out; 0 = none"`
+	// The following belong to the verifiers that they name, and are refused with another.
+	Workers           int      `yaml:"workers" about:"rule, command, http: verifications at a time; 0 = the number of CPUs"`
+	Python            string   `yaml:"python" about:"rule: interpreter with the grader's libraries; empty = one of its own, in the cache"`
+	IgnoreCase        bool     `yaml:"ignore_case" about:"exact: letters that differ in case alone are the same"`
+	IgnoreSpace       bool     `yaml:"ignore_space" about:"exact: white space at the ends does not count, and a run of it is one space"`
+	IgnorePunctuation bool     `yaml:"ignore_punctuation" about:"exact: punctuation does not count"`
+	AbsTolerance      float64  `yaml:"abs_tolerance" about:"numeric: largest difference from the truth; 0 = none"`
+	RelTolerance      float64  `yaml:"rel_tolerance" about:"numeric: the same as a share of the truth; the larger of the two counts; 0 = none"`
+	Threshold         float64  `yaml:"threshold" about:"f1: reward from which an answer counts as correct, in (0, 1]; 0 = 1, all words"`
+	Pattern           string   `yaml:"pattern" about:"regex: Go expression (RE2) that is searched for in the response, {truth} standing for the quoted truth; empty = the truth is one, for the whole answer"`
+	Command           []string `yaml:"command" about:"command: program and arguments that answer JSON lines {id, response, ground_truth} with {id, score}; see sampler/reward"`
+	URL               string   `yaml:"url" about:"http: where {id, response, ground_truth} is posted, and answered with {score}; see sampler/reward"`
 	// ShuffleControl is for experiments: a run that still improves with it
 	// learns something other than the reward.
 	ShuffleControl bool `yaml:"shuffle_control" about:"permute the rewards among all rollouts of a step (a control; never for training)"`
@@ -169,8 +184,7 @@ func (c Config) Validate() error {
 	o := c.Reward
 	must(o.OverlongBuffer >= 0 && o.OverlongBuffer <= max(s.MaxTokens, 0), "reward.overlong_buffer", "must be from 0 (off) to sampling.max_tokens (%d), is %d", s.MaxTokens, o.OverlongBuffer)
 	must(o.OverlongFactor > 0 && !math.IsInf(o.OverlongFactor, 0), "reward.overlong_factor", "must be more than 0, is %g", o.OverlongFactor)
-	must(c.Reward.Verifier == VerifierStrictBox, "reward.verifier", "must be %s, is %q", VerifierStrictBox, c.Reward.Verifier)
-	for _, err := range []error{c.Update.Validate(), c.Optimizer.Validate()} {
+	for _, err := range []error{c.Reward.Validate(), c.Update.Validate(), c.Optimizer.Validate()} {
 		if err != nil {
 			errs = append(errs, err)
 		}

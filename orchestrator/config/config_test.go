@@ -92,7 +92,7 @@ func TestYAMLRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Server = []string{"http://a:1", "http://b:2"}
-	c.Validation.Data = []string{"x.jsonl"}
+	c.Validation.Data, c.Reward.Command = []string{"x.jsonl"}, []string{"python3", "verify.py"}
 	b, err := c.YAML()
 	if err != nil {
 		t.Fatal(err)

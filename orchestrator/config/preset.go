@@ -9,9 +9,6 @@ import (
 	"github.com/justrl/justrl/updater"
 )
 
-// VerifierStrictBox is the reward of the paper: the last \boxed{…} equals the ground truth as a string.
-const VerifierStrictBox = "strict-box"
-
 // DefaultPreset is what a run starts from when no preset is named.
 const DefaultPreset = "justrl-deepseek-1.5b"
 
@@ -37,6 +34,7 @@ func presets() []preset {
 		{"justrl-deepseek-1.5b", "the paper's run on DeepSeek-R1-Distill-Qwen-1.5B", func(*Config) {}},
 		{"justrl-nemotron-1.5b", "the paper's run on OpenMath-Nemotron-1.5B: the same hyperparameters", func(c *Config) { c.Steps = 3440 }},
 		{"justrl-overlong", "the paper's ablation: its run with DAPO's penalty on long answers", overlong},
+		{"justrl-robust", "the paper's ablation: its run with the rule grader as the reward", func(c *Config) { c.Reward.Verifier = VerifierRule }},
 		{"grpo-classic", "baseline: GRPO (arXiv 2402.03300) with all else as JustRL", grpoClassic},
 		{presetDrGRPO, "baseline: Dr. GRPO (arXiv 2503.20783) with all else as JustRL; unless set, update.norm_tokens is mini_batch × n × max_tokens", drGRPO},
 		{"dapo", "baseline: DAPO (arXiv 2503.14476) with all else as JustRL", dapo},
@@ -82,7 +80,7 @@ func paper() Config {
 			Concurrency: 256, Shuffle: true, RequestTimeout: Duration(time.Hour), Patience: Duration(3 * time.Minute),
 			MaxBatches: 30, // verl's recipe for DAPO stops after 10 draws of 3 batches each
 		},
-		Reward:    Reward{Verifier: VerifierStrictBox, OverlongFactor: 1},
+		Reward:    Reward{Verifier: VerifierStrictBox, Timeout: Duration(30 * time.Second), OverlongFactor: 1},
 		Update:    update,
 		Optimizer: updater.DefaultOptimizerConfig(),
 		Mismatch:  Mismatch{MaxRatioP50: 1.05, MaxKL: 4e-4},
