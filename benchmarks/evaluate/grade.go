@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/justrl/justrl/benchmarks"
 	"github.com/justrl/justrl/benchmarks/judge"
@@ -21,6 +22,8 @@ type Judge interface {
 type Grader struct {
 	Rule  sampler.Verifier
 	Judge Judge // nil has no second word
+	// Timeout bounds the rules' time over one answer; 0 is no bound but their own.
+	Timeout time.Duration
 
 	graded, failed atomic.Int64
 }
@@ -37,7 +40,7 @@ const (
 // An error is ctx's cause, the judge's, or that the rules fail too often.
 func (g *Grader) Grade(ctx context.Context, question string, gen benchmarks.Generation, sample int) (benchmarks.Verdict, error) {
 	v := benchmarks.Verdict{ExampleID: gen.ExampleID, Sample: sample, Seed: gen.Seed, Truth: gen.Answer, By: benchmarks.ByRule}
-	score, err := g.Rule.Verify(ctx, gen.Response, gen.Answer)
+	score, err := g.rule(ctx, gen)
 	if cause := context.Cause(ctx); cause != nil {
 		return v, cause
 	}
@@ -63,4 +66,17 @@ func (g *Grader) Grade(ctx context.Context, question string, gen benchmarks.Gene
 	}
 	v.Correct = v.Judgement == judge.Correct
 	return v, nil
+}
+
+func (g *Grader) rule(ctx context.Context, gen benchmarks.Generation) (sampler.Score, error) {
+	if g.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, g.Timeout, fmt.Errorf("%w: over %s", sampler.ErrVerifyTimeout, g.Timeout))
+		defer cancel()
+	}
+	score, err := g.Rule.Verify(ctx, gen.Response, gen.Answer)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	return score, err
 }
