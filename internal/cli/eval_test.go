@@ -25,7 +25,7 @@ func sumsSet(t *testing.T, n int) string {
 	t.Helper()
 	var b strings.Builder
 	for i := range n {
-		fmt.Fprintf(&b, `{"question":"What is %d + %d?","answer":"%d"}`+"\n", i, i, 2*i)
+		fmt.Fprintf(&b, `{"problem":"What is %d + %d?","answer":"%d"}`+"\n", i, i, 2*i)
 	}
 	return file(t, "sums.jsonl", b.String())
 }
