@@ -48,12 +48,10 @@ func (c *Client) File(ctx context.Context, r Ref) (string, error) {
 		return "", fmt.Errorf("%s: %w", r, err)
 	}
 	path, err := c.place(ctx, r, m)
-	if err == nil {
-		err = c.remember(r, m.commit)
-	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", r, err)
 	}
+	c.remember(r, m.commit)
 	return path, nil
 }
 
@@ -105,9 +103,9 @@ func (c *Client) cached(r Ref) string {
 
 // remember notes which commit a branch or tag is at. A cache that cannot be
 // written serves without that.
-func (c *Client) remember(r Ref, commit string) error {
+func (c *Client) remember(r Ref, commit string) {
 	if r.Revision == commit || c.commit(r) == commit {
-		return nil
+		return
 	}
 	path := c.ref(r)
 	err := os.MkdirAll(filepath.Dir(path), 0o777)
@@ -120,7 +118,6 @@ func (c *Client) remember(r Ref, commit string) error {
 	if err != nil {
 		c.o.Notice(fmt.Sprintf("%s: the cache does not learn that it is at %.12s: %v", r, commit, err))
 	}
-	return nil
 }
 
 // meta is what the hub says of a file.
