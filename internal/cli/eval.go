@@ -123,10 +123,11 @@ func runEval(c *cli.Context) (err error) {
 	}
 	record := evaluate.Record{Settings: settings, Began: time.Now().UTC().Truncate(time.Second), Version: version(), Servers: fleet.Infos()}
 	out := c.String("out")
-	record.Grading = map[string]any{"verifier": r.Verifier}
+	by := gradedBy{Program: version(), Verifier: r.Verifier}
 	if v, ok := verifier.(versioned); ok {
-		record.Grading["versions"] = v.Versions()
+		by.Versions = v.Versions()
 	}
+	record.Grading = map[string]any{"rules": by}
 	if record, err = record.Join(out); err != nil {
 		return usage(err)
 	}
@@ -159,14 +160,14 @@ func runEval(c *cli.Context) (err error) {
 		shown.Left(out)
 		return errors.Join(err, record.Write(out))
 	}
-	report, err := finishEval(results, record, out)
+	report, err := finishEval(results, record, by, out)
 	if err != nil {
 		return err
 	}
 	if err := shown.Close(); err != nil {
 		return err
 	}
-	return printEval(c.App.Writer, report, out, c.Bool("json"))
+	return printEval(c.App.Writer, report, c.Bool("json"))
 }
 
 // openFleet finds the servers, which must be there and serve one model.

@@ -94,20 +94,19 @@ func evalSets(c *cli.Context) ([]measured, error) {
 	if len(names) == 0 {
 		return nil, usagef("--bench names no set; there are %s", strings.Join(sets.Names(), ", "))
 	}
-	o, err := hub.FromEnv(os.Getenv)
-	if err != nil {
-		return nil, usage(err)
-	}
-	client, err := hub.New(o)
-	if err != nil {
-		return nil, usage(err)
-	}
-	defer client.Close()
-	store := sets.Store{Dir: c.String("data-dir"), Hub: client}
+	var out []measured
+	err := withHub(c.Context, c.App.ErrWriter, "text", func(ctx context.Context, client *hub.Client, _ *transfers) (err error) {
+		out, err = openSets(ctx, c, sets.Store{Dir: c.String("data-dir"), Hub: client}, names)
+		return err
+	})
+	return out, err
+}
+
+func openSets(ctx context.Context, c *cli.Context, store sets.Store, names []string) ([]measured, error) {
 	var out []measured
 	seen := map[string]bool{}
 	for _, name := range names {
-		m, err := openSet(c.Context, store, name)
+		m, err := openSet(ctx, store, name)
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -129,8 +130,10 @@ func TestEvalEndsEarly(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if err := server.AwaitRunning(t.Context(), func(n int) bool { return n == problems*3 }); err != nil {
-			t.Fatal(err)
+		begun, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := server.AwaitRunning(begun, func(n int) bool { return n == problems*3 }); err != nil {
+			t.Fatalf("%v\n%s", err, errs.String())
 		}
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)

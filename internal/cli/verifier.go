@@ -91,7 +91,7 @@ func verifierOf(c *cli.Context, with ...func(*config.Reward)) (r config.Reward, 
 	if r = cfg.Reward; c.IsSet("verifier") {
 		r.Verifier = c.String("verifier")
 	}
-	if p := c.String("python"); p != "" {
+	if p := c.String("python"); p != "" && r.Verifier == config.VerifierRule {
 		r.Python = p
 	}
 	for _, set := range with {
