@@ -101,7 +101,8 @@ type term struct {
 	root    int64
 }
 
-const maxRadicand = 1 << 40
+// maxRadicand keeps the search for square factors short.
+const maxRadicand = 1 << 26
 
 // normalForm is e's, if sympy brings it there without being asked to expand
 // anything: of the factors of a product at most one is a sum, and the other a number.
@@ -205,10 +206,13 @@ func (f normalForm) times(g normalForm) (normalForm, bool) {
 			return nil, false
 		}
 		for u, y := range g {
-			if t.root*u.root > maxRadicand || len(t.letters)+len(u.letters) > 64 {
+			if t.root > maxRadicand/u.root || len(t.letters)+len(u.letters) > 64 {
 				return nil, false
 			}
-			outside, inside := splitSquare(t.root * u.root)
+			outside, inside := int64(1), t.root*u.root
+			if t.root > 1 && u.root > 1 {
+				outside, inside = splitSquare(inside)
+			}
 			v := term{letters: merge(t.letters, u.letters), root: inside}
 			product[v] = new(big.Rat).Mul(new(big.Rat).Mul(x, y), big.NewRat(outside, 1))
 		}
