@@ -7,9 +7,10 @@ PREFIX ?= /usr/local
 torch := scripts/with-torch
 # Packages with files behind the build tag torch; the others are tested without it.
 torch_packages := ./updater/torch ./internal/... ./examples/...
+browser_packages := ./internal/webpage/... ./orchestrator/report ./benchmarks/report
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-grade lint fuzz policy install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-grade lint fuzz policy example-logic example-commonsense example-multihop install clean help
 
 all: build
 
@@ -47,10 +48,10 @@ test-vllm: build ## the whole loop against a real vLLM on this CPU (8 minutes th
 test-cuda: build ## the updater's tests on a GPU, where there is one (a PyTorch with CUDA in python3, or LIBTORCH=)
 	JUSTRL_TEST_DEVICE=cuda $(torch) scripts/gotest -tags torch -timeout 20m ./updater/torch
 
-test-browser: ## the report as a browser shows it (installs Chromium where it is missing and you are root)
+test-browser: ## the reports as a browser shows them (installs Chromium where it is missing and you are root)
 	scripts/need-chromium
-	go vet -tags browser ./orchestrator/report
-	scripts/gotest -tags browser -run Browser -timeout 10m -v ./orchestrator/report
+	go vet -tags browser $(browser_packages)
+	scripts/gotest -tags browser -run Browser -timeout 15m -v -p 1 $(browser_packages)
 
 smollm2: ## make SmolLM2-135M-Instruct, a real pretrained model, in the cache (110 MB fetched, a minute, once)
 	scripts/smollm2
@@ -78,6 +79,11 @@ fuzz: ## every fuzz target for FUZZTIME (default 20s)
 
 policy: ## make the shipped policy again: problems, tokenizer, warm-up (about 10 minutes)
 	$(torch) go run -tags torch ./examples/arithmetic/make --out examples/arithmetic --seed 1
+
+example-logic: ## warm a small policy up on truth-tellers, and train it (example-commonsense, example-multihop: the other two)
+example-logic example-commonsense example-multihop: example-%: build
+	[ -f build/examples/$*/model.safetensors ] || $(torch) go run -tags torch ./examples/make --policy build/examples $*
+	bin/justrl run --config examples/$*/run.yaml --out runs/$*-$$(date +%Y%m%d-%H%M%S)
 
 install: build ## into PREFIX (default /usr/local): the program and the parts of libtorch that it needs
 	install -D bin/justrl "$(DESTDIR)$(PREFIX)/bin/justrl"

@@ -25,6 +25,8 @@ type Problem struct {
 	Question string
 	// Answer is the ground truth that a Verifier compares with.
 	Answer string
+	// Choices are what there is to choose from, as lines "A. …"; "" where there are none.
+	Choices string
 }
 
 // Row is one drawn problem: the unit that becomes a [Group].

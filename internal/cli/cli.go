@@ -85,7 +85,7 @@ func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			runCommand(), serveCommand(), gradeCommand(), logprobsCommand(), updateCommand(), replayCommand(), reportCommand(), doctorCommand(), configCommand(),
+			runCommand(), serveCommand(), gradeCommand(), logprobsCommand(), updateCommand(), replayCommand(), reportCommand(), dataCommand(), doctorCommand(), configCommand(),
 		},
 	}
 }
@@ -111,14 +111,18 @@ func usageError(c *cli.Context, err error, _ bool) error {
 // wordsLast moves the words between a command and its first flag to the end,
 // where the flag package wants them: justrl config PRESET --set a=b.
 func wordsLast(args []string) []string {
-	if len(args) < 3 {
+	command := 2
+	if len(args) > 2 && args[1] == "data" { // it has commands of its own
+		command = 3
+	}
+	if len(args) <= command {
 		return args
 	}
-	flags := slices.IndexFunc(args[2:], func(a string) bool { return strings.HasPrefix(a, "-") })
+	flags := slices.IndexFunc(args[command:], func(a string) bool { return strings.HasPrefix(a, "-") })
 	if flags < 1 {
 		return args
 	}
-	return slices.Concat(args[:2], args[2+flags:], args[2:2+flags])
+	return slices.Concat(args[:command], args[command+flags:], args[command:command+flags])
 }
 
 // theRun is the one word RUN of a command line.

@@ -41,7 +41,7 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	verifier, closeVerifier, err := newVerifier(cfg.Reward)
+	verifier, closeVerifier, err := newVerifier(ctx, cfg.Reward, lines(c.App.ErrWriter))
 	if err != nil {
 		return err
 	}

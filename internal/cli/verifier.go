@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"errors"
+	"context"
 	"runtime"
 	"strings"
 
@@ -13,14 +13,15 @@ import (
 )
 
 // newVerifier makes the verifier of a valid configuration. The caller calls
-// close, which is never nil, when nothing is verified any more.
-func newVerifier(r config.Reward) (v sampler.Verifier, close func() error, err error) {
+// close, which is never nil, when nothing is verified any more. report is told in
+// lines what a user should know: libraries that are fetched, versions that differ.
+func newVerifier(ctx context.Context, r config.Reward, report func(line string)) (v sampler.Verifier, close func() error, err error) {
 	nothing := func() error { return nil }
 	switch r.Verifier {
 	case config.VerifierStrictBox:
 		v = reward.StrictBox{}
 	case config.VerifierRule:
-		return newRuleGrader(r)
+		return newRuleGrader(ctx, r, report)
 	case config.VerifierChoice:
 		v = reward.Choice{}
 	case config.VerifierExact:
@@ -53,12 +54,6 @@ func newVerifier(r config.Reward) (v sampler.Verifier, close func() error, err e
 	return v, nothing, nil
 }
 
-// newRuleGrader makes the rule grader, whose algebra is in r.Workers processes
-// of r.Python, each pair bounded by r.Timeout.
-func newRuleGrader(config.Reward) (v sampler.Verifier, close func() error, err error) {
-	return nil, func() error { return nil }, errors.New("the verifier rule is not in this build; strict-box is the paper's reward")
-}
-
 // verifierWorkers is how many verifications run at a time.
 func verifierWorkers(r config.Reward) int {
 	if r.Workers > 0 {
@@ -70,7 +65,7 @@ func verifierWorkers(r config.Reward) int {
 // verifierFlags are those of a command that scores without a run.
 func verifierFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "verifier", Value: config.VerifierStrictBox, Usage: "`NAME` of the verifier: " + strings.Join(config.Verifiers(), ", ")},
+		&cli.StringFlag{Name: "verifier", Value: config.VerifierRule, Usage: "`NAME` of the verifier: " + strings.Join(config.Verifiers(), ", ")},
 		&cli.StringSliceFlag{Name: "set", Usage: "set one `KEY=VALUE` of the verifier, like reward.abs_tolerance=0.01; may be repeated"},
 	}
 }
@@ -82,6 +77,8 @@ func verifierOf(c *cli.Context, with ...func(*config.Reward)) (r config.Reward, 
 	if err != nil {
 		return r, nil, nil, err
 	}
+	// That of the flag, its default too, unless --set names one and the flag is not there.
+	cfg.Reward.Verifier = c.String("verifier")
 	for _, s := range c.StringSlice("set") {
 		if !strings.HasPrefix(s, "reward.") {
 			return r, nil, nil, usagef("--set %s: only keys of reward are for %s", s, c.Command.Name)
@@ -90,7 +87,7 @@ func verifierOf(c *cli.Context, with ...func(*config.Reward)) (r config.Reward, 
 	if err := setAll(&cfg, c.StringSlice("set")); err != nil {
 		return r, nil, nil, usage(err)
 	}
-	if r = cfg.Reward; c.IsSet("verifier") || r.Verifier == "" {
+	if r = cfg.Reward; c.IsSet("verifier") {
 		r.Verifier = c.String("verifier")
 	}
 	for _, set := range with {
@@ -99,6 +96,6 @@ func verifierOf(c *cli.Context, with ...func(*config.Reward)) (r config.Reward, 
 	if err := r.Validate(); err != nil {
 		return r, nil, nil, usage(err)
 	}
-	v, close, err = newVerifier(r)
+	v, close, err = newVerifier(c.Context, r, lines(c.App.ErrWriter))
 	return r, v, close, err
 }

@@ -42,7 +42,8 @@ done
 		response, truth string
 		want            graded
 	}{
-		{nil, `\boxed{b}`, "b", graded{true, "b", "strict-box", 1}},
+		{nil, `\boxed{0.5}`, `\frac12`, graded{true, "0.5", "rule", 1}},
+		{[]string{"--verifier", "strict-box"}, `\boxed{0.5}`, `\frac12`, graded{false, "0.5", "strict-box", -1}},
 		{[]string{"--verifier", "choice"}, `Answer: (b)`, "B", graded{true, "B", "choice", 1}},
 		{[]string{"--verifier", "exact"}, `\boxed{B.}`, "b", graded{false, "B.", "exact", -1}},
 		{[]string{"--verifier", "exact", "--set", "reward.ignore_case=true", "--set", "reward.ignore_punctuation=true"}, `\boxed{B.}`, "b", graded{true, "B.", "exact", 1}},
@@ -126,5 +127,28 @@ func TestSamplersTakeTheVerifiersLimits(t *testing.T) {
 	}
 	if training == validation {
 		t.Error("training and validation share a sampler")
+	}
+}
+
+// A command is found again from wherever the run is resumed.
+func TestCommandsAreIndependentOfTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, name := range []string{"verify.py", "prog", "python3"} {
+		if err := os.WriteFile(name, nil, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct{ given, want []string }{
+		{[]string{"python3", "-u", "verify.py", "none.py", "."}, []string{"python3", "-u", filepath.Join(dir, "verify.py"), "none.py", "."}},
+		{[]string{"./prog", "--in", "prog"}, []string{filepath.Join(dir, "prog"), "--in", filepath.Join(dir, "prog")}},
+	} {
+		cfg := config.Config{Reward: config.Reward{Command: tc.given, Python: "python3"}}
+		if err := absolute(&cfg); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(tc.want, cfg.Reward.Command); d != "" || cfg.Reward.Python != "python3" {
+			t.Errorf("(-want +got), python %s:\n%s", cfg.Reward.Python, d)
+		}
 	}
 }

@@ -39,6 +39,7 @@ type Config struct {
 	Seed   int64    `yaml:"seed" about:"of data order, sampling and the shuffled-reward control"`
 	Steps  int      `yaml:"steps" about:"training steps, counted from 0"`
 
+	Problems   Problems                `yaml:"problems" about:"how a row of data becomes a question and its ground truth"`
 	Sampling   Sampling                `yaml:"sampling" about:"how rollouts are drawn"`
 	Reward     Reward                  `yaml:"reward" about:"how rollouts are scored"`
 	Update     updater.Config          `yaml:"update" about:"the objective and how a step is cut into updates"`
@@ -127,6 +128,7 @@ type Checkpoint struct {
 // first step, every so many steps, and after the last.
 type Validation struct {
 	Data        []string `yaml:"data" about:"files of held-out problems; none = no validation"`
+	Problems    Problems `yaml:"problems" about:"as problems, for these files; all empty = as problems"`
 	Every       int      `yaml:"every" about:"steps; 0 = only before and after the run"`
 	N           int      `yaml:"n" about:"answers a problem"`
 	Temperature float64  `yaml:"temperature" about:"0 = greedy (n must be 1)"`

@@ -64,20 +64,20 @@ func program(log string, _ []string) {
 				}
 			}
 		case "chatter":
-			fmt.Println("loading the model")
+			fmt.Fprintln(os.Stdout, "loading the model")
 		case "stale":
-			fmt.Printf(`{"id":%d,"score":1}`+"\n", r.ID-1)
+			fmt.Fprintf(os.Stdout, `{"id":%d,"score":1}`+"\n", r.ID-1)
 		case "two":
-			fmt.Printf(`{"id":%d,"score":1}`+"\n"+`{"id":%d,"score":1}`+"\n", r.ID, r.ID)
+			fmt.Fprintf(os.Stdout, `{"id":%d,"score":1}`+"\n"+`{"id":%d,"score":1}`+"\n", r.ID, r.ID)
 		case "say":
-			fmt.Println(strings.ReplaceAll(rest, "ID", fmt.Sprint(r.ID)))
+			fmt.Fprintln(os.Stdout, strings.ReplaceAll(rest, "ID", fmt.Sprint(r.ID)))
 		default:
 			score := -1
 			if r.Response == r.GroundTruth {
 				score = 1
 			}
 			b, _ := json.Marshal(map[string]any{"id": r.ID, "score": score, "answer": r.Response})
-			fmt.Println(string(b))
+			fmt.Fprintln(os.Stdout, string(b))
 		}
 	}
 }

@@ -1,0 +1,4 @@
+package sympy
+
+// wantedLayers are those that a user is told of when they do not hold.
+var wantedLayers = allLayers

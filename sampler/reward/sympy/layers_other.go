@@ -1,0 +1,6 @@
+//go:build !linux
+
+package sympy
+
+// wantedLayers are those that a user is told of when they do not hold.
+var wantedLayers = []string{"limits", "audit"}
