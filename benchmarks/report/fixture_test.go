@@ -210,7 +210,7 @@ func fixture(t testing.TB, dir string) []string {
 func columns(set string) ([]benchmarks.Problem, error) {
 	var all []benchmarks.Problem
 	for i := range 5 {
-		all = append(all, benchmarks.Problem{ID: i, Columns: map[string]string{"parity": []string{"even", "odd"}[i%2], "id": fmt.Sprint(i), "constant": "x"}})
+		all = append(all, benchmarks.Problem{ID: i, Answer: fmt.Sprint(51 + 3*i), Columns: map[string]string{"parity": []string{"even", "odd"}[i%2], "id": fmt.Sprint(i), "constant": "x"}})
 	}
 	return all, nil
 }
