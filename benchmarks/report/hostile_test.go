@@ -44,11 +44,11 @@ func hostile(t testing.TB, dir string) []string {
 		a := texts[i%len(texts)]
 		a = a[:min(len(a), 4000)] // as grade cuts a verdict's
 		if utf8.ValidString(a) {  // JSON has no others; the files of generations have, below
-			all[i].Prompt, all[i].Generation.Answer, all[i].Truth = a, a, a
+			all[i].Generation.Prompt, all[i].Generation.Answer, all[i].Verdict.Truth = a, a, a
 		}
-		all[i].Verdict.Answer, all[i].By, all[i].Judgement, all[i].FinishReason = a, a, a, a
+		all[i].Verdict.Answer, all[i].Verdict.By, all[i].Verdict.Judgement, all[i].Generation.FinishReason = a, a, a, a
 		if i%3 == 0 {
-			all[i].Error = a
+			all[i].Verdict.Error = a
 		}
 	}
 	model := attacks[0] + attacks[13] + strings.Repeat("M", 500)
