@@ -147,6 +147,9 @@ func (r *Report) readColumns() error {
 			faults = append(faults, fmt.Errorf("report: columns of %s: %w", set, err))
 			continue
 		}
+		if !r.answers(set, problems) {
+			continue // a set of the user's own by the name of another
+		}
 		columns := map[string]map[int]string{}
 		values := map[string]map[string]bool{}
 		for _, p := range problems {
@@ -166,6 +169,17 @@ func (r *Report) readColumns() error {
 		r.columns[set] = columns
 	}
 	return errors.Join(faults...)
+}
+
+// answers tells whether the wrong answers of a set are to these problems.
+func (r *Report) answers(set string, problems []benchmarks.Problem) bool {
+	truth := map[int]string{}
+	for _, p := range problems {
+		truth[p.ID] = p.Answer
+	}
+	return !slices.ContainsFunc(r.Cells, func(c *Cell) bool {
+		return c.Set == set && slices.ContainsFunc(c.wrong, func(v benchmarks.Verdict) bool { return truth[v.ExampleID] != v.Truth })
+	})
 }
 
 // Spread is what prompt templates make of a model's score on a set.

@@ -13,7 +13,7 @@ import (
 
 // The report as a browser shows it, and a page of wrong answers.
 func TestBrowser(t *testing.T) {
-	for name, fill := range map[string]func(testing.TB, string) []string{"small": fixture} {
+	for name, fill := range map[string]func(testing.TB, string) []string{"small": fixture, "hostile": hostile, "many": many} {
 		t.Run(name, func(t *testing.T) { look(t, name, fill(t, t.TempDir())) })
 	}
 	// An evaluation of one's own, to look at it: REPORT_EVAL=DIR REPORT_SCREENSHOTS=DIR.
@@ -32,7 +32,7 @@ func look(t *testing.T, name string, dirs []string) {
 	if _, err := r.File(file); err != nil {
 		t.Fatal(err)
 	}
-	webpagetest.Look(t, webpagetest.Page{File: file, Screenshots: name, Plots: 2, Twice: true})
+	webpagetest.Look(t, webpagetest.Page{File: file, Screenshots: name, Plots: 3, Twice: true})
 	pages, err := filepath.Glob(filepath.Join(out, "a report-answers", "*.html"))
 	if err != nil {
 		t.Fatal(err)
