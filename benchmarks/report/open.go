@@ -54,6 +54,7 @@ type Report struct {
 	Sets       []string // in the order of the paper
 	Folders    []Folder
 	o          Options
+	limits     limits
 	columns    map[string]map[string]map[int]string // set → column → problem → value
 }
 
@@ -72,7 +73,7 @@ func Is(dir string) bool {
 // Open reads evaluations. The error wraps [ErrNotEvaluation] for a folder that
 // is none, and names file and line of what cannot be read.
 func Open(dirs []string, o Options) (*Report, error) {
-	r := &Report{o: o, columns: map[string]map[string]map[int]string{}}
+	r := &Report{o: o, limits: defaultLimits(), columns: map[string]map[string]map[int]string{}}
 	if n := len(o.Generations); n > 0 && n != len(dirs) {
 		return nil, fmt.Errorf("report: %d folders with answers for %d evaluations: one each is needed, in their order", n, len(dirs))
 	}

@@ -31,6 +31,12 @@ func pageOf(t testing.TB, dirs []string, o Options) (text, beside string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return written(t, r)
+}
+
+// written is a report as a file, and the folder beside it.
+func written(t testing.TB, r *Report) (text, beside string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.html")
 	if _, err := r.File(file); err != nil {
 		t.Fatal(err)
