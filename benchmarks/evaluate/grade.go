@@ -1,0 +1,82 @@
+package evaluate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/justrl/justrl/benchmarks"
+	"github.com/justrl/justrl/benchmarks/judge"
+	"github.com/justrl/justrl/sampler"
+)
+
+// Judge has the second word; [judge.Judge] is one.
+type Judge interface {
+	Judge(ctx context.Context, question, truth, response string) (string, error)
+}
+
+// Grader decides on answers: the rules, then, where they do not accept one,
+// the judge. It is safe for concurrent use.
+type Grader struct {
+	Rule  sampler.Verifier
+	Judge Judge // nil has no second word
+	// Timeout bounds the rules' time over one answer; 0 is no bound but their own.
+	Timeout time.Duration
+
+	graded, failed atomic.Int64
+}
+
+// A verifier that fails is not an answer's fault: beyond so many failures, and
+// such a share, something is wrong with it.
+const (
+	fewFailures = 20
+	maxFailures = 0.05
+)
+
+// Grade decides on a generation; sample is its index among its problem's. The
+// verdict of a rule that took too long or failed has the reason as its Error.
+// An error is ctx's cause, the judge's, or that the rules fail too often.
+func (g *Grader) Grade(ctx context.Context, question string, gen benchmarks.Generation, sample int) (benchmarks.Verdict, error) {
+	v := benchmarks.Verdict{ExampleID: gen.ExampleID, Sample: sample, Seed: gen.Seed, Truth: gen.Answer, By: benchmarks.ByRule}
+	score, err := g.rule(ctx, gen)
+	if cause := context.Cause(ctx); cause != nil {
+		return v, cause
+	}
+	graded := g.graded.Add(1)
+	switch {
+	case err == nil:
+		v.Correct, v.Answer = score.Correct, score.Answer
+	default:
+		v.Error = err.Error()
+		if errors.Is(err, sampler.ErrVerifyTimeout) {
+			break
+		}
+		if n := g.failed.Add(1); n > fewFailures && float64(n) > maxFailures*float64(graded) {
+			return v, fmt.Errorf("the verifier failed on %d of %d answers: %w", n, graded, err)
+		}
+	}
+	if v.Correct || g.Judge == nil {
+		return v, nil
+	}
+	v.By = benchmarks.ByJudge
+	if v.Judgement, err = g.Judge.Judge(ctx, question, gen.Answer, gen.Response); err != nil {
+		return v, err
+	}
+	v.Correct = v.Judgement == judge.Correct
+	return v, nil
+}
+
+func (g *Grader) rule(ctx context.Context, gen benchmarks.Generation) (sampler.Score, error) {
+	if g.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, g.Timeout, fmt.Errorf("%w: over %s", sampler.ErrVerifyTimeout, g.Timeout))
+		defer cancel()
+	}
+	score, err := g.Rule.Verify(ctx, gen.Response, gen.Answer)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	return score, err
+}
