@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/justrl/justrl/benchmarks"
 	"github.com/justrl/justrl/benchmarks/metrics"
 )
 
@@ -57,16 +58,15 @@ const mostPairs = 15
 
 // Compare compares each contender with the first, set by set; all pairs while
 // these are few. Sets whose problems do not go together are left out.
-func (r *Report) Compare() ([]Comparison, error) {
+func (r *Report) Compare() []Comparison {
 	var all []Comparison
 	pairs := 0
 	for i, a := range r.Contenders {
-		for j, b := range r.Contenders[i+1:] {
+		for _, b := range r.Contenders[i+1:] {
 			n := len(r.Contenders)
 			if i > 0 && n*(n-1)/2 > mostPairs || pairs >= mostPairs {
 				continue
 			}
-			_ = j
 			pairs++
 			for _, set := range r.Sets {
 				x, y := r.cell(set, a), r.cell(set, b)
@@ -81,7 +81,7 @@ func (r *Report) Compare() ([]Comparison, error) {
 			}
 		}
 	}
-	return all, nil
+	return all
 }
 
 // sameTruths: problems of one number have one answer in both.
@@ -90,7 +90,7 @@ func sameTruths(x, y *Cell) bool {
 	for _, w := range x.wrong {
 		truth[w.ExampleID] = w.Truth
 	}
-	return !slices.ContainsFunc(y.wrong, func(w wrongAnswer) bool {
+	return !slices.ContainsFunc(y.wrong, func(w benchmarks.Verdict) bool {
 		t, ok := truth[w.ExampleID]
 		return ok && t != w.Truth
 	})
@@ -147,6 +147,9 @@ func (r *Report) readColumns() error {
 			faults = append(faults, fmt.Errorf("report: columns of %s: %w", set, err))
 			continue
 		}
+		if !r.answers(set, problems) {
+			continue // a set of the user's own by the name of another
+		}
 		columns := map[string]map[int]string{}
 		values := map[string]map[string]bool{}
 		for _, p := range problems {
@@ -166,6 +169,17 @@ func (r *Report) readColumns() error {
 		r.columns[set] = columns
 	}
 	return errors.Join(faults...)
+}
+
+// answers tells whether the wrong answers of a set are to these problems.
+func (r *Report) answers(set string, problems []benchmarks.Problem) bool {
+	truth := map[int]string{}
+	for _, p := range problems {
+		truth[p.ID] = p.Answer
+	}
+	return !slices.ContainsFunc(r.Cells, func(c *Cell) bool {
+		return c.Set == set && slices.ContainsFunc(c.wrong, func(v benchmarks.Verdict) bool { return truth[v.ExampleID] != v.Truth })
+	})
 }
 
 // Spread is what prompt templates make of a model's score on a set.

@@ -19,14 +19,8 @@ type Cell struct {
 	Grader    string // what decided, with its versions; "" if the folder does not say
 	// File is the path of the generations; "" where they are not to be found.
 	File  string
-	wrong []wrongAnswer     // by problem, then by sample
-	rates []metrics.Problem // of each answer only whether it is correct
-}
-
-// wrongAnswer is a verdict that says no, and where its generation is.
-type wrongAnswer struct {
-	line int
-	benchmarks.Verdict
+	wrong []benchmarks.Verdict // by problem, then by sample
+	rates []metrics.Problem    // of each answer only whether it is correct
 }
 
 // Contender is what is compared: a model under one prompt template and one kind

@@ -22,7 +22,8 @@ import (
 // The files of an evaluation's folder.
 const (
 	resultsName  = "grading_results.json"
-	verdictsName = "verdicts.jsonl"
+	verdictsName = "verdicts.jsonl" // grade's: of all files
+	verdictsDir  = "verdicts"       // eval's: a file for each file of answers, by the same name
 	recordName   = "eval.json"
 )
 
@@ -114,18 +115,17 @@ func resultsBelow(dir string) ([]string, error) {
 
 // record is what of eval.json is shown by name.
 type record struct {
-	Model     string            `json:"model"`
-	Templates map[string]string `json:"templates"`
+	Model   string          `json:"model"`
+	Grading json.RawMessage `json:"grading"`
 }
 
-// entry is an element of grading_results.json. Model, Template and Set are
-// those of a sweep's table; grade has none of them.
+// entry is an element of grading_results.json: File is grade's, Template and Set
+// are eval's.
 type entry struct {
 	Hyperparameters generations.Name `json:"hyperparameters"`
 	metrics.Results
 	File     string          `json:"file"`
 	Grader   json.RawMessage `json:"grader"`
-	Model    string          `json:"model"`
 	Template string          `json:"template"`
 	Set      string          `json:"set"`
 }
@@ -182,38 +182,45 @@ func (r *Report) addResults(home, at string, rec record) error {
 	if err := json.Unmarshal(b, &entries); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	files := map[string]*Cell{}
-	var cells []*Cell
+	together := map[string]*Cell{} // whose verdicts are in one file
 	for i, e := range entries {
-		if e.Problems < 1 || e.File == "" {
-			return fmt.Errorf("%s: entry %d has no problems or no file: was it written by justrl eval or justrl grade --generations?", path, i+1)
+		if e.Problems < 1 || e.Hyperparameters.Task == "" {
+			return fmt.Errorf("%s: entry %d has no problems or no task_name: was it written by justrl eval or justrl grade --generations?", path, i+1)
 		}
-		c := &Cell{Set: setName(cmp.Or(e.Set, e.Hyperparameters.Task)), Sampling: e.Hyperparameters, Results: e.Results, Grader: grader(e.Grader)}
+		if e.File == "" {
+			e.File = e.Hyperparameters.File()
+		}
+		if e.Grader == nil {
+			e.Grader = rec.Grading
+		}
+		if e.Template == PaperTemplate {
+			e.Template = ""
+		}
+		c := &Cell{Set: short(setName(cmp.Or(e.Set, e.Hyperparameters.Task)), 60), Sampling: e.Hyperparameters, Results: e.Results, Grader: grader(e.Grader)}
 		c.Contender = r.contender(Contender{
-			Model: shown(cmp.Or(e.Model, rec.Model, baseName(home))), Template: shown(cmp.Or(e.Template, templateOf(home, at))),
-			Folder: home, sampling: sampling(e.Hyperparameters),
+			Model: short(cmp.Or(rec.Model, baseName(home)), 120), Template: short(e.Template, 60), Folder: home, sampling: sampling(e.Hyperparameters),
 		}, c.Set)
 		if c.File, err = r.generations(home, at, e.File); err != nil {
 			return err
 		}
-		files[e.File] = c
-		cells = append(cells, c)
+		own := filepath.Join(at, verdictsDir, filepath.Base(e.File))
+		switch err := c.readVerdicts(own); {
+		case errors.Is(err, fs.ErrNotExist):
+			together[e.File] = c
+		case err != nil:
+			return err
+		}
+		r.Cells = append(r.Cells, c)
 	}
-	if err := readVerdicts(filepath.Join(at, verdictsName), files); err != nil {
-		return err
+	if len(together) == 0 {
+		return nil
 	}
-	r.Cells = append(r.Cells, cells...)
-	return nil
+	return readVerdicts(filepath.Join(at, verdictsName), func(v fileVerdict) *Cell { return together[v.File] }, sortedValues(together))
 }
 
-// templateOf is the folder below the evaluation's that the results are in: a
-// template has one of its own.
-func templateOf(home, at string) string {
-	rel, err := filepath.Rel(home, at)
-	if err != nil || rel == "." || rel == PaperTemplate {
-		return ""
-	}
-	return filepath.ToSlash(rel)
+// readVerdicts reads a file that has verdicts on this cell alone.
+func (c *Cell) readVerdicts(path string) error {
+	return readVerdicts(path, func(fileVerdict) *Cell { return c }, []*Cell{c})
 }
 
 func baseName(dir string) string {
@@ -280,16 +287,15 @@ func grader(raw json.RawMessage) string {
 	return shown(strings.Join(parts, ", "))
 }
 
-// fileVerdict is a line of verdicts.jsonl.
+// fileVerdict is a line of a file of verdicts; File is grade's alone.
 type fileVerdict struct {
 	File string `json:"file"`
-	Line int    `json:"line"`
 	benchmarks.Verdict
 }
 
-// readVerdicts gives the cells of a folder their verdicts. Those of files that
-// no cell has are passed over.
-func readVerdicts(path string, cells map[string]*Cell) error {
+// readVerdicts gives the cells of a file their verdicts. Those that belong to
+// none are passed over.
+func readVerdicts(path string, cellOf func(fileVerdict) *Cell, cells []*Cell) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -307,7 +313,7 @@ func readVerdicts(path string, cells map[string]*Cell) error {
 			if err := json.Unmarshal(line, &v); err != nil {
 				return fmt.Errorf("%s:%d: %w", path, n, err)
 			}
-			if c := cells[v.File]; c != nil {
+			if c := cellOf(v); c != nil {
 				if byProblem[c] == nil {
 					byProblem[c] = map[int]int{}
 				}
@@ -335,7 +341,7 @@ func (c *Cell) take(v fileVerdict, index map[int]int) {
 	}
 	c.rates[i].Answers = append(c.rates[i].Answers, metrics.Answer{Correct: v.Correct})
 	if !v.Correct {
-		c.wrong = append(c.wrong, wrongAnswer{v.Line, v.Verdict})
+		c.wrong = append(c.wrong, v.Verdict)
 	}
 }
 
@@ -353,7 +359,7 @@ func (c *Cell) check() error {
 		return fmt.Errorf("%s: the verdicts give a mean score of %.4f, the results say %.4f", c.Set, solved, c.Results.MeanScore)
 	}
 	slices.SortFunc(c.rates, func(a, b metrics.Problem) int { return cmp.Compare(a.ID, b.ID) })
-	slices.SortStableFunc(c.wrong, func(a, b wrongAnswer) int {
+	slices.SortStableFunc(c.wrong, func(a, b benchmarks.Verdict) int {
 		return cmp.Or(cmp.Compare(a.ExampleID, b.ExampleID), cmp.Compare(a.Sample, b.Sample))
 	})
 	return nil

@@ -75,3 +75,12 @@ func probability(p float64) string {
 }
 
 func sorted[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+// sortedValues are a map's, by key.
+func sortedValues[K cmp.Ordered, V any](m map[K]V) []V {
+	var all []V
+	for _, k := range sorted(m) {
+		all = append(all, m[k])
+	}
+	return all
+}

@@ -5,56 +5,93 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"gonum.org/v1/gonum/stat"
 
 	"github.com/justrl/justrl/benchmarks/metrics"
 )
 
-// Table is a header and rows of as many cells. The first column is text and
-// stands left, the others are figures and stand right.
+// Table is a header and rows of as many cells. The first Words columns (none is
+// one) are text and stand left, the others are figures and stand right.
 type Table struct {
 	Header []string
 	Rows   [][]string
+	Words  int
 }
 
 // Row is what a table of results has a line for.
 type Row struct {
-	Name string // of the set, model or cell
+	Name string // of the set or cell
+	// Model, if any row has one, gets a column of its own, and each its own mean.
+	Model string
+	// Published is a mean_score that others measured, of which nothing else is
+	// known; Results do not count then.
+	Published *float64
 	metrics.Results
 }
 
 // Of is the table of results, one row each. Where several have been measured,
-// the last row is the plain mean of their mean_scores, as the paper's "avg".
+// the last row is the plain mean of their mean_scores, as the paper's "avg";
+// of several models each has one.
 func Of(rows []Row) Table {
-	t := Table{Header: []string{"set", "problems", "n", "avg@n %", "95 %", "pass@n %", "maj@n %", "none", "all", "4-gram", "tokens", "cut %", "no box", "by rule", "by judge", "errors"}}
-	sum := 0.0
-	for _, r := range rows {
-		n := fmt.Sprint(r.SamplesMin)
-		if r.SamplesMax > r.SamplesMin {
-			n = fmt.Sprintf("%d-%d", r.SamplesMin, r.SamplesMax)
+	t := Table{Header: []string{"set", "problems", "n", "avg@n %", "95 %", "pass@n %", "maj@n %", "none", "all", "4-gram", "tokens", "cut %", "no box", "by rule", "by judge", "errors"}, Words: 1}
+	named := slices.ContainsFunc(rows, func(r Row) bool { return r.Model != "" })
+	add := func(model string, cells []string) {
+		if named {
+			cells = slices.Insert(cells, 1, model)
 		}
-		cut := "-"
-		if r.Truncated != nil {
-			cut = percent(*r.Truncated)
-		}
-		tokens := "-"
-		if r.Tokens != nil {
-			tokens = fmt.Sprintf("%.0f", r.Tokens.Mean)
-		}
-		t.Rows = append(t.Rows, []string{
-			r.Name, fmt.Sprint(r.Problems), n, percent(r.MeanScore), percent(r.MeanScore95[0]) + "-" + percent(r.MeanScore95[1]),
-			last(r.PassAtK), last(r.MajorityAtK), fmt.Sprint(r.SolveNone), fmt.Sprint(r.SolveAll), fmt.Sprintf("%.3f", r.Distinct4Gram), tokens, cut,
-			fmt.Sprint(r.FormatErrorRollouts), fmt.Sprint(r.Verdicts.RuleCorrect), fmt.Sprint(r.Verdicts.JudgeCorrect), fmt.Sprint(r.Verdicts.Errors),
-		})
-		sum += r.MeanScore
+		t.Rows = append(t.Rows, cells)
 	}
-	if len(rows) > 1 {
-		mean := make([]string, len(t.Header))
-		mean[0], mean[3] = "mean", percent(sum/float64(len(rows)))
-		t.Rows = append(t.Rows, mean)
+	scores := map[string][]float64{}
+	var models []string
+	for _, r := range rows {
+		cells, score := r.cells(len(t.Header))
+		add(r.Model, cells)
+		if scores[r.Model] == nil {
+			models = append(models, r.Model)
+		}
+		scores[r.Model] = append(scores[r.Model], score)
+	}
+	for _, model := range models {
+		if s := scores[model]; len(s) > 1 {
+			mean := make([]string, len(t.Header))
+			mean[0], mean[3] = "mean", percent(stat.Mean(s, nil))
+			add(model, mean)
+		}
+	}
+	if named {
+		t.Header, t.Words = slices.Insert(t.Header, 1, "model"), 2
 	}
 	return t
+}
+
+// cells are those of a row, and the score that goes into a mean.
+func (r Row) cells(width int) (cells []string, score float64) {
+	if r.Published != nil {
+		cells = make([]string, width)
+		cells[0], cells[3] = r.Name, percent(*r.Published)
+		return cells, *r.Published
+	}
+	n := fmt.Sprint(r.SamplesMin)
+	if r.SamplesMax > r.SamplesMin {
+		n = fmt.Sprintf("%d-%d", r.SamplesMin, r.SamplesMax)
+	}
+	cut := "-"
+	if r.Truncated != nil {
+		cut = percent(*r.Truncated)
+	}
+	tokens := "-"
+	if r.Tokens != nil {
+		tokens = fmt.Sprintf("%.0f", r.Tokens.Mean)
+	}
+	return []string{
+		r.Name, fmt.Sprint(r.Problems), n, percent(r.MeanScore), percent(r.MeanScore95[0]) + "-" + percent(r.MeanScore95[1]),
+		last(r.PassAtK), last(r.MajorityAtK), fmt.Sprint(r.SolveNone), fmt.Sprint(r.SolveAll), fmt.Sprintf("%.3f", r.Distinct4Gram), tokens, cut,
+		fmt.Sprint(r.FormatErrorRollouts), fmt.Sprint(r.Verdicts.RuleCorrect), fmt.Sprint(r.Verdicts.JudgeCorrect), fmt.Sprint(r.Verdicts.Errors),
+	}, r.MeanScore
 }
 
 func percent(x float64) string { return fmt.Sprintf("%.2f", 100*x) }
@@ -79,11 +116,13 @@ func (t Table) Text(w io.Writer) error {
 		var line strings.Builder
 		for i, cell := range row {
 			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
-			switch i {
-			case 0:
+			if i > 0 {
+				line.WriteString("  ")
+			}
+			if i < max(1, t.Words) {
 				line.WriteString(cell + pad)
-			default:
-				line.WriteString("  " + pad + cell)
+			} else {
+				line.WriteString(pad + cell)
 			}
 		}
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " ")); err != nil {
@@ -103,7 +142,8 @@ func (t Table) Markdown(w io.Writer) error {
 		}
 		return out + "\n"
 	}
-	rule := "|---" + strings.Repeat("|--:", len(t.Header)-1) + "|\n"
+	words := max(1, t.Words)
+	rule := strings.Repeat("|---", words) + strings.Repeat("|--:", len(t.Header)-words) + "|\n"
 	text := line(t.Header) + rule
 	for _, row := range t.Rows {
 		text += line(row)

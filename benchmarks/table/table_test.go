@@ -22,7 +22,7 @@ func rows(t *testing.T) []Row {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, Row{[]string{"aime|24", "é"}[i], r})
+		out = append(out, Row{Name: []string{"aime|24", "é"}[i], Results: r})
 	}
 	return out
 }
@@ -63,5 +63,27 @@ mean,,,37.50,,,,,,,,,,,,
 func TestOneRow(t *testing.T) {
 	if got := Of(rows(t)[:1]); len(got.Rows) != 1 {
 		t.Errorf("%v", got.Rows)
+	}
+}
+
+// Of several models each has a mean, and published scores stand beside them.
+func TestModels(t *testing.T) {
+	all := rows(t)
+	published := 0.526
+	all[0].Model, all[1].Model = "ours", "ours"
+	all = append(all, Row{Name: "aime|24", Model: "theirs", Published: &published}, Row{Name: "é", Model: "third", Results: all[1].Results})
+	var text strings.Builder
+	if err := Of(all).Text(&text); err != nil {
+		t.Fatal(err)
+	}
+	want := `set      model   problems    n  avg@n %          95 %  pass@n %  maj@n %  none  all  4-gram  tokens  cut %  no box  by rule  by judge  errors
+aime|24  ours           2  1-2    75.00  50.00-100.00     75.00    75.00     0    1   0.250      10  50.00       2        1         1       0
+é        ours           1    1     0.00     0.00-0.00      0.00     0.00     1    0   0.000       -      -       1        0         0       1
+aime|24  theirs                   52.60
+é        third          1    1     0.00     0.00-0.00      0.00     0.00     1    0   0.000       -      -       1        0         0       1
+mean     ours                     37.50
+`
+	if d := cmp.Diff(want, text.String()); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }

@@ -56,6 +56,7 @@ const (
 	rowHeight   = 10
 	groupGap    = 10
 	axisHeight  = 22
+	leastHeight = 120
 	longestName = 22 // characters of a group's name
 )
 
@@ -85,6 +86,7 @@ func (d Rows) View(main bool) (View, error) {
 	for _, g := range d.Groups {
 		height += g.height()
 	}
+	height = max(height, leastHeight) // few rows are set wider apart
 	return v, v.drawn(d.draw, Size{360, height}, Size{760, height}, main)
 }
 

@@ -125,18 +125,27 @@ func wordsLast(args []string) []string {
 	return slices.Concat(args[:command], args[command+flags:], args[command:command+flags])
 }
 
-// theRun is the one word RUN of a command line.
-func theRun(c *cli.Context) (string, error) {
+// words are those of a command line that are neither flags nor their values.
+func words(c *cli.Context) ([]string, error) {
 	name := c.Command.Name
 	for _, word := range c.Args().Slice() {
 		if strings.HasPrefix(word, "-") {
-			return "", usagef("%s: %s comes after a word: flags go before RUN or after it, not on both sides; see justrl %s --help", name, word, name)
+			return nil, usagef("%s: %s comes after a word: flags go before the folders or after them, not on both sides; see justrl %s --help", name, word, name)
 		}
 	}
-	if c.NArg() != 1 {
-		return "", usagef("%s needs one RUN, the folder of a run, got %q; see justrl %s --help", name, c.Args().Slice(), name)
+	return c.Args().Slice(), nil
+}
+
+// theRun is the one word RUN of a command line.
+func theRun(c *cli.Context) (string, error) {
+	all, err := words(c)
+	if err != nil {
+		return "", err
 	}
-	return c.Args().First(), nil
+	if name := c.Command.Name; len(all) != 1 {
+		return "", usagef("%s needs one RUN, the folder of a run, got %q; see justrl %s --help", name, all, name)
+	}
+	return all[0], nil
 }
 
 // argsKey is where an app's metadata hold its command line.

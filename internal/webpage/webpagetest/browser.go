@@ -156,6 +156,9 @@ func Look(t *testing.T, p Page) {
 					t.Fatal(err)
 				}
 				l, err := chromedp.Run(tab, chromedp.Evaluate[look](measure))
+				if err == nil { // once more, with all unfolded
+					err = screenshot(tab, fmt.Sprintf("%s-open-%s-%d.png", p.Screenshots, scheme, width))
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
