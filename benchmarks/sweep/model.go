@@ -191,11 +191,13 @@ func (r *reader) server(key string, v ast.Node) {
 		place(key, v)
 	} else {
 		r.mapping(v, key, map[string]func(string, ast.Node){
-			"url":               place,
-			"name":              func(key string, v ast.Node) { s.Name = r.text(v, key) },
-			"api_key_env":       func(key string, v ast.Node) { s.APIKeyEnv = r.env(v, key) },
-			"concurrency":       func(key string, v ast.Node) { s.Concurrency = int(r.whole(v, key, 1, 1<<20)) },
-			"tokens_per_second": func(key string, v ast.Node) { s.TokensPerSecond = r.number(v, key, "above 0", func(x float64) bool { return x > 0 }) },
+			"url":         place,
+			"name":        func(key string, v ast.Node) { s.Name = r.text(v, key) },
+			"api_key_env": func(key string, v ast.Node) { s.APIKeyEnv = r.env(v, key) },
+			"concurrency": func(key string, v ast.Node) { s.Concurrency = int(r.whole(v, key, 1, 1<<20)) },
+			"tokens_per_second": func(key string, v ast.Node) {
+				s.TokensPerSecond = r.number(v, key, "above 0", func(x float64) bool { return x > 0 })
+			},
 		})
 		if s.URL == "" && s.Name == "" {
 			r.fault(v, key, "a server needs a url")

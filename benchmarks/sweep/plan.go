@@ -42,7 +42,7 @@ type Cell struct {
 	Template    evaluate.Template
 	N, Problems int
 	File        string // of its answers
-	There       int    // answers in it when the plan was made
+	There       int    // answers in it, or in a sibling's, when the plan was made
 }
 
 // Size is how many answers the cell has when it is complete.
@@ -63,13 +63,19 @@ func NewPlan(s *Spec, dir string) (*Plan, error) {
 		}
 	}
 	for _, e := range p.Evaluations {
-		for _, c := range e.Cells {
+		own := make([]int, len(e.Cells))
+		for i, c := range e.Cells {
 			var err error
-			if c.There, err = lines(c.File); err != nil {
+			if own[i], err = lines(c.File); err != nil {
 				return nil, err
 			}
+			_, n, err := e.richest(c) // of which it will have them
+			if err != nil {
+				return nil, err
+			}
+			c.There = max(own[i], n)
 		}
-		if err := e.look(); err != nil {
+		if err := e.look(own); err != nil {
 			return nil, err
 		}
 	}
@@ -114,8 +120,9 @@ func (p *Plan) cell(e *Evaluation, set *Set, t evaluate.Template) *Cell {
 	return c
 }
 
-// look tells from an evaluation's record whether it is complete.
-func (e *Evaluation) look() error {
+// look tells from an evaluation's record whether it is complete; own are the
+// answers in the cells' files.
+func (e *Evaluation) look(own []int) error {
 	r, err := evaluate.ReadRecord(e.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -124,10 +131,10 @@ func (e *Evaluation) look() error {
 		return err
 	}
 	e.Done = r.Finished != nil
-	for _, c := range e.Cells {
+	for i, c := range e.Cells {
 		_, known := r.Templates[c.Template.Title()]
 		s := r.Sets[c.Set.Name]
-		if !known || s.N != c.N || s.Problems != c.Problems || c.There != c.Size() {
+		if !known || s.N != c.N || s.Problems != c.Problems || own[i] != c.Size() {
 			e.Done = false
 		}
 	}
