@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,12 @@ type Grader struct {
 	Judge Judge // nil has no second word
 	// Timeout bounds the rules' time over one answer; 0 is no bound but their own.
 	Timeout time.Duration
+	// Workers is how many answers the rules look at at once: what waits for a
+	// worker must not spend its Timeout on it. 0 is one at a time.
+	Workers int
 
+	once           sync.Once
+	free           chan struct{} // a place for each worker
 	graded, failed atomic.Int64
 }
 
@@ -69,6 +75,13 @@ func (g *Grader) Grade(ctx context.Context, question string, gen benchmarks.Gene
 }
 
 func (g *Grader) rule(ctx context.Context, gen benchmarks.Generation) (sampler.Score, error) {
+	g.once.Do(func() { g.free = make(chan struct{}, max(g.Workers, 1)) })
+	select {
+	case g.free <- struct{}{}:
+		defer func() { <-g.free }()
+	case <-ctx.Done():
+		return sampler.Score{}, context.Cause(ctx)
+	}
 	if g.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, g.Timeout, fmt.Errorf("%w: over %s", sampler.ErrVerifyTimeout, g.Timeout))

@@ -46,6 +46,7 @@ func TestHelp(t *testing.T) {
 		{"--help"}, {"run", "--help"}, {"serve", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"replay", "--help"},
 		{"doctor", "--help"}, {"config", "--help"}, {"report", "--help"},
 		{"data", "--help"}, {"data", "fetch", "--help"}, {"data", "list", "--help"}, {"data", "verify", "--help"},
+		{"eval", "--help"}, {"sweep", "--help"},
 	} {
 		name := strings.Join(append([]string{"help"}, args[:len(args)-1]...), "-")
 		t.Run(name, func(t *testing.T) {
