@@ -179,7 +179,9 @@ func folderName(folder string) string {
 
 func (r *reader) server(key string, v ast.Node) {
 	s := &Server{Concurrency: defaultConcurrency}
+	placed := false
 	place := func(key string, v ast.Node) {
+		placed = true
 		word := r.text(v, key)
 		if word == Embedded {
 			s.URL = Embedded
@@ -199,7 +201,7 @@ func (r *reader) server(key string, v ast.Node) {
 				s.TokensPerSecond = r.number(v, key, "above 0", func(x float64) bool { return x > 0 })
 			},
 		})
-		if s.URL == "" && s.Name == "" {
+		if !placed {
 			r.fault(v, key, "a server needs a url")
 		}
 	}
@@ -213,11 +215,9 @@ func (r *reader) server(key string, v ast.Node) {
 		s.Name = s.URL
 	}
 	for _, old := range r.spec.Servers {
-		switch {
-		case old.Name == s.Name:
-			r.fault(v, key, "a server called %s is there already", s.Name)
-		case old.URL == s.URL:
+		if old.URL == s.URL || old.Name == s.Name {
 			r.fault(v, key, "%s is there already, as %s: a server's concurrency is one limit", s.URL, old.Name)
+			return
 		}
 	}
 	r.spec.Servers = append(r.spec.Servers, s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -91,7 +92,7 @@ func (s *Sweep) Do(outer context.Context) error {
 // findAll asks every server what it serves. One that is not there is left out;
 // a model that nobody serves is an error now, before anything is asked.
 func (s *Sweep) findAll(ctx context.Context, b *board) error {
-	for _, e := range b.pending {
+	for _, e := range slices.Clone(b.pending) {
 		m := e.Model
 		if _, known := s.lanes[m]; known || m.Folder != "" || e.Lead != nil {
 			continue

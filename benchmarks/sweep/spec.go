@@ -190,6 +190,10 @@ func (r *reader) sampling(key string, v ast.Node) {
 		"max_tokens": wholes(&tokens, 1, 1<<30),
 		"seed":       wholes(&seeds, -1<<62, 1<<62),
 	})
+	if n := len(temperatures) * len(topPs) * len(ns) * len(tokens) * len(seeds); n > maxSamplings {
+		r.fault(v, key, "has %d combinations, more than %d", n, maxSamplings)
+		return
+	}
 	for _, t := range temperatures {
 		for _, p := range topPs {
 			for _, n := range ns {
@@ -311,8 +315,11 @@ func (r *reader) url(v ast.Node, key, word string) string {
 	return strings.TrimSuffix(strings.TrimRight(word, "/"), "/v1")
 }
 
-// maxCells bounds a matrix: beyond it a list was written that was not meant.
-const maxCells = 100_000
+// A matrix beyond these has a list that was not meant.
+const (
+	maxCells     = 100_000
+	maxSamplings = 1000
+)
 
 func (r *reader) limits() {
 	s := r.spec

@@ -21,10 +21,14 @@ type document struct {
 	path    string
 	faults  []error
 	anchors map[string]ast.Node
+	bad     map[ast.Node]bool // of which one fault is enough
 }
 
 // fault notes what is wrong at a node, under a key.
 func (d *document) fault(at ast.Node, key, format string, args ...any) {
+	if at != nil && d.bad[at] {
+		return
+	}
 	where := d.path
 	if at != nil && at.GetToken() != nil {
 		where = fmt.Sprintf("%s:%d", d.path, at.GetToken().Position.Line)
@@ -85,6 +89,10 @@ func (d *document) plain(n ast.Node) ast.Node {
 			to, ok := d.anchors[name]
 			if !ok {
 				d.fault(v, "", "there is no anchor &%s before this", name)
+				if d.bad == nil {
+					d.bad = map[ast.Node]bool{}
+				}
+				d.bad[v] = true
 				return nil
 			}
 			n = to
