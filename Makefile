@@ -10,7 +10,7 @@ torch_packages := ./updater/torch ./internal/... ./examples/...
 browser_packages := ./internal/webpage/... ./orchestrator/report ./benchmarks/report
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update lint fuzz policy install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-grade lint fuzz policy example-logic example-commonsense example-multihop install clean help
 
 all: build
 
@@ -68,6 +68,9 @@ bench-serve: build ## tokens a second of the embedded server, a real vLLM and tr
 bench-update: ## the updater against TRL and packed PyTorch, in turns: speed, memory (an hour; CHECKS=speed MODEL=tiny CONTENDERS=best: 5 minutes; PAIRS=)
 	scripts/bench-update
 
+bench-grade: ## answers read and graded against wc: speed, memory (1.2 GB in TMPDIR; minutes; ROUNDS=, SHARE=)
+	scripts/bench-grade
+
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
 	scripts/lint
 
@@ -76,6 +79,11 @@ fuzz: ## every fuzz target for FUZZTIME (default 20s)
 
 policy: ## make the shipped policy again: problems, tokenizer, warm-up (about 10 minutes)
 	$(torch) go run -tags torch ./examples/arithmetic/make --out examples/arithmetic --seed 1
+
+example-logic: ## warm a small policy up on truth-tellers, and train it (example-commonsense, example-multihop: the other two)
+example-logic example-commonsense example-multihop: example-%: build
+	[ -f build/examples/$*/model.safetensors ] || $(torch) go run -tags torch ./examples/make --policy build/examples $*
+	bin/justrl run --config examples/$*/run.yaml --out runs/$*-$$(date +%Y%m%d-%H%M%S)
 
 install: build ## into PREFIX (default /usr/local): the program and the parts of libtorch that it needs
 	install -D bin/justrl "$(DESTDIR)$(PREFIX)/bin/justrl"

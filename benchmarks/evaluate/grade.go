@@ -51,16 +51,13 @@ func (g *Grader) Grade(ctx context.Context, question string, gen benchmarks.Gene
 		return v, cause
 	}
 	graded := g.graded.Add(1)
-	switch {
-	case err == nil:
-		v.Correct, v.Answer = score.Correct, score.Answer
-	default:
+	v.Answer = score.Answer
+	if err == nil {
+		v.Correct = score.Correct
+	} else {
 		v.Error = err.Error()
-		if errors.Is(err, sampler.ErrVerifyTimeout) {
-			break
-		}
-		if n := g.failed.Add(1); n > fewFailures && float64(n) > maxFailures*float64(graded) {
-			return v, fmt.Errorf("the verifier failed on %d of %d answers: %w", n, graded, err)
+		if err := g.fails(err, graded); err != nil {
+			return v, err
 		}
 	}
 	if v.Correct || g.Judge == nil {
@@ -72,6 +69,17 @@ func (g *Grader) Grade(ctx context.Context, question string, gen benchmarks.Gene
 	}
 	v.Correct = v.Judgement == judge.Correct
 	return v, nil
+}
+
+// fails counts a failure of the rules, unless it is the answer's own doing.
+func (g *Grader) fails(err error, graded int64) error {
+	if errors.Is(err, sampler.ErrVerifyTimeout) {
+		return nil
+	}
+	if n := g.failed.Add(1); n > fewFailures && float64(n) > maxFailures*float64(graded) {
+		return fmt.Errorf("the verifier failed on %d of %d answers: %w", n, graded, err)
+	}
+	return nil
 }
 
 func (g *Grader) rule(ctx context.Context, gen benchmarks.Generation) (sampler.Score, error) {

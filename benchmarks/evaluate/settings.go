@@ -150,7 +150,7 @@ func (r Record) Join(dir string) (Record, error) {
 		return r, err
 	default:
 		r.Began = old.Began
-		if r.Settings, err = r.Settings.Merge(old.Settings); err != nil {
+		if r.Settings, err = r.Merge(old.Settings); err != nil {
 			return r, fmt.Errorf("%s has answers of another evaluation: %w; give another --out, or the settings that it has", dir, err)
 		}
 	}

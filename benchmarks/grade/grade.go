@@ -129,7 +129,7 @@ func (f *file) read() error {
 				f.verifying.giveBack()
 				return err
 			}
-			f.g.Go(func() error { return f.grade(g, s, j, &row.Answers[j]) })
+			f.g.Go(func() error { return f.grade(g, p.Answer, s, j, &row.Answers[j]) })
 			grams.Add(g.Response)
 		}
 		row.Distinct4 = grams.Share()
@@ -137,11 +137,11 @@ func (f *file) read() error {
 }
 
 // grade fills in what becomes of one answer, and gives the verifier's slot back.
-func (f *file) grade(g benchmarks.Generation, s generations.Sample, sample int, to *metrics.Answer) error {
+func (f *file) grade(g benchmarks.Generation, truth string, s generations.Sample, sample int, to *metrics.Answer) error {
 	if f.o.Tokens != nil && g.Tokens == 0 {
 		g.Tokens = f.o.Tokens(g.Response)
 	}
-	v := benchmarks.Verdict{ExampleID: g.ExampleID, Sample: sample, Seed: g.Seed, Truth: g.Answer, By: benchmarks.ByRule}
+	v := benchmarks.Verdict{ExampleID: g.ExampleID, Sample: sample, Seed: g.Seed, Truth: truth, By: benchmarks.ByRule}
 	timedOut, err := f.verify(g, &v)
 	if err != nil || v.Correct || f.o.Judge == nil {
 		f.verifying.giveBack()
@@ -159,7 +159,7 @@ func (f *file) grade(g benchmarks.Generation, s generations.Sample, sample int, 
 	}
 	*to = metrics.NewAnswer(g, v, timedOut && v.Error != "")
 	if len(v.Answer) > maxAnswer {
-		v.Answer = strings.ToValidUTF8(v.Answer[:maxAnswer], "") + "…"
+		v.Answer = strings.ToValidUTF8(v.Answer[:maxAnswer], "") + "…" // a copy
 	}
 	f.out.Verdicts[s.Ordinal], f.out.Lines[s.Ordinal] = v, s.Number
 	if f.o.Done != nil {
@@ -174,7 +174,7 @@ func (f *file) verify(g benchmarks.Generation, v *benchmarks.Verdict) (timedOut 
 	if f.ctx.Err() != nil {
 		return false, context.Cause(f.ctx)
 	}
-	v.Answer = score.Answer
+	v.Answer = strings.Clone(score.Answer) // a part of the response would keep all of it in memory
 	if err != nil && f.o.Fatal != nil && f.o.Fatal(err) {
 		return false, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -186,4 +187,35 @@ func TestLongAnswersAreCut(t *testing.T) {
 	if a := got.Verdicts[0].Answer; len(a) > maxAnswer+len("…") || !strings.HasSuffix(a, "é…") {
 		t.Errorf("%d bytes, %q", len(a), a[len(a)-10:])
 	}
+}
+
+// A verifier's answer is a part of the response, and must not keep it in memory.
+func TestVerdictsDoNotHoldResponses(t *testing.T) {
+	const n, size = 100, 200_000
+	responses := make([]string, n)
+	for i := range responses {
+		responses[i] = strings.Repeat("x ", size/2) + "42"
+	}
+	x := index(t, 10, responses...)
+	responses = nil
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	got, err := File(t.Context(), x, Options{Verifier: verify(func(_ context.Context, text, _ string) (sampler.Score, error) {
+		return sampler.Score{Answer: text[len(text)-2:]}, nil
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if grown := heap() - before; grown > n*size/4 {
+		t.Errorf("%d bytes more are in use than before, of responses with %d", grown, n*size)
+	}
+	if got.Verdicts[n-1].Answer != "42" {
+		t.Errorf("%+v", got.Verdicts[n-1])
+	}
+	runtime.KeepAlive(got)
 }

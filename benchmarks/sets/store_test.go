@@ -161,6 +161,12 @@ func TestOpenOnAPath(t *testing.T) {
 	if d := cmp.Diff(want, got); err != nil || d != "" {
 		t.Errorf("%v (-want +got)\n%s", err, d)
 	}
+	table := put(t, filepath.Join(t.TempDir(), "mine.csv"), []byte("problem,answer,level\n\n q ,5,3\nr,x,4\n"))
+	want[1].Columns = map[string]string{"level": "4"}
+	got, err = Open(t.Context(), table)
+	if d := cmp.Diff(want, got); err != nil || d != "" {
+		t.Errorf("CSV: %v (-want +got)\n%s", err, d)
+	}
 	_, err = Open(t.Context(), put(t, path, []byte(`{"question":"q"}`)))
 	wantOneLine(t, err, path, "line 1", "question")
 	set, b := madeVerl(t)

@@ -44,9 +44,8 @@ func file(t *testing.T, name, text string) string {
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"--help"}, {"run", "--help"}, {"serve", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"replay", "--help"},
-		{"doctor", "--help"}, {"config", "--help"}, {"report", "--help"},
+		{"eval", "--help"}, {"sweep", "--help"}, {"doctor", "--help"}, {"config", "--help"}, {"report", "--help"},
 		{"data", "--help"}, {"data", "fetch", "--help"}, {"data", "list", "--help"}, {"data", "verify", "--help"},
-		{"eval", "--help"}, {"sweep", "--help"},
 	} {
 		name := strings.Join(append([]string{"help"}, args[:len(args)-1]...), "-")
 		t.Run(name, func(t *testing.T) {

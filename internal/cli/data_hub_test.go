@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -239,6 +240,24 @@ func TestDataFetchOfSets(t *testing.T) {
 	code, stdout, _ = run(t, "data", "list")
 	if code != ExitOK || strings.Count(stdout, "\n") != 11 || !strings.Contains(stdout, "Olympiad-Bench  set      4      674   113 kB  missing  -") {
 		t.Errorf("list: code %d\n%s", code, stdout)
+	}
+}
+
+// An interrupted fetch is one, and says how to go on.
+func TestDataFetchInterrupted(t *testing.T) {
+	h := newWebHub(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	h.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "12495") // AIME24's
+		_, _ = w.Write(make([]byte, 100))
+		_ = http.NewResponseController(w).Flush()
+		cancel()
+		<-r.Context().Done()
+	})
+	var stdout, stderr bytes.Buffer
+	code := Run(ctx, []string{"justrl", "data", "fetch", "all"}, strings.NewReader(""), &stdout, &stderr)
+	if code != ExitInterrupted || stdout.Len() != 0 || !strings.Contains(stderr.String(), "run it again to go on") {
+		t.Errorf("code %d\n%s%s", code, &stdout, &stderr)
 	}
 }
 

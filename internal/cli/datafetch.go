@@ -59,7 +59,10 @@ func dataFetchCommand() *cli.Command {
 				}
 				return nil
 			})
-			if err != nil {
+			switch {
+			case err != nil && c.Err() != nil:
+				err = fmt.Errorf("data fetch: %w; run it again to go on", err)
+			case err != nil:
 				err = fmt.Errorf("data fetch: %w", err)
 			}
 			return errors.Join(printFound(c.App.Writer, done, c.Bool("json")), err)

@@ -33,7 +33,7 @@ func dataVerifyCommand() *cli.Command {
 			var faults []error
 			for _, t := range todo {
 				f, err := verify(c.Context, t, c.String("data-dir"))
-				if c.Context.Err() != nil {
+				if c.Err() != nil {
 					return context.Cause(c.Context)
 				}
 				all = append(all, f)

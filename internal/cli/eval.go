@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -48,7 +47,7 @@ func evalCommand() *cli.Command {
 			&cli.IntFlag{Name: "concurrency", EnvVars: []string{"JUSTRL_CONCURRENCY"}, DefaultText: fmt.Sprintf("%d a server", streamsPerServer), Usage: "ask for `N` answers at once"},
 			&cli.DurationFlag{Name: "patience", EnvVars: []string{"JUSTRL_PATIENCE"}, Value: 3 * time.Minute, Usage: "go on trying servers that fail for `TIME`"},
 			&cli.DurationFlag{Name: "quiet", EnvVars: []string{"JUSTRL_QUIET"}, Value: evaluate.DefaultQuiet, Usage: "take a server that sends nothing at all for `TIME` to be dead"},
-		}, append(judgeFlags(), evalVerifierFlags()...)...),
+		}, append(judgeFlags(), evalGradingFlags()...)...),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if err := errors.Join(noArguments(c), need(c, "server", "bench", "out")); err != nil {
@@ -62,15 +61,12 @@ func evalCommand() *cli.Command {
 	}
 }
 
-// evalVerifierFlags are the rules', whose default is the paper's grader, and where results go.
-func evalVerifierFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "verifier", EnvVars: []string{"JUSTRL_VERIFIER"}, Value: config.VerifierRule, Usage: "`NAME` of the verifier: " + strings.Join(config.Verifiers(), ", ")},
-		&cli.StringSliceFlag{Name: "set", Usage: "set one `KEY=VALUE` of the verifier, like reward.abs_tolerance=0.01; may be repeated"},
+// evalGradingFlags are the rules' and where results go.
+func evalGradingFlags() []cli.Flag {
+	return append(verifierFlags(),
 		&cli.StringFlag{Name: "python", EnvVars: []string{"JUSTRL_PYTHON"}, DefaultText: "one of its own", Usage: "interpreter at `PATH` for the rule grader"},
 		&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "`DIR` for answers, verdicts and results; one that has some goes on"},
-		&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print the results as JSON"},
-	}
+		&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print the results as JSON"})
 }
 
 // evalUsage refuses numbers that mean nothing.
@@ -123,7 +119,11 @@ func runEval(c *cli.Context) (err error) {
 		return err
 	}
 	defer closeServers()
-	r, verifier, closeVerifier, err := evalVerifier(c)
+	r, verifier, closeVerifier, err := verifierOf(c, func(r *config.Reward) {
+		if p := c.String("python"); p != "" && r.Verifier == config.VerifierRule {
+			r.Python = p
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func runEval(c *cli.Context) (err error) {
 	if err := shown.Close(); err != nil {
 		return err
 	}
-	return printEval(c.App.Writer, report, out, c.Bool("json"))
+	return printEval(c.App.Writer, report, c.Bool("json"))
 }
 
 // openFleet finds the servers, which must be there and serve one model.

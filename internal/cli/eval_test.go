@@ -10,10 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/justrl/justrl/benchmarks"
 	"github.com/justrl/justrl/benchmarks/evaluate"
 	"github.com/justrl/justrl/benchmarks/generations"
 	"github.com/justrl/justrl/benchmarks/judge"
+	"github.com/justrl/justrl/benchmarks/sets"
+	"github.com/justrl/justrl/sampler/dataset"
 	"github.com/justrl/justrl/sampler/openai"
 	"github.com/justrl/justrl/sampler/openaitest"
 )
@@ -122,23 +126,29 @@ func TestEval(t *testing.T) {
 		}
 	}
 	var report struct {
-		Results []struct {
-			Hyperparameters map[string]string
-			MeanScore       float64 `json:"mean_score"`
-			Problems        int
-			Answers         int
+		Templates []struct {
+			Template string
+			Average  float64
+			Results  []struct {
+				Hyperparameters map[string]string
+				MeanScore       float64 `json:"mean_score"`
+				Problems        int
+				Answers         int
+			}
 		}
-		Average map[string]float64
 	}
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
 		t.Fatalf("%v: %s", err, stdout)
 	}
 	want := float64(right) / 15
-	if r := report.Results; len(r) != 1 || r[0].MeanScore != want || r[0].Problems != 5 || r[0].Answers != 15 || report.Average["paper"] != want ||
-		r[0].Hyperparameters["task_name"] != "sums" || r[0].Hyperparameters["max_tokens"] != "200" {
+	if len(report.Templates) != 1 || len(report.Templates[0].Results) != 1 {
+		t.Fatalf("%s", stdout)
+	}
+	if r := report.Templates[0].Results[0]; r.MeanScore != want || r.Problems != 5 || r.Answers != 15 || report.Templates[0].Average != want || report.Templates[0].Template != "paper" ||
+		r.Hyperparameters["task_name"] != "sums" || r.Hyperparameters["max_tokens"] != "200" {
 		t.Errorf("%+v, want the mean score %g", report, want)
 	}
-	for _, name := range []string{evaluate.RecordName, gradingResultsName, filepath.Join(verdictsDir, sumsFile)} {
+	for _, name := range []string{evaluate.RecordName, resultsName, verdictsName} {
 		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
 			t.Error(err)
 		}
@@ -148,7 +158,7 @@ func TestEval(t *testing.T) {
 	if code != ExitOK || !strings.Contains(stderr, "15 of 15 answers are there already") || len(chats(t, server)) != 15 {
 		t.Errorf("exit code %d, %d requests\n%s", code, len(chats(t, server)), stderr)
 	}
-	for _, part := range []string{"avg@n %", "sums", fmt.Sprintf("%.2f", 100*want), gradingResultsName} {
+	for _, part := range []string{"avg@n %", "sums", fmt.Sprintf("%.2f", 100*want), "written to " + out} {
 		if !strings.Contains(table, part) {
 			t.Errorf("%q is not in the table\n%s", part, table)
 		}
@@ -200,7 +210,7 @@ func TestEvalJudge(t *testing.T) {
 			if !slices.Equal(got, want) || len(want) == 0 {
 				t.Errorf("the judge was asked about\n%q\nwant\n%q", got, want)
 			}
-			for _, v := range verdicts(t, filepath.Join(out, verdictsDir, sumsFile)) {
+			for _, v := range verdicts(t, filepath.Join(out, verdictsName)) {
 				if wrong := v.Seed%2 != 0; wrong && (v.By != benchmarks.ByJudge || v.Correct != tc.correct) || !wrong && (v.By != benchmarks.ByRule || !v.Correct) {
 					t.Errorf("verdict %+v", v)
 				}
@@ -236,7 +246,7 @@ func TestEvalTemplates(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	short := file(t, "short.txt", "{{question}} Box it.")
 	code, stdout, stderr := run(t, evalArgs(server.URL, sumsSet(t, 2), out, "--template", "paper", "--template", short)...)
-	if code != ExitOK || !strings.Contains(stdout, "sums over templates") || !strings.Contains(stdout, "short") {
+	if code != ExitOK || !strings.Contains(stdout, "sums over 2 templates") || !strings.Contains(stdout, "template short") {
 		t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 	complete(t, filepath.Join(out, sumsFile), 2, 3)
@@ -325,5 +335,58 @@ func TestEvalErrors(t *testing.T) {
 	}
 	if n := len(chats(t, server)); n != 0 {
 		t.Errorf("%d requests were sent", n)
+	}
+}
+
+// What eval writes is what grade writes about the same answers.
+func TestEvalAgreesWithGrade(t *testing.T) {
+	server := sums(t, nil)
+	out, again := filepath.Join(t.TempDir(), "out"), filepath.Join(t.TempDir(), "again")
+	if code, _, stderr := run(t, evalArgs(server.URL, sumsSet(t, 5), out)...); code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	if code, _, stderr := run(t, "grade", "--generations", out, "--verifier", "strict-box", "--out", again); code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	for _, name := range []string{resultsName, verdictsName, markdownName, csvName} {
+		mine, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := os.ReadFile(filepath.Join(again, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(theirs), string(mine)); diff != "" {
+			t.Errorf("%s (-grade +eval)\n%s", name, diff)
+		}
+	}
+}
+
+// The nine sets of the paper, killed and resumed above on a set of our own.
+func TestEvalNineSets(t *testing.T) {
+	dir := "../../../shared/data/benchmarks"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("SKIPPED: the nine sets are not on this machine: %v", err)
+	}
+	server := openaitest.New(t, openaitest.Options{MaxModelLen: 8192, Script: func([]int32, int64) []int32 { return openaitest.Encode(`It is \boxed{7}.<|im_end|>`) }})
+	out := filepath.Join(t.TempDir(), "out")
+	code, stdout, stderr := run(t, "eval", "--server", server.URL, "--bench", "all", "--data-dir", dir, "--limit", "3", "--n", "2", "--max-tokens", "64", "--verifier", "strict-box", "--out", out)
+	if code != ExitOK || len(chats(t, server)) != 9*3*2 {
+		t.Fatalf("exit code %d, %d requests\n%s%s", code, len(chats(t, server)), stdout, stderr)
+	}
+	for _, set := range sets.All() {
+		if !strings.Contains(stdout, strings.ToLower(set.Name)) {
+			t.Errorf("%s is not in the table\n%s", set.Name, stdout)
+		}
+		problems, err := (sets.Store{Dir: dir}).Load(t.Context(), set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems { // as the authors' program has it, letter by letter
+			if got, err := (evaluate.Template{}).Prompt(p.Question); err != nil || got != p.Question+" "+dataset.Instruction {
+				t.Errorf("%s, problem %d: prompt %q (%v)", set.Name, p.ID, got, err)
+			}
+		}
 	}
 }

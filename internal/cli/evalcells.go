@@ -16,8 +16,6 @@ import (
 	"github.com/justrl/justrl/benchmarks/sets"
 	"github.com/justrl/justrl/internal/hub"
 	"github.com/justrl/justrl/orchestrator"
-	"github.com/justrl/justrl/orchestrator/config"
-	"github.com/justrl/justrl/sampler"
 )
 
 // ownSetN is how many answers a problem of the user's own set gets.
@@ -96,20 +94,19 @@ func evalSets(c *cli.Context) ([]measured, error) {
 	if len(names) == 0 {
 		return nil, usagef("--bench names no set; there are %s", strings.Join(sets.Names(), ", "))
 	}
-	o, err := hub.FromEnv(os.Getenv)
-	if err != nil {
-		return nil, usage(err)
-	}
-	client, err := hub.New(o)
-	if err != nil {
-		return nil, usage(err)
-	}
-	defer client.Close()
-	store := sets.Store{Dir: c.String("data-dir"), Hub: client}
+	var out []measured
+	err := withHub(c.Context, c.App.ErrWriter, "text", func(ctx context.Context, client *hub.Client, _ *transfers) (err error) {
+		out, err = openSets(ctx, c, sets.Store{Dir: c.String("data-dir"), Hub: client}, names)
+		return err
+	})
+	return out, err
+}
+
+func openSets(ctx context.Context, c *cli.Context, store sets.Store, names []string) ([]measured, error) {
 	var out []measured
 	seen := map[string]bool{}
 	for _, name := range names {
-		m, err := openSet(c.Context, store, name)
+		m, err := openSet(ctx, store, name)
 		if err != nil {
 			return nil, err
 		}
@@ -154,32 +151,4 @@ func openSet(ctx context.Context, store sets.Store, name string) (measured, erro
 	}
 	task := strings.ReplaceAll(setName(name, []orchestrator.HeldOut(nil)), "_", "-") // a generations file's name has its own underscores
 	return measured{task, ownSetN, problems}, nil
-}
-
-// evalVerifier is the rules.
-func evalVerifier(c *cli.Context) (config.Reward, sampler.Verifier, func() error, error) {
-	fail := func(err error) (config.Reward, sampler.Verifier, func() error, error) {
-		return config.Reward{}, nil, nil, err
-	}
-	cfg, err := config.Preset(config.DefaultPreset)
-	if err != nil {
-		return fail(err)
-	}
-	cfg.Reward.Verifier, cfg.Reward.Python = c.String("verifier"), c.String("python")
-	for _, s := range c.StringSlice("set") {
-		if !strings.HasPrefix(s, "reward.") {
-			return fail(usagef("--set %s: only keys of reward are for eval", s))
-		}
-	}
-	if err := setAll(&cfg, c.StringSlice("set")); err != nil {
-		return fail(usage(err))
-	}
-	if err := cfg.Reward.Validate(); err != nil {
-		return fail(usage(err))
-	}
-	v, done, err := newVerifier(c.Context, cfg.Reward, lines(c.App.ErrWriter))
-	if err != nil {
-		return fail(err)
-	}
-	return cfg.Reward, v, done, nil
 }

@@ -33,13 +33,13 @@ type rules struct {
 	verifier sampler.Verifier
 }
 
-// grading is what results say of them.
-func (r rules) grading() map[string]any {
-	g := map[string]any{"verifier": r.reward.Verifier}
+// by is what results say of them.
+func (r rules) by() gradedBy {
+	by := gradedBy{Program: version(), Verifier: r.reward.Verifier}
 	if v, ok := r.verifier.(versioned); ok {
-		g["versions"] = v.Versions()
+		by.Versions = v.Versions()
 	}
-	return g
+	return by
 }
 
 // do samples what is missing, grades all, and writes the results into out.
@@ -48,7 +48,7 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 	if err != nil {
 		return report, usage(err)
 	}
-	record := evaluate.Record{Settings: settings, Began: time.Now().UTC().Truncate(time.Second), Version: version(), Servers: m.servers, Grading: m.rules.grading()}
+	record := evaluate.Record{Settings: settings, Began: time.Now().UTC().Truncate(time.Second), Version: version(), Servers: m.servers, Grading: map[string]any{"rules": m.rules.by()}}
 	if record, err = record.Join(m.out); err != nil {
 		return report, usage(err)
 	}
@@ -90,5 +90,5 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 	if err != nil {
 		return report, errors.Join(err, record.Write(m.out))
 	}
-	return finishEval(results, record, m.out)
+	return finishEval(results, record, m.rules.by(), m.out)
 }

@@ -165,7 +165,7 @@ func some(names []string) string {
 
 func isDataFile(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
-	case ".parquet", ".jsonl", ".ndjson", ".csv":
+	case ".parquet", ".jsonl", ".ndjson", ".csv", ".tsv":
 		return true
 	}
 	return false

@@ -161,13 +161,13 @@ func absolute(cfg *config.Config) error {
 	for i := range cfg.Validation.Data {
 		paths = append(paths, &cfg.Validation.Data[i])
 	}
-	// Of a command, what names a file here with a slash: python3 and -v do not.
+	// A program without a slash is looked up in PATH; of its arguments, those are paths that are files here.
 	programs := []*string{&cfg.Reward.Python}
 	for i := range cfg.Reward.Command {
 		programs = append(programs, &cfg.Reward.Command[i])
 	}
-	for _, p := range programs {
-		if _, err := os.Stat(*p); err == nil && strings.Contains(*p, "/") {
+	for i, p := range programs {
+		if st, err := os.Stat(*p); err == nil && st.Mode().IsRegular() && (i > 1 || strings.Contains(*p, "/")) {
 			paths = append(paths, p)
 		}
 	}

@@ -78,6 +78,9 @@ func (t *transfers) Progress(p hub.Progress) {
 		t.tell(p, f, whole)
 	}
 	if whole {
+		if f.bar != nil {
+			f.bar.SetTotal(-1, true) // an empty file's bar, too, is complete
+		}
 		delete(t.files, p.File)
 	}
 }

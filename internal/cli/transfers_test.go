@@ -2,9 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vbauerster/mpb/v8"
 
 	"github.com/justrl/justrl/internal/hub"
 )
@@ -47,6 +50,21 @@ a: all 100 MB are here
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("wrote %s, want %s", out.String(), want)
 		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Close waits for all bars: each must come to an end, whatever became of its file.
+func TestTransfersInBars(t *testing.T) {
+	s := newTransfers(io.Discard, "text")
+	s.bars = mpb.New(mpb.WithOutput(io.Discard))
+	for _, p := range []hub.Progress{
+		{File: "whole", Done: 0, Total: 10}, {File: "whole", Done: 10, Total: 10}, {File: "whole", Done: 0, Total: 10}, // begun anew
+		{File: "there", Done: 7, Total: 7}, {File: "empty", Done: 0, Total: 0}, {File: "unknown", Done: 5, Total: -1}, {File: "part", Done: 5, Total: 50},
+	} {
+		s.Progress(p)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)

@@ -129,3 +129,26 @@ func TestSamplersTakeTheVerifiersLimits(t *testing.T) {
 		t.Error("training and validation share a sampler")
 	}
 }
+
+// A command is found again from wherever the run is resumed.
+func TestCommandsAreIndependentOfTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, name := range []string{"verify.py", "prog", "python3"} {
+		if err := os.WriteFile(name, nil, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct{ given, want []string }{
+		{[]string{"python3", "-u", "verify.py", "none.py", "."}, []string{"python3", "-u", filepath.Join(dir, "verify.py"), "none.py", "."}},
+		{[]string{"./prog", "--in", "prog"}, []string{filepath.Join(dir, "prog"), "--in", filepath.Join(dir, "prog")}},
+	} {
+		cfg := config.Config{Reward: config.Reward{Command: tc.given, Python: "python3"}}
+		if err := absolute(&cfg); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(tc.want, cfg.Reward.Command); d != "" || cfg.Reward.Python != "python3" {
+			t.Errorf("(-want +got), python %s:\n%s", cfg.Reward.Python, d)
+		}
+	}
+}

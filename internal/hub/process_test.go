@@ -14,6 +14,7 @@ import (
 // process is this test binary as a process that fetches org/name/a.bin.
 func (f *fakeHub) process(t *testing.T, cache string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
 	t.Helper()
+	_ = f.requests() // locks, as requests do before they read what the test has set
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	cmd = exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), "JUSTRL_HUB_FETCH=org/name/a.bin", "HF_ENDPOINT="+f.hub.URL, "HF_HUB_CACHE="+cache, "HF_TOKEN=", "HF_HUB_OFFLINE=")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/justrl/justrl/internal/chart"
 	"github.com/justrl/justrl/internal/numerals"
+	"github.com/justrl/justrl/orchestrator/config"
 )
 
 // figures are the diagrams of a run, in the order of the page, which leaves out
@@ -153,7 +154,17 @@ func (r *run) trainingDecoding() string {
 
 // rewardedFor says what an answer earns.
 func (r *run) rewardedFor() string {
-	text := "Each answer sampled for training is rewarded: +1 if its boxed result is the known one, else −1."
+	text := "Each answer sampled for training is rewarded: "
+	switch v := r.config.Reward.Verifier; v {
+	case "", config.VerifierStrictBox:
+		text += "+1 if its boxed result is the known one, else −1."
+	case config.VerifierF1:
+		text += "from 0 to 1, by the words that its result shares with the known one."
+	case config.VerifierCommand, config.VerifierHTTP:
+		text += "what a verifier of the user's own says (" + v + ")."
+	default:
+		text += "+1 if the verifier " + v + " accepts it, else −1."
+	}
 	if c := r.config; c.Reward.OverlongBuffer > 0 {
 		text += " Above " + numerals.CountOf(c.Sampling.MaxTokens-c.Reward.OverlongBuffer, "token") + " it loses some of that, " +
 			numerals.Plain(c.Reward.OverlongFactor) + " at " + numerals.Count(int64(c.Sampling.MaxTokens)) + "."

@@ -123,7 +123,7 @@ var parquetMagic = []byte("PAR1")
 func readerFor(f io.ReaderAt, path string, m *mapping) (reader, error) {
 	head := make([]byte, 512)
 	n, err := f.ReadAt(head, 0)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	head = head[:n]

@@ -60,7 +60,9 @@ func scalars(ctx context.Context, path string, each func(map[string]string) erro
 	case strings.EqualFold(filepath.Ext(path), ".parquet"):
 		return fmt.Errorf("is not a parquet file: it begins with %q", magic[:n])
 	case strings.EqualFold(filepath.Ext(path), ".csv"):
-		return csvScalars(f, add)
+		return csvScalars(f, ',', add)
+	case strings.EqualFold(filepath.Ext(path), ".tsv"):
+		return csvScalars(f, '\t', add)
 	}
 	return jsonScalars(f, add)
 }
@@ -315,14 +317,9 @@ func scalarOf(v any) (string, bool) {
 	return "", false
 }
 
-func csvScalars(f io.Reader, each func(map[string]string) error) error {
-	b := bufio.NewReader(f)
-	if head, err := b.Peek(len(utf8BOM)); err == nil && bytes.Equal(head, utf8BOM) {
-		if _, err := b.Discard(len(utf8BOM)); err != nil {
-			return err
-		}
-	}
-	r := csv.NewReader(b)
+func csvScalars(f io.Reader, comma rune, each func(map[string]string) error) error {
+	r := csv.NewReader(skipBOM(f))
+	r.Comma = comma
 	names, err := r.Read()
 	for err == nil {
 		var fields []string
@@ -332,7 +329,7 @@ func csvScalars(f io.Reader, each func(map[string]string) error) error {
 		values := map[string]string{}
 		for i, v := range fields {
 			if utf8.ValidString(v) {
-				values[names[i]] = v
+				values[strings.TrimSpace(names[i])] = v
 			}
 		}
 		if err := each(values); err != nil {
@@ -342,5 +339,5 @@ func csvScalars(f io.Reader, each func(map[string]string) error) error {
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
-	return err
+	return csvError(err)
 }

@@ -93,6 +93,10 @@ func TestScalarsOfText(t *testing.T) {
 	if d := cmp.Diff(want, allScalars(t, writeFile(t, "a.csv", table))); d != "" {
 		t.Errorf("CSV (-want +got)\n%s", d)
 	}
+	want = []map[string]string{{"problem": "a, b", "answer": "1"}}
+	if d := cmp.Diff(want, allScalars(t, writeFile(t, "a.TSV", "problem\t answer \na, b\t1\n"))); d != "" {
+		t.Errorf("TSV (-want +got)\n%s", d)
+	}
 }
 
 func TestScalarsErrors(t *testing.T) {
@@ -108,7 +112,7 @@ func TestScalarsErrors(t *testing.T) {
 		"broken line":   {writeFile(t, "a.jsonl", "{}\n{\n"), "line 2: not a JSON object"},
 		"a list":        {writeFile(t, "a.jsonl", "[1]\n"), "line 1: not a JSON object"},
 		"not text":      {writeFile(t, "a.jsonl", "{\"a\":\"\xff\"}\n"), "line 1: is not UTF-8"},
-		"short record":  {writeFile(t, "a.csv", "a,b\n1\n"), "record on line 2"},
+		"short record":  {writeFile(t, "a.csv", "a,b\n1\n"), "line 2: has more or fewer fields"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := Scalars(t.Context(), tc.path, func(map[string]string) error { return nil })
@@ -145,7 +149,7 @@ func FuzzScalars(f *testing.F) {
 				err = parquetScalars(bytes.NewReader(b), int64(len(b)), add)
 				return rows, err
 			}
-			err = errors.Join(jsonScalars(bytes.NewReader(b), add), csvScalars(bytes.NewReader(b), add))
+			err = errors.Join(jsonScalars(bytes.NewReader(b), add), csvScalars(bytes.NewReader(b), ',', add))
 			return rows, err
 		}
 		rows, err := read()

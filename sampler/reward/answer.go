@@ -14,7 +14,12 @@ import (
 // [StrictBox] it looks at the whole text.
 func lastAnswer(text string) (answer string, found bool) {
 	box := strings.LastIndex(text, boxOpen)
+	answer, found = lastBox(text)
 	if after := afterMark(text); after > box {
+		if found && after <= box+len(boxOpen)+len(answer) { // the mark is in the box
+			text = answer
+			after -= box + len(boxOpen)
+		}
 		for line := range strings.Lines(text[after:]) {
 			if line = strings.Trim(line, " \t\r\n*_"); line != "" {
 				return line, true
@@ -22,7 +27,7 @@ func lastAnswer(text string) (answer string, found bool) {
 		}
 		return "", false
 	}
-	return lastBox(text)
+	return answer, found
 }
 
 // afterMark is the place after the colon of the last "answer:", in any case,

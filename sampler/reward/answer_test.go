@@ -30,6 +30,8 @@ func TestLastAnswer(t *testing.T) {
 		{"a mark without an answer", "Answer: A\nAnswer:", "", false},
 		{"a box after the mark", `Answer: it is \boxed{4}`, "4", true},
 		{"a mark after the box", "\\boxed{4}\nAnswer: 5", "5", true},
+		{"a mark in a box", `\boxed{Answer: B} or so`, "B", true},
+		{"a mark in a box, with nothing behind it", `\boxed{answer:} or so`, "", false},
 		{"another word before a colon", "The answer is: 4", "", false},
 		{"bytes that are no text", "answer:\xff\xfe", "\xff\xfe", true},
 	} {

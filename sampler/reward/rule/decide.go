@@ -124,7 +124,7 @@ func unreadable(truth, given string) bool {
 	if strings.ContainsAny(truth, unsureChars) || strings.ContainsAny(given, unsureChars) {
 		return false
 	}
-	t, g := scan(truth), scan(given)
+	t, g := scan(unwrap(truth)), scan(unwrap(given))
 	if t.foreign || g.foreign {
 		return true
 	}
@@ -183,6 +183,29 @@ func scan(s string) scanned {
 	}
 	out.closed = len(open) == 0
 	return out
+}
+
+// unwrap takes away parentheses around all of s, a few if there are many.
+func unwrap(s string) string {
+	for range 3 {
+		if len(s) < 2 || s[0] != '(' || s[len(s)-1] != ')' {
+			return s
+		}
+		open := 0
+		for i := 0; i < len(s)-1; i++ {
+			switch s[i] {
+			case '(':
+				open++
+			case ')':
+				open--
+			}
+			if open == 0 {
+				return s
+			}
+		}
+		s = s[1 : len(s)-1]
+	}
+	return s
 }
 
 // before is the byte before s[i], 0 if there is none.

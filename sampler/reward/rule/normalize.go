@@ -43,7 +43,7 @@ func normalize(expr string) (string, error) {
 	}
 	expr = tightMinus(expr)
 	expr = plusBetweenDigits(expr)
-	expr = strings.NewReplacer(" ", "", "{", "", "}", "").Replace(expr)
+	expr = tight.Replace(expr)
 	expr = lower(expr)
 	if x, ok := stringInt(expr); ok {
 		expr = formatInt(x)
@@ -60,8 +60,14 @@ func latexToSympy(expr string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strip(strings.NewReplacer("√", "sqrt", "π", "pi", "∞", "inf", "∪", "U", "·", "*", "×", "*").Replace(text)), nil
+	return strip(symbols.Replace(text)), nil
 }
+
+// What is replaced in any order, since nothing that is put in is replaced again.
+var (
+	tight   = strings.NewReplacer(" ", "", "{", "", "}", "")
+	symbols = strings.NewReplacer("√", "sqrt", "π", "pi", "∞", "inf", "∪", "U", "·", "*", "×", "*")
+)
 
 // dropUnit takes out a unit, its plural's ending, the spaces behind it and a power.
 func dropUnit(s, unit string) string {

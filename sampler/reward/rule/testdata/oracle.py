@@ -29,18 +29,21 @@ official = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(official)
 
 
-def character(c):
-    """What Python says of one character."""
-    try:
-        number = float(c)
-    except ValueError:
-        number = None
-    return {"Space": c.isspace(), "Alpha": c.isalpha(), "Decimal": bool(re.match(r"\d", c)),
-            "Word": bool(re.match(r"\w", c)), "Lower": c.lower(), "Float": number}
+def characters(text, *around):
+    """What Python says of each character, and of the lower case of texts that have it at each %."""
+    found = []
+    for c in text:
+        try:
+            number = float(c)
+        except ValueError:
+            number = None
+        found.append({"Space": c.isspace(), "Alpha": c.isalpha(), "Decimal": bool(re.match(r"\d", c)),
+                      "Word": bool(re.match(r"\w", c)), "Lower": c.lower(), "Float": number,
+                      "Around": [a.replace("%", c).lower() for a in around]})
+    return found
 
 
-official.character = character
-official.lower = str.lower
+official.characters = characters
 signal.signal(signal.SIGALRM, stop)
 for line in sys.stdin:
     name, *args = json.loads(line)
