@@ -163,13 +163,13 @@ func (c Costs) JSON(w io.Writer) error {
 func (p *Plan) Text(w io.Writer, c Costs) error {
 	s := p.Spec
 	parts := []string{
-		numerals.CountOf(len(s.Models), "model"), numerals.CountOf(len(s.Sets), "set"), numerals.CountOf(len(s.Sampling), "sampling"),
-		numerals.CountOf(len(s.Templates), "template"), numerals.CountOf(len(s.Judges), "judge"),
+		countOf(len(s.Models), "model"), countOf(len(s.Sets), "set"), countOf(len(s.Sampling), "sampling"),
+		countOf(len(s.Templates), "template"), countOf(len(s.Judges), "judge"),
 	}
 	if len(s.Judges) == 1 && s.Judges[0] == nil {
 		parts[4] = "no judge"
 	}
-	if _, err := fmt.Fprintf(w, "%s: %s in %s\n\n", strings.Join(parts, " × "), numerals.CountOf(c.Cells, "cell"), numerals.CountOf(len(c.Evaluations), "evaluation")); err != nil {
+	if _, err := fmt.Fprintf(w, "%s: %s in %s\n\n", strings.Join(parts, " × "), countOf(c.Cells, "cell"), countOf(len(c.Evaluations), "evaluation")); err != nil {
 		return err
 	}
 	t := table.Table{Header: []string{"evaluation", "servers", "cells", "answers", "there", "requests", "tokens at most", "judge at most", "estimate"}, Words: 2}
@@ -200,6 +200,11 @@ func (p *Plan) Text(w io.Writer, c Costs) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", note)
 	return err
+}
+
+// countOf is for a terminal, where every space is as wide.
+func countOf(n int, word string) string {
+	return strings.ReplaceAll(numerals.CountOf(n, word), "\u00a0", " ")
 }
 
 func (c Cost) row(name, servers string) []string {
