@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -192,12 +193,7 @@ func TestLongAnswersAreCut(t *testing.T) {
 // A verifier's answer is a part of the response, and must not keep it in memory.
 func TestVerdictsDoNotHoldResponses(t *testing.T) {
 	const n, size = 100, 200_000
-	responses := make([]string, n)
-	for i := range responses {
-		responses[i] = strings.Repeat("x ", size/2) + "42"
-	}
-	x := index(t, 10, responses...)
-	responses = nil
+	x := index(t, 10, slices.Repeat([]string{strings.Repeat("x ", size/2) + "42"}, n)...)
 	heap := func() int64 {
 		runtime.GC()
 		var m runtime.MemStats

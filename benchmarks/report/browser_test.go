@@ -13,7 +13,7 @@ import (
 
 // The report as a browser shows it, and a page of wrong answers.
 func TestBrowser(t *testing.T) {
-	for name, fill := range map[string]func(testing.TB, string) []string{"small": fixture} {
+	for name, fill := range map[string]func(testing.TB, string) []string{"small": fixture, "hostile": hostile, "many": many} {
 		t.Run(name, func(t *testing.T) { look(t, name, fill(t, t.TempDir())) })
 	}
 	// An evaluation of one's own, to look at it: REPORT_EVAL=DIR REPORT_SCREENSHOTS=DIR.
@@ -27,12 +27,15 @@ func look(t *testing.T, name string, dirs []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if name == "many" {
+		r.limits = small()
+	}
 	out := t.TempDir()
 	file := filepath.Join(out, "a report.html")
 	if _, err := r.File(file); err != nil {
 		t.Fatal(err)
 	}
-	webpagetest.Look(t, webpagetest.Page{File: file, Screenshots: name, Plots: 2, Twice: true})
+	webpagetest.Look(t, webpagetest.Page{File: file, Screenshots: name, Plots: 3, Twice: true})
 	pages, err := filepath.Glob(filepath.Join(out, "a report-answers", "*.html"))
 	if err != nil {
 		t.Fatal(err)

@@ -7,8 +7,7 @@
 // template were measured. Nothing is graded anew, and no server is asked.
 //
 // The page needs nothing else: no network, no script, no font. Wrong answers are
-// part of it while they are few. Beyond [inline] bytes they go, a few hundred to
-// a file, into a folder beside the page, which links to every problem: a browser
+// part of it while they are few. Beyond 4 MB they go, a few hundred to a file, into a folder beside the page, which links to every problem: a browser
 // lays out 40 MB in one page in many seconds, and 1.5 MB at once. Of a long answer
 // its end comes first, then, folded up, its beginning and what is before its end;
 // the whole is in the generations file, whose line is named. So all that is

@@ -119,7 +119,7 @@ func (r *Report) lengths() chart.Rows {
 func (r *Report) truncated() chart.Rows {
 	return r.rows(chart.Rows{
 		ID: "truncated", Title: "Answers cut off", Unit: "% of a set", Format: percent,
-		About: "Answers that reached the limit of tokens before they ended: hardly any of them can be right.",
+		About: "Answers that reached the limit of tokens before they ended.",
 	}, false, func(c *Cell) (chart.Value, bool) {
 		if c.Results.Truncated == nil {
 			return chart.Value{}, false

@@ -17,12 +17,11 @@ import (
 	"github.com/justrl/justrl/internal/numerals"
 )
 
-// Up to inline bytes of wrong answers are part of the report; more of them go
-// to pages of pageBytes, about.
-const (
-	inline    = 4 << 20
-	pageBytes = 3 << 19
-)
+// limits say how much goes where, in bytes: up to inline of wrong answers are
+// part of the report; more of them go to pages of about so many.
+type limits struct{ inline, page int }
+
+func defaultLimits() limits { return limits{inline: 4 << 20, page: 3 << 19} }
 
 // Name is that of the report in an evaluation's folder.
 const Name = "report.html"
@@ -70,11 +69,11 @@ func (w *writer) sections() ([]wrongSection, error) {
 			continue
 		}
 		s := w.section(c, w.main)
-		for v, err := range c.views() {
+		for v, err := range c.views(w.r.limits.page) {
 			if err != nil {
 				return nil, err
 			}
-			if size += v.size(); size > inline {
+			if size += v.size(); size > w.r.limits.inline {
 				return w.apart()
 			}
 			s.Problems = append(s.Problems, v)
@@ -114,7 +113,7 @@ func (w *writer) apart() ([]wrongSection, error) {
 		}
 		s := w.section(c, w.main)
 		b := &book{w: w, c: c, name: strings.TrimPrefix(s.Anchor, "w-"), at: map[string]string{}}
-		for v, err := range c.views() {
+		for v, err := range c.views(w.r.limits.page) {
 			if err == nil {
 				err = b.add(v)
 			}
@@ -154,7 +153,7 @@ type book struct {
 func (b *book) page(n int) string { return fmt.Sprintf("%s.%d.html", b.name, n) }
 
 func (b *book) add(v problemView) error {
-	if len(b.problems) > 0 && b.size+v.size() > pageBytes {
+	if len(b.problems) > 0 && b.size+v.size() > b.w.r.limits.page {
 		if err := b.flush(false); err != nil {
 			return err
 		}

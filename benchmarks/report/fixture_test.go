@@ -42,8 +42,8 @@ func lines[T any](t testing.TB, values []T) []byte {
 
 // graded is a generation with its verdict.
 type graded struct {
-	benchmarks.Generation
-	benchmarks.Verdict
+	Generation benchmarks.Generation
+	Verdict    benchmarks.Verdict
 }
 
 // answers are n to each of problems, right where the pattern has a +, in the
@@ -57,23 +57,23 @@ func answers(patterns []string, response func(problem, sample int, right bool) s
 			right := c == '+' || c == '*'
 			text := response(i, j, right)
 			g := graded{
-				benchmarks.Generation{ExampleID: i, Prompt: fmt.Sprintf("What is %d + %d? Put the answer in a box.", 20+i, 31+2*i), Answer: fmt.Sprint(51 + 3*i), Seed: int64(100 + j), Response: text, FinishReason: "stop", Tokens: len(text)/4 + 1},
-				benchmarks.Verdict{ExampleID: i, Sample: j, Seed: int64(100 + j), Answer: fmt.Sprint(51 + 3*i), Truth: fmt.Sprint(51 + 3*i), Correct: right, By: benchmarks.ByRule},
+				Generation: benchmarks.Generation{ExampleID: i, Prompt: fmt.Sprintf("What is %d + %d? Put the answer in a box.", 20+i, 31+2*i), Answer: fmt.Sprint(51 + 3*i), Seed: int64(100 + j), Response: text, FinishReason: "stop", Tokens: len(text)/4 + 1},
+				Verdict:    benchmarks.Verdict{ExampleID: i, Sample: j, Seed: int64(100 + j), Answer: fmt.Sprint(51 + 3*i), Truth: fmt.Sprint(51 + 3*i), Correct: right, By: benchmarks.ByRule},
 			}
 			if !right {
 				g.Verdict.Answer = fmt.Sprint(61 + 3*i)
 			}
 			switch c {
 			case '*':
-				g.Verdict.By, g.Judgement, g.Verdict.Answer = benchmarks.ByJudge, "A", ""
+				g.Verdict.By, g.Verdict.Judgement, g.Verdict.Answer = benchmarks.ByJudge, "A", ""
 			case '?':
-				g.Verdict.By, g.Judgement = benchmarks.ByJudge, "?"
+				g.Verdict.By, g.Verdict.Judgement = benchmarks.ByJudge, "?"
 			case '-':
-				g.Verdict.By, g.Judgement = benchmarks.ByJudge, "B"
+				g.Verdict.By, g.Verdict.Judgement = benchmarks.ByJudge, "B"
 			case '!':
-				g.Verdict.Answer, g.Error = "", "verification timed out: 10s"
+				g.Verdict.Answer, g.Verdict.Error = "", "verification timed out: 10s"
 			case '~':
-				g.Verdict.Answer, g.FinishReason = "", "length"
+				g.Verdict.Answer, g.Generation.FinishReason = "", "length"
 			}
 			all = append(all, g)
 		}
@@ -93,7 +93,7 @@ func results(t testing.TB, all []graded) metrics.Results {
 			at[g.Generation.ExampleID] = i
 			problems = append(problems, metrics.Problem{ID: g.Generation.ExampleID, Distinct4: 0.5})
 		}
-		problems[i].Answers = append(problems[i].Answers, metrics.NewAnswer(g.Generation, g.Verdict, strings.Contains(g.Error, "timed out")))
+		problems[i].Answers = append(problems[i].Answers, metrics.NewAnswer(g.Generation, g.Verdict, strings.Contains(g.Verdict.Error, "timed out")))
 	}
 	r, err := metrics.Compute(problems, 7)
 	if err != nil {

@@ -44,11 +44,11 @@ func hostile(t testing.TB, dir string) []string {
 		a := texts[i%len(texts)]
 		a = a[:min(len(a), 4000)] // as grade cuts a verdict's
 		if utf8.ValidString(a) {  // JSON has no others; the files of generations have, below
-			all[i].Prompt, all[i].Generation.Answer, all[i].Truth = a, a, a
+			all[i].Generation.Prompt, all[i].Generation.Answer, all[i].Verdict.Truth = a, a, a
 		}
-		all[i].Verdict.Answer, all[i].By, all[i].Judgement, all[i].FinishReason = a, a, a, a
+		all[i].Verdict.Answer, all[i].Verdict.By, all[i].Verdict.Judgement, all[i].Generation.FinishReason = a, a, a, a
 		if i%3 == 0 {
-			all[i].Error = a
+			all[i].Verdict.Error = a
 		}
 	}
 	model := attacks[0] + attacks[13] + strings.Repeat("M", 500)
@@ -107,10 +107,13 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
-// many are so many wrong answers that they do not fit into the report.
+// small are limits that a few hundred kB go beyond.
+func small() limits { return limits{inline: 100_000, page: 10_000} }
+
+// many are so many wrong answers that they do not fit into a report with small limits.
 func many(t testing.TB, dir string) []string {
 	t.Helper()
-	patterns := make([]string, 300)
+	patterns := make([]string, 30)
 	for i := range patterns {
 		patterns[i] = "+---"
 	}
@@ -124,8 +127,13 @@ func many(t testing.TB, dir string) []string {
 // them small, and each problem's number leads to it.
 func TestManyWrongAnswers(t *testing.T) {
 	dirs := many(t, t.TempDir())
-	page, beside := pageOf(t, dirs, Options{})
-	if len(page) > 1<<20 {
+	r, err := Open(dirs, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.limits = small()
+	page, beside := written(t, r)
+	if len(page) > 100_000 {
 		t.Errorf("the report has %d bytes", len(page))
 	}
 	files, err := filepath.Glob(filepath.Join(beside, "*.html"))
@@ -143,7 +151,7 @@ func TestManyWrongAnswers(t *testing.T) {
 		}
 		text := string(b)
 		webpagetest.WellFormed(t, text, style(), more)
-		if len(text) > pageBytes*5/4 {
+		if len(text) > 2*small().page+len(style()) {
 			t.Errorf("%s has %d bytes", f, len(text))
 		}
 		texts[filepath.Base(f)] = text
@@ -164,12 +172,15 @@ func TestManyWrongAnswers(t *testing.T) {
 			}
 		}
 	}
-	if total != 900 {
-		t.Errorf("%d wrong answers are shown, there are 900", total)
+	if all := strings.Join(sortedValues(texts), ""); strings.Count(all, ", continued<") != 30 {
+		t.Errorf("%d problems go on on the next page, want all 30", strings.Count(all, ", continued<"))
+	}
+	if total != 90 {
+		t.Errorf("%d wrong answers are shown, there are 90", total)
 	}
 	links := regexp.MustCompile(`<li><a href="\./report-answers/([^"#]+)#([^"]+)">(\d+)</a> <small>✗ 3</small>`).FindAllStringSubmatch(page, -1)
-	if len(links) != 300 {
-		t.Fatalf("%d links, want one for each of 300 problems", len(links))
+	if len(links) != 30 {
+		t.Fatalf("%d links, want one for each of 30 problems", len(links))
 	}
 	for _, l := range links {
 		if !strings.Contains(texts[l[1]], fmt.Sprintf(`<h3 id="%s">Problem %s <`, l[2], l[3])) {
@@ -188,6 +199,7 @@ func TestPagesAreReplaced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		r.limits = small()
 		n, err := r.File(file)
 		if err != nil {
 			t.Fatal(err)

@@ -36,9 +36,10 @@ var ErrNotEvaluation = errors.New("no evaluation: it has no " + resultsName + ",
 // Options say where to find what a folder does not hold itself. The zero value
 // is a report of the folders alone.
 type Options struct {
-	// Generations is a folder with generations files, for folders that grade
-	// wrote: these hold verdicts, not answers.
-	Generations string
+	// Generations are folders with the answers, for evaluations that grade
+	// wrote: these hold verdicts only. One for each evaluation in their order,
+	// "" for those that have their own; none if all have.
+	Generations []string
 	// Problems gives the problems of a set, for breakdowns by their columns;
 	// nil, or no problems, for a report without. The set has the paper's name.
 	Problems func(set string) ([]benchmarks.Problem, error)
@@ -53,6 +54,7 @@ type Report struct {
 	Sets       []string // in the order of the paper
 	Folders    []Folder
 	o          Options
+	limits     limits
 	columns    map[string]map[string]map[int]string // set → column → problem → value
 }
 
@@ -71,9 +73,16 @@ func Is(dir string) bool {
 // Open reads evaluations. The error wraps [ErrNotEvaluation] for a folder that
 // is none, and names file and line of what cannot be read.
 func Open(dirs []string, o Options) (*Report, error) {
-	r := &Report{o: o, columns: map[string]map[string]map[int]string{}}
-	for _, dir := range dirs {
-		if err := r.add(dir); err != nil {
+	r := &Report{o: o, limits: defaultLimits(), columns: map[string]map[string]map[int]string{}}
+	if n := len(o.Generations); n > 0 && n != len(dirs) {
+		return nil, fmt.Errorf("report: %d folders with answers for %d evaluations: one each is needed, in their order", n, len(dirs))
+	}
+	for i, dir := range dirs {
+		answers := ""
+		if i < len(o.Generations) {
+			answers = o.Generations[i]
+		}
+		if err := r.add(dir, answers); err != nil {
 			return nil, fmt.Errorf("report: %w", err)
 		}
 	}
@@ -130,7 +139,7 @@ type entry struct {
 	Set      string          `json:"set"`
 }
 
-func (r *Report) add(dir string) error {
+func (r *Report) add(dir, answers string) error {
 	found, err := resultsBelow(dir)
 	if err != nil {
 		return err
@@ -146,7 +155,7 @@ func (r *Report) add(dir string) error {
 		if !slices.ContainsFunc(r.Folders, func(f Folder) bool { return f.Path == home }) {
 			r.Folders = append(r.Folders, Folder{home, text})
 		}
-		if err := r.addResults(home, at, rec); err != nil {
+		if err := r.addResults(home, at, answers, rec); err != nil {
 			return err
 		}
 	}
@@ -172,7 +181,7 @@ func recordOf(dir, at string) (text json.RawMessage, rec record, home string, er
 	}
 }
 
-func (r *Report) addResults(home, at string, rec record) error {
+func (r *Report) addResults(home, at, answers string, rec record) error {
 	path := filepath.Join(at, resultsName)
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -200,7 +209,7 @@ func (r *Report) addResults(home, at string, rec record) error {
 		c.Contender = r.contender(Contender{
 			Model: short(cmp.Or(rec.Model, baseName(home)), 120), Template: short(e.Template, 60), Folder: home, sampling: sampling(e.Hyperparameters),
 		}, c.Set)
-		if c.File, err = r.generations(home, at, e.File); err != nil {
+		if c.File, err = findAnswers(home, at, answers, e.File); err != nil {
 			return err
 		}
 		own := filepath.Join(at, verdictsDir, filepath.Base(e.File))
@@ -242,13 +251,13 @@ func (r *Report) contender(c Contender, set string) *Contender {
 	return &c
 }
 
-// generations finds the file of the answers: beside the results or in the
-// folders around them, else in the one that was named.
-func (r *Report) generations(home, at, name string) (string, error) {
+// findAnswers finds the file of the answers: in the folder that was named, if
+// one was, else beside the results or in the folders around them.
+func findAnswers(home, at, named, name string) (string, error) {
 	name = filepath.Base(name)
 	folders := []string{at, filepath.Join(at, "generations"), home, filepath.Join(home, "generations")}
-	if r.o.Generations != "" {
-		folders = append([]string{r.o.Generations}, folders...)
+	if named != "" {
+		folders = []string{named}
 	}
 	for _, folder := range folders {
 		path := filepath.Join(folder, name)

@@ -31,6 +31,12 @@ func pageOf(t testing.TB, dirs []string, o Options) (text, beside string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return written(t, r)
+}
+
+// written is a report as a file, and the folder beside it.
+func written(t testing.TB, r *Report) (text, beside string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.html")
 	if _, err := r.File(file); err != nil {
 		t.Fatal(err)
@@ -173,7 +179,7 @@ func TestGrading(t *testing.T) {
 			t.Errorf("without the answers the page does not say %q", want)
 		}
 	}
-	with, _ := pageOf(t, dirs, Options{Generations: filepath.Join(dir, "elsewhere")})
+	with, _ := pageOf(t, dirs, Options{Generations: []string{filepath.Join(dir, "elsewhere")}})
 	if !strings.Contains(with, "What is 20 &#43; 31?") || strings.Contains(with, "was not found") {
 		t.Error("the answers were not taken from the folder that was named")
 	}
@@ -225,6 +231,10 @@ func TestErrors(t *testing.T) {
 				t.Errorf("something was written: %v", err)
 			}
 		})
+	}
+	two := fixture(t, t.TempDir())
+	if _, err := Open(two, Options{Generations: two[:1]}); err == nil || !strings.Contains(err.Error(), "1 folders with answers for 2 evaluations") {
+		t.Errorf("answers of one of two: %v", err)
 	}
 	if _, err := Open([]string{t.TempDir()}, Options{}); !errors.Is(err, ErrNotEvaluation) {
 		t.Errorf("an empty folder: %v", err)

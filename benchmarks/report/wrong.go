@@ -41,9 +41,9 @@ const (
 	mostError  = 300
 )
 
-// views are a cell's problems with wrong answers, one at a time and each at most
-// pageBytes long: a longer one goes on in the next.
-func (c *Cell) views() iter.Seq2[problemView, error] {
+// views are a cell's problems with wrong answers, one at a time and each about
+// as long as a page at most: a longer one goes on in the next.
+func (c *Cell) views(page int) iter.Seq2[problemView, error] {
 	return func(yield func(problemView, error) bool) {
 		x, err := c.index()
 		if err != nil {
@@ -63,7 +63,7 @@ func (c *Cell) views() iter.Seq2[problemView, error] {
 			id := c.wrong[i].ExampleID
 			v := c.problem(id)
 			size := 0
-			for first := i; i < len(c.wrong) && c.wrong[i].ExampleID == id && size < pageBytes; i++ {
+			for first := i; i < len(c.wrong) && c.wrong[i].ExampleID == id && size < page; i++ {
 				a, prompt, err := c.answer(x, problems[id], c.wrong[i])
 				if err != nil {
 					yield(problemView{}, err)

@@ -147,7 +147,7 @@ func (d Rows) limits() (low, high float64) {
 			}
 		}
 	}
-	if high == 0 {
+	if high < 1e-290 { // so near to 0 that its parts cannot be told apart
 		return 0, 1
 	}
 	step := roundStep(high / 5)

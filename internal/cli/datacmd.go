@@ -41,8 +41,8 @@ func dataUsage(name string) cli.OnUsageErrorFunc {
 	}
 }
 
-func dataDirFlag() cli.Flag {
-	return &cli.StringFlag{Name: "data-dir", EnvVars: []string{"JUSTRL_DATA_DIR"}, DefaultText: "the cache", Usage: "`DIR` of the sets, as NAME.parquet or NAME/test.parquet"}
+func dataDirFlag(otherwise string) cli.Flag {
+	return &cli.StringFlag{Name: "data-dir", EnvVars: []string{"JUSTRL_DATA_DIR"}, DefaultText: otherwise, Usage: "`DIR` of the sets, as NAME.parquet or NAME/test.parquet"}
 }
 
 func jsonFlag() cli.Flag {

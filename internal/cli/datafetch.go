@@ -29,7 +29,7 @@ func dataFetchCommand() *cli.Command {
 			"id of the Hugging Face hub. Of a model come the configuration, the tokenizer and the safetensors weights; --include\n" +
 			"names other files.",
 		Flags: []cli.Flag{
-			dataDirFlag(), kindFlag(), revisionFlag(),
+			dataDirFlag("the cache"), kindFlag(), revisionFlag(),
 			&cli.StringSliceFlag{Name: "include", Usage: "of what is on the hub, only files that match `GLOB`; may be repeated"},
 			jsonFlag(),
 		},

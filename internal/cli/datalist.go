@@ -23,7 +23,7 @@ func dataListCommand() *cli.Command {
 	return &cli.Command{
 		Name:         "list",
 		Usage:        "list the sets, their sizes, and where their files are; it sends nothing",
-		Flags:        []cli.Flag{dataDirFlag(), jsonFlag()},
+		Flags:        []cli.Flag{dataDirFlag("the cache"), jsonFlag()},
 		OnUsageError: dataUsage("data list"),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

@@ -18,7 +18,7 @@ func dataVerifyCommand() *cli.Command {
 		Name:      "verify",
 		Usage:     "hash what is there and compare; it sends nothing. Exit code 1 if anything differs, or is named and missing",
 		ArgsUsage: "[NAME|all|dapo|ORG/NAME[@REV]…]",
-		Flags:     []cli.Flag{dataDirFlag(), kindFlag(), revisionFlag(), jsonFlag()},
+		Flags:     []cli.Flag{dataDirFlag("the cache"), kindFlag(), revisionFlag(), jsonFlag()},
 
 		OnUsageError: dataUsage("data verify"),
 		Action: func(c *cli.Context) error {

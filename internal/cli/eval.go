@@ -10,7 +10,6 @@ import (
 
 	"github.com/justrl/justrl/benchmarks/evaluate"
 	"github.com/justrl/justrl/internal/endpoint"
-	"github.com/justrl/justrl/orchestrator/config"
 )
 
 // What the paper evaluates with.
@@ -29,14 +28,14 @@ func evalCommand() *cli.Command {
 		Name:  "eval",
 		Usage: "sample benchmarks from a server and grade them as the paper does, without training",
 		Description: "Every answer is in --out as soon as it is complete: the same command goes on where an earlier one ended,\n" +
-			"however that was. SET is one of the paper's nine, or a .jsonl or .parquet file of problems.\n" +
+			"however that was. SET is one of the paper's nine, or a .jsonl, .csv or .parquet file of problems.\n" +
 			"TEMPLATE is a text with {{question}} in it; each is a cell of its own, in a folder of --out.",
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a server; several of one model share the work"},
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the servers (default: the only one they serve)"},
 			&cli.StringFlag{Name: "api-key", EnvVars: []string{"JUSTRL_API_KEY"}, Usage: "bearer `KEY` for the servers"},
 			&cli.StringSliceFlag{Name: "bench", EnvVars: []string{"JUSTRL_BENCH"}, Usage: "`SET` to measure, or all; several with commas between, or repeated"},
-			dataDirFlag(),
+			dataDirFlag("the cache, fetched if need be"),
 			&cli.IntFlag{Name: "n", EnvVars: []string{"JUSTRL_N"}, DefaultText: "the paper's: 32 or 4", Usage: "sample `N` answers a problem"},
 			&cli.Float64Flag{Name: "temperature", EnvVars: []string{"JUSTRL_TEMPERATURE"}, Value: evalTemperature, Usage: "sampling temperature `T`; 0 is greedy"},
 			&cli.Float64Flag{Name: "top-p", EnvVars: []string{"JUSTRL_TOP_P"}, Value: evalTopP, Usage: "nucleus `P`, in (0, 1]"},
@@ -47,7 +46,9 @@ func evalCommand() *cli.Command {
 			&cli.IntFlag{Name: "concurrency", EnvVars: []string{"JUSTRL_CONCURRENCY"}, DefaultText: fmt.Sprintf("%d a server", streamsPerServer), Usage: "ask for `N` answers at once"},
 			&cli.DurationFlag{Name: "patience", EnvVars: []string{"JUSTRL_PATIENCE"}, Value: 3 * time.Minute, Usage: "go on trying servers that fail for `TIME`"},
 			&cli.DurationFlag{Name: "quiet", EnvVars: []string{"JUSTRL_QUIET"}, Value: evaluate.DefaultQuiet, Usage: "take a server that sends nothing at all for `TIME` to be dead"},
-		}, append(judgeFlags(), evalGradingFlags()...)...),
+			&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "`DIR` for answers, verdicts and results; one that has some goes on"},
+			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print the results as JSON"},
+		}, append(judgeFlags(), verifierFlags()...)...),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if err := errors.Join(noArguments(c), need(c, "server", "bench", "out")); err != nil {
@@ -59,14 +60,6 @@ func evalCommand() *cli.Command {
 			return runEval(c)
 		},
 	}
-}
-
-// evalGradingFlags are the rules' and where results go.
-func evalGradingFlags() []cli.Flag {
-	return append(verifierFlags(),
-		&cli.StringFlag{Name: "python", EnvVars: []string{"JUSTRL_PYTHON"}, DefaultText: "one of its own", Usage: "interpreter at `PATH` for the rule grader"},
-		&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "`DIR` for answers, verdicts and results; one that has some goes on"},
-		&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print the results as JSON"})
 }
 
 // evalUsage refuses numbers that mean nothing.
@@ -119,11 +112,7 @@ func runEval(c *cli.Context) (err error) {
 		return err
 	}
 	defer closeServers()
-	r, verifier, closeVerifier, err := verifierOf(c, func(r *config.Reward) {
-		if p := c.String("python"); p != "" && r.Verifier == config.VerifierRule {
-			r.Python = p
-		}
-	})
+	r, verifier, closeVerifier, err := verifierOf(c)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,6 @@ func gradeCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Usage: "`PATH` to write: with --in a file, the same plus correct, answer, by, score; with --generations a folder for grading_results.json, verdicts.jsonl, results.md and results.csv"},
 			&cli.StringFlag{Name: "against", Usage: "`DIR` that grade wrote for another model: compare with it, problem by problem"},
 			&cli.StringFlag{Name: "tokenizer", Usage: "model folder `DIR` whose tokenizer counts the tokens of responses whose file does not say"},
-			&cli.StringFlag{Name: "python", Usage: "`PATH` of the Python that the rule grader uses instead of its own"},
 			&cli.IntFlag{Name: "workers", Usage: "gradings at a time, `N`; 0 = the number of CPUs"},
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the intervals' random draws"},
 			&cli.BoolFlag{Name: "json", Usage: "print the results as JSON instead of a table"},
@@ -76,9 +75,6 @@ type grader struct {
 func newGrader(c *cli.Context) (g grader, done func() error, err error) {
 	var r config.Reward
 	r, g.verifier, done, err = verifierOf(c, func(r *config.Reward) {
-		if p := c.String("python"); p != "" {
-			r.Python = p
-		}
 		switch r.Verifier {
 		case config.VerifierRule, config.VerifierCommand, config.VerifierHTTP: // those with workers of their own
 			if w := c.Int("workers"); w > 0 {

@@ -24,7 +24,7 @@ func reportCommand() *cli.Command {
 			"are in the folder FILE-answers beside it. The table of the results is printed too.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "out", DefaultText: "report.html in the RUN or the one EVAL", Usage: "`FILE` to write; of evaluations also .md, .csv and .json; may be repeated"},
-			&cli.StringFlag{Name: "generations", Usage: "`DIR` with the answers that an EVAL of grade has the verdicts on"},
+			&cli.StringSliceFlag{Name: "generations", DefaultText: "in EVAL", Usage: "`DIR` with the answers that an EVAL of grade has the verdicts on; once for each EVAL"},
 			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"JUSTRL_DATA_DIR"}, DefaultText: "the cache, where they are there", Usage: "`DIR` with the sets' files, whose columns results are broken down by"},
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the intervals of comparisons and breakdowns"},
 			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print the results of evaluations as JSON"},

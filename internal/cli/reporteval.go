@@ -28,7 +28,11 @@ func reportEvaluations(c *cli.Context, dirs []string) error {
 			return usagef("--out %s: its ending says the format: .html, .md, .csv or .json", path)
 		}
 	}
-	r, err := report.Open(dirs, report.Options{Generations: c.String("generations"), Problems: problemsAtHand(c), Seed: c.Uint64("seed")})
+	answers := c.StringSlice("generations")
+	if n := len(answers); n > 0 && n != len(dirs) {
+		return usagef("--generations stands %d times, for %d evaluations: once for each of them, in their order", n, len(dirs))
+	}
+	r, err := report.Open(dirs, report.Options{Generations: answers, Problems: problemsAtHand(c), Seed: c.Uint64("seed")})
 	if errors.Is(err, report.ErrNotEvaluation) {
 		return fmt.Errorf("%w; no run either: it has no run.json", err)
 	}

@@ -65,8 +65,9 @@ func verifierWorkers(r config.Reward) int {
 // verifierFlags are those of a command that scores without a run.
 func verifierFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "verifier", Value: config.VerifierRule, Usage: "`NAME` of the verifier: " + strings.Join(config.Verifiers(), ", ")},
+		&cli.StringFlag{Name: "verifier", EnvVars: []string{"JUSTRL_VERIFIER"}, Value: config.VerifierRule, Usage: "`NAME` of the verifier: " + strings.Join(config.Verifiers(), ", ")},
 		&cli.StringSliceFlag{Name: "set", Usage: "set one `KEY=VALUE` of the verifier, like reward.abs_tolerance=0.01; may be repeated"},
+		&cli.StringFlag{Name: "python", EnvVars: []string{"JUSTRL_PYTHON"}, DefaultText: "one of its own", Usage: "interpreter at `PATH` for the rule grader"},
 	}
 }
 
@@ -89,6 +90,9 @@ func verifierOf(c *cli.Context, with ...func(*config.Reward)) (r config.Reward, 
 	}
 	if r = cfg.Reward; c.IsSet("verifier") {
 		r.Verifier = c.String("verifier")
+	}
+	if p := c.String("python"); p != "" && r.Verifier == config.VerifierRule {
+		r.Python = p
 	}
 	for _, set := range with {
 		set(&r)

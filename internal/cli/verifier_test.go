@@ -119,7 +119,7 @@ func TestSamplersTakeTheVerifiersLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	training, validation := samplers(cfg, long{}, nil, nil)
+	training, validation := samplers(cfg, long{}, nil, nil, nil)
 	for _, s := range []any{training, validation} {
 		if got := fmt.Sprintf("%+v", s); !strings.Contains(got, "VerifyConcurrency:3 VerifyTimeout:7s") || !strings.Contains(got, "MaxUnscored:0.25") {
 			t.Errorf("%s", got)

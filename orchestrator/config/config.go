@@ -129,6 +129,7 @@ type Checkpoint struct {
 type Validation struct {
 	Data        []string `yaml:"data" about:"files of held-out problems; none = no validation"`
 	Problems    Problems `yaml:"problems" about:"as problems, for these files; all empty = as problems"`
+	Verifier    string   `yaml:"verifier" about:"rule = where reward.verifier is strict-box, the grader of evaluations instead; empty = reward.verifier"`
 	Every       int      `yaml:"every" about:"steps; 0 = only before and after the run"`
 	N           int      `yaml:"n" about:"answers a problem"`
 	Temperature float64  `yaml:"temperature" about:"0 = greedy (n must be 1)"`
@@ -200,6 +201,7 @@ func (c Config) Validate() error {
 	must(c.Checkpoint.Keep >= 0, "checkpoint.keep", "must be 0 or more, is %d", c.Checkpoint.Keep)
 	must(c.Checkpoint.Rollouts >= 0, "checkpoint.rollouts", "must be 0 or more, is %d", c.Checkpoint.Rollouts)
 	v := c.Validation
+	must(v.Verifier == "" || v.Verifier == VerifierRule, "validation.verifier", "must be %s or empty, is %q", VerifierRule, v.Verifier)
 	must(v.Every >= 0, "validation.every", "must be 0 or more, is %d", v.Every)
 	must(v.N >= 1, "validation.n", "must be at least 1, is %d", v.N)
 	must(v.Temperature >= 0, "validation.temperature", "must be 0 or more, is %g", v.Temperature)

@@ -81,3 +81,14 @@ func (r Reward) Validate() error {
 	must(r.Verifier != VerifierHTTP || r.URL != "", "url", "the verifier http needs one, like http://127.0.0.1:9000/score")
 	return errors.Join(errs...)
 }
+
+// ValidationReward says how held-out answers are scored: as training's are, or
+// where those are by the strict box, by validation.verifier. The strict box trains
+// best, and finds many sets' ground truths out of reach.
+func (c Config) ValidationReward() Reward {
+	r := c.Reward
+	if r.Verifier == VerifierStrictBox && c.Validation.Verifier != "" {
+		r.Verifier = c.Validation.Verifier
+	}
+	return r
+}

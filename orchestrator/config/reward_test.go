@@ -75,3 +75,28 @@ func TestRewardFaults(t *testing.T) {
 		}
 	}
 }
+
+// Held-out answers are graded as evaluations grade them, unless training's
+// verifier is another one than the paper's.
+func TestValidationReward(t *testing.T) {
+	for _, tc := range []struct{ reward, validation, want string }{
+		{VerifierStrictBox, VerifierRule, VerifierRule},
+		{VerifierStrictBox, "", VerifierStrictBox},
+		{VerifierRule, "", VerifierRule},
+		{VerifierChoice, VerifierRule, VerifierChoice},
+	} {
+		var c Config
+		c.Reward.Verifier, c.Reward.Timeout, c.Validation.Verifier = tc.reward, 7, tc.validation
+		if got := c.ValidationReward(); got.Verifier != tc.want || got.Timeout != 7 {
+			t.Errorf("%q and %q: %+v, want %q", tc.reward, tc.validation, got, tc.want)
+		}
+	}
+	for _, tc := range []struct{ preset, want string }{
+		{"justrl-deepseek-1.5b", VerifierRule}, {"tiny-cpu", VerifierStrictBox},
+	} {
+		c, err := Preset(tc.preset)
+		if err != nil || c.ValidationReward().Verifier != tc.want {
+			t.Errorf("%s: %q (%v), want %q", tc.preset, c.ValidationReward().Verifier, err, tc.want)
+		}
+	}
+}

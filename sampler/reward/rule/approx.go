@@ -86,11 +86,13 @@ func (a approx) over(b approx) (approx, bool) {
 }
 
 func (a approx) power(n int) (approx, bool) {
-	p, ok := approx{val: 1}, true
+	p := approx{val: 1}
 	for range max(n, -n) {
-		if p, ok = p.times(a); !ok {
-			return p, false
+		next, ok := p.times(a)
+		if !ok {
+			return a, false
 		}
+		p = next
 	}
 	if n < 0 {
 		return approx{val: 1}.over(p)

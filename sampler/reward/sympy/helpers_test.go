@@ -1,8 +1,11 @@
 package sympy
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,10 +14,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+var setUpOnce = sync.OnceValues(func() (interpreter, error) {
+	return ownInterpreter(context.Background(), func(line string) { _, _ = fmt.Fprintln(os.Stderr, line) })
+})
+
 // own is the program's interpreter, set up in the cache if need be.
 func own(t testing.TB) interpreter {
 	t.Helper()
-	python, err := ownInterpreter(t.Context(), func(line string) { t.Log(line) })
+	python, err := setUpOnce()
 	if err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatal(err)

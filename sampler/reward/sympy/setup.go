@@ -38,7 +38,7 @@ func ownInterpreter(ctx context.Context, report func(string)) (interpreter, erro
 	}
 	dir := filepath.Join(cache, fmt.Sprintf("grader-cpython%s-sympy%s-mpmath%s-pylatexenc%s-%s-%s",
 		Pinned.Python, Pinned.Sympy, Pinned.Mpmath, Pinned.Pylatexenc, runtime.GOOS, runtime.GOARCH))
-	if err := ensure(ctx, dir, report); err != nil {
+	if err := ensure(ctx, dir, report, fill); err != nil {
 		if ctx.Err() != nil {
 			return interpreter{}, ctx.Err()
 		}
@@ -52,8 +52,8 @@ func inFolder(dir string) interpreter {
 	return interpreter{exe: filepath.Join(dir, "python", "bin", "python3"), path: []string{filepath.Join(dir, "lib")}}
 }
 
-// ensure makes dir unless it is there and complete.
-func ensure(ctx context.Context, dir string, report func(string)) (err error) {
+// ensure makes dir unless it is there and complete; fill puts things in it.
+func ensure(ctx context.Context, dir string, report func(string), fill func(ctx context.Context, tmp string) error) (err error) {
 	ready := func() bool {
 		_, err := atomicdir.Read(dir)
 		return err == nil
@@ -122,7 +122,7 @@ func fill(ctx context.Context, dir string) (err error) {
 		}
 	}
 	// One start without confinement leaves the modules compiled: those after it take half a second.
-	l := launch{python: python, dir: work, timeLimit: time.Minute, memory: DefaultMemory, source: workerSource, compile: true}
+	l := launch{python: python, dir: work, timeLimit: time.Minute, memory: DefaultMemory, layers: []string{}, source: workerSource, compile: true}
 	w, err := l.start(ctx, ctx)
 	if err != nil {
 		return err
@@ -150,9 +150,19 @@ func runPip(ctx context.Context, exe, pip, work string, args []string) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("pip: %s", lastLine(out, err.Error()))
+		return fmt.Errorf("pip: %s", pipSaid(out, err.Error()))
 	}
 	return nil
+}
+
+// pipSaid is the first error of pip's output; what follows it explains.
+func pipSaid(out []byte, otherwise string) string {
+	for line := range strings.Lines(strings.ToValidUTF8(string(out), "\uFFFD")) {
+		if said, found := strings.CutPrefix(line, "ERROR: "); found {
+			return strings.TrimSpace(said)
+		}
+	}
+	return lastLine(out, otherwise)
 }
 
 // lockFile waits for a lock that other processes take too. The file stays.

@@ -115,8 +115,11 @@ func (l launch) start(ctx, life context.Context) (_ *worker, err error) {
 	err = errors.Join(childIn.Close(), childOut.Close(), childErr.Close())
 
 	w := &worker{cmd: cmd, in: in, out: out, stderr: stderr, wall: wallFactor * l.timeLimit}
-	_, text, askErr := w.exchange(ctx, appendText(appendText(nil, string(settings)), l.source), startLimit, 1<<16)
-	if err = errors.Join(err, askErr); err == nil {
+	kind, text, askErr := w.exchange(ctx, appendText(appendText(nil, string(settings)), l.source), startLimit, 1<<16)
+	if err = errors.Join(err, askErr); err == nil && kind != isReady {
+		err = errors.New(strings.ToValidUTF8(string(text), "\uFFFD"))
+	}
+	if err == nil {
 		err = json.Unmarshal(text, &w.hello)
 	}
 	if err != nil {

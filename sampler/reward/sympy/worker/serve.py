@@ -81,7 +81,11 @@ def serve(settings):
     }
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     out = quiet()
-    holding = confine(settings["layers"], [os.path.dirname(os.__file__)] + settings["path"], settings["memory"])
+    try:
+        holding = confine(settings["layers"], [os.path.dirname(os.__file__)] + settings["path"], settings["memory"])
+    except Exception as e:  # nobody hears what it would print
+        give(out, 0, b"x", ("confinement: %s: %s" % (type(e).__name__, e)).encode())
+        return
     give(out, 0, b"r", json.dumps({"versions": versions, "holding": holding}).encode())
     while True:
         kind, number, n, m = QUESTION.unpack(take(QUESTION.size))
