@@ -352,8 +352,13 @@ func TestSweepErrors(t *testing.T) {
 		t.Errorf("%d requests were sent", n)
 	}
 	if !withTorch {
-		code, _, stderr := run(t, "sweep", spec("models: {model: ../../../examples/arithmetic/policy, servers: embedded}"+rest), "--out", filepath.Join(t.TempDir(), "o"))
-		_ = code
-		_ = stderr
+		policy, err := filepath.Abs("../../examples/arithmetic/policy")
+		if err != nil {
+			t.Fatal(err)
+		}
+		code, _, stderr := run(t, "sweep", spec("models: {model: "+policy+", servers: embedded}"+rest), "--out", filepath.Join(t.TempDir(), "o"))
+		if code != ExitUsage || !strings.Contains(stderr, "this build has no embedded server") {
+			t.Errorf("exit code %d: %s", code, stderr)
+		}
 	}
 }
