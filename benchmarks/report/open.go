@@ -202,6 +202,11 @@ func (r *Report) addResults(home, at, answers string, rec record) error {
 		if e.Grader == nil {
 			e.Grader = rec.Grading
 		}
+		if e.Template == "" { // eval's folder of a template has its name
+			if rel, err := filepath.Rel(home, at); err == nil && rel != "." {
+				e.Template = filepath.ToSlash(rel)
+			}
+		}
 		if e.Template == PaperTemplate {
 			e.Template = ""
 		}

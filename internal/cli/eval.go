@@ -110,51 +110,17 @@ func runEval(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeVerifier()) }()
-	settings, err := evaluate.NewSettings(fleet.Infos()[0].Model, sampling, cells)
-	if err != nil {
-		return usage(err)
-	}
-	record := evaluate.Record{Settings: settings, Began: time.Now().UTC().Truncate(time.Second), Version: version(), Servers: fleet.Infos()}
 	out := c.String("out")
-	by := gradedBy{Program: version(), Verifier: r.Verifier}
-	if v, ok := verifier.(versioned); ok {
-		by.Versions = v.Versions()
+	m := measurement{
+		model: fleet.Infos()[0].Model, sampling: sampling, cells: cells,
+		asker: fleet, concurrency: concurrency, servers: fleet.Infos(), found: fleet.Findings,
+		rules: rules{r, verifier}, jury: juryOptionsOf(c), out: out, shown: shown,
 	}
-	record.Grading = map[string]any{"rules": by}
-	if record, err = record.Join(out); err != nil {
-		return usage(err)
-	}
-	jury, err := openJury(ctx, c, sampling.MaxTokens, shown)
+	report, err := m.do(ctx)
 	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, jury.Close()) }()
-	grader := &evaluate.Grader{Rule: verifier, Timeout: time.Duration(r.Timeout), Workers: verifierWorkers(r)}
-	grading := 2 * verifierWorkers(r)
-	if jury != nil {
-		grader.Judge, grading = jury.judge, grading+judgesAtOnce
-		record.Grading["judge"] = jury.info
-		if err := record.Write(out); err != nil {
-			return err
+		if fault := (usageFault{}); !errors.As(err, &fault) {
+			shown.Left(out)
 		}
-	}
-	e := evaluate.Evaluation{
-		Asker: fleet, Grader: grader, Cells: cells, Sampling: sampling, Concurrency: concurrency, Grading: grading,
-		OnKnown: shown.Known, OnAnswer: shown.Answer, OnVerdict: shown.Verdict,
-	}
-	results, err := e.Run(ctx)
-	record.Found = fleet.Findings()
-	shown.Found(record.Found, fleet.Infos())
-	if jury != nil {
-		record.Grading["judged"] = jury.judge.Stats()
-		jury.nonsense(shown)
-	}
-	if err != nil {
-		shown.Left(out)
-		return errors.Join(err, record.Write(out))
-	}
-	report, err := finishEval(results, record, by, out)
-	if err != nil {
 		return err
 	}
 	if err := shown.Close(); err != nil {

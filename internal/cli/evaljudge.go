@@ -49,21 +49,37 @@ type teller interface {
 	Retrying(err error, wait time.Duration)
 }
 
-// openJury connects to the judge, if there is one; its verdicts are kept in
-// --out, which is made. maxTokens is what an answer has at most, 0 where nobody
-// knows. What is nil can be closed.
-func openJury(ctx context.Context, c *cli.Context, maxTokens int, shown teller) (_ *jury, err error) {
-	if c.String("judge") == "" {
+// juryOptions say which judge there is; without a URL there is none.
+type juryOptions struct {
+	url, model, apiKey string
+	template           string // path; "" is the paper's criteria
+	emptyQuestion      bool
+	tail               int
+	patience           time.Duration
+}
+
+func juryOptionsOf(c *cli.Context) juryOptions {
+	return juryOptions{
+		url: c.String("judge"), model: c.String("judge-model"), apiKey: c.String("judge-api-key"), template: c.String("judge-template"),
+		emptyQuestion: c.Bool("judge-empty-question"), tail: c.Int("judge-tail"), patience: c.Duration("patience"),
+	}
+}
+
+// openJury connects to the judge, if there is one; its verdicts are kept in out,
+// which is made. maxTokens is what an answer has at most, 0 where nobody knows.
+// What is nil can be closed.
+func openJury(ctx context.Context, o juryOptions, out string, maxTokens int, shown teller) (_ *jury, err error) {
+	if o.url == "" {
 		return nil, nil //nolint:nilnil // no judge is no fault
 	}
 	tpl := judge.Default()
-	if file := c.String("judge-template"); file != "" {
-		if tpl, err = judge.Read(file); err != nil {
+	if o.template != "" {
+		if tpl, err = judge.Read(o.template); err != nil {
 			return nil, usage(err)
 		}
 	}
 	j := &jury{}
-	if j.e, err = endpoint.New(c.String("judge"), endpoint.Options{APIKey: c.String("judge-api-key")}); err != nil {
+	if j.e, err = endpoint.New(o.url, endpoint.Options{APIKey: o.apiKey}); err != nil {
 		return nil, usage(err)
 	}
 	defer func() {
@@ -71,11 +87,11 @@ func openJury(ctx context.Context, c *cli.Context, maxTokens int, shown teller) 
 			err = errors.Join(err, j.Close())
 		}
 	}()
-	found, err := evaluate.Find(ctx, j.e, c.String("judge-model"), probing)
+	found, err := evaluate.Find(ctx, j.e, o.model, probing)
 	if err != nil {
 		return nil, err
 	}
-	tail, most := c.Int("judge-tail"), found.Info.MaxModelLen
+	tail, most := o.tail, found.Info.MaxModelLen
 	says := judge.MaxTokens
 	if most > 0 {
 		says = min(says, most)
@@ -83,20 +99,20 @@ func openJury(ctx context.Context, c *cli.Context, maxTokens int, shown teller) 
 			shown.Notice("the judge's context of %d tokens may be too small for answers of %d: --judge-tail N shows it their last N characters", most, maxTokens)
 		}
 	}
-	if err := os.MkdirAll(c.String("out"), 0o777); err != nil {
+	if err := os.MkdirAll(out, 0o777); err != nil {
 		return nil, err
 	}
-	if j.cache, err = judge.OpenCache(filepath.Join(c.String("out"), judgeCacheName)); err != nil {
+	if j.cache, err = judge.OpenCache(filepath.Join(out, judgeCacheName)); err != nil {
 		return nil, err
 	}
 	j.judge, err = judge.New(judge.Options{
-		Client: openai.New(j.e, endpoint.Retry{Attempt: judgeTime, Patience: c.Duration("patience"), Notify: shown.Retrying}),
-		Model:  found.Info.Model, Template: tpl, EmptyQuestion: c.Bool("judge-empty-question"), MaxTokens: says, Tail: tail, Cache: j.cache,
+		Client: openai.New(j.e, endpoint.Retry{Attempt: judgeTime, Patience: o.patience, Notify: shown.Retrying}),
+		Model:  found.Info.Model, Template: tpl, EmptyQuestion: o.emptyQuestion, MaxTokens: says, Tail: tail, Cache: j.cache,
 	})
 	if err != nil {
 		return nil, err
 	}
-	j.info = map[string]any{"server": found.Info, "template": tpl.Text, "empty_question": c.Bool("judge-empty-question"), "tail": tail}
+	j.info = map[string]any{"server": found.Info, "template": tpl.Text, "empty_question": o.emptyQuestion, "tail": tail}
 	return j, nil
 }
 

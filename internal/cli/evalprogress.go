@@ -29,6 +29,7 @@ type evalProgress struct {
 	bar   *mpb.Bar
 	total int
 	began time.Time
+	title func(*evaluate.Cell) string
 
 	lines sync.Mutex
 
@@ -45,7 +46,7 @@ type evalProgress struct {
 type evalTally struct{ verdicts, right int }
 
 func newEvalProgress(out io.Writer, total int) *evalProgress {
-	p := &evalProgress{out: out, total: total, began: time.Now(), said: time.Now(), verdicts: map[*evaluate.Cell]*evalTally{}}
+	p := &evalProgress{out: out, total: total, began: time.Now(), said: time.Now(), verdicts: map[*evaluate.Cell]*evalTally{}, title: cellTitle}
 	if f, isFile := out.(*os.File); isFile && term.IsTerminal(int(f.Fd())) {
 		p.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
 		p.out = p.bars // lines go above the bar
@@ -84,7 +85,7 @@ func (p *evalProgress) Known(c *evaluate.Cell, n int) {
 	p.known += n
 	p.mu.Unlock()
 	if n > 0 {
-		p.Notice("%s: %d of %d answers are there already", cellTitle(c), n, c.Size())
+		p.Notice("%s: %d of %d answers are there already", p.title(c), n, c.Size())
 	}
 	if p.bar != nil {
 		p.bar.IncrBy(n)
@@ -125,7 +126,7 @@ func (p *evalProgress) Verdict(c *evaluate.Cell, v benchmarks.Verdict) {
 	done := *t
 	p.mu.Unlock()
 	if done.verdicts == c.Size() {
-		p.Notice("%s: avg@%d %.2f %%", cellTitle(c), c.N, 100*float64(done.right)/float64(done.verdicts))
+		p.Notice("%s: avg@%d %.2f %%", p.title(c), c.N, 100*float64(done.right)/float64(done.verdicts))
 	}
 }
 

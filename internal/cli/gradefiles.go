@@ -94,7 +94,7 @@ func (g grader) generations(c *cli.Context) (err error) {
 	if v, ok := g.verifier.(versioned); ok {
 		by.Versions = v.Versions()
 	}
-	jury, err := openJury(c.Context, c, longest(paths), said)
+	jury, err := openJury(c.Context, juryOptionsOf(c), out, longest(paths), said)
 	if err != nil {
 		return err
 	}
