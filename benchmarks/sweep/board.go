@@ -68,7 +68,7 @@ func (b *board) startable() []*Evaluation {
 	for _, e := range b.pending {
 		servers := b.servers(e)
 		switch {
-		case e.Lead != nil && b.state[e.Lead] == failed, e.Lead == nil && b.allGone(servers):
+		case e.Lead != nil && b.state[e.Lead] == failed, e.asks() && b.allGone(servers):
 			b.state[e] = failed
 			b.skipped = append(b.skipped, e.Name)
 		case e.Lead != nil && b.state[e.Lead] == ready, e.Lead == nil && b.can(e, servers, blocked):
@@ -88,9 +88,9 @@ func (b *board) startable() []*Evaluation {
 	return out
 }
 
-// servers are those that the evaluation takes; none if its answers are another's.
+// servers are those that the evaluation takes; none if it asks for nothing.
 func (b *board) servers(e *Evaluation) []*Server {
-	if e.Lead != nil {
+	if !e.asks() {
 		return nil
 	}
 	if e.Model.Folder != "" {
@@ -155,10 +155,10 @@ func (b *board) ended(ctx context.Context, cancel context.CancelCauseFunc, d end
 // lost are the evaluations of a model whose servers are all away.
 func (b *board) lost(m *Model, err error) {
 	for _, e := range b.pending {
-		if e.Model == m && e.Lead == nil {
+		if e.Model == m && e.asks() {
 			b.state[e] = failed
 		}
 	}
-	b.pending = slices.DeleteFunc(b.pending, func(e *Evaluation) bool { return e.Model == m && e.Lead == nil })
+	b.pending = slices.DeleteFunc(b.pending, func(e *Evaluation) bool { return e.Model == m && e.asks() })
 	b.errs = append(b.errs, fmt.Errorf("model %s: %w", m.Name, err))
 }

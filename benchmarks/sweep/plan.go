@@ -165,6 +165,12 @@ func lines(path string) (n int, err error) {
 	}
 }
 
+// asks tells whether the evaluation needs its servers. One whose answers are all
+// there, or are another's, is only graded.
+func (e *Evaluation) asks() bool {
+	return e.Lead == nil && slices.ContainsFunc(e.Cells, func(c *Cell) bool { return c.There < c.Size() })
+}
+
 // Cells is how many there are.
 func (p *Plan) Cells() int {
 	n := 0

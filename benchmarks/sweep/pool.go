@@ -3,7 +3,6 @@ package sweep
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/justrl/justrl/benchmarks/evaluate"
@@ -194,11 +193,11 @@ func (a *asker) Ask(ctx context.Context, r openai.ChatRequest) (answer openai.An
 	return answer, err
 }
 
-// complete is the asker of an evaluation whose answers are another's.
-type complete struct{ of string }
+// complete is the asker of an evaluation whose answers are all there.
+type complete struct{}
 
-func (c complete) Ask(context.Context, openai.ChatRequest) (openai.Answer, error) {
-	return openai.Answer{}, fmt.Errorf("it has the answers of %s, which are not complete: %w", c.of, errIncomplete)
+func (complete) Ask(context.Context, openai.ChatRequest) (openai.Answer, error) {
+	return openai.Answer{}, errIncomplete
 }
 
-var errIncomplete = errors.New("run the sweep again")
+var errIncomplete = errors.New("an answer is missing that was there when the sweep was planned: was the folder changed meanwhile? Run it again")

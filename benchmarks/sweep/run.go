@@ -94,7 +94,7 @@ func (s *Sweep) Do(outer context.Context) error {
 func (s *Sweep) findAll(ctx context.Context, b *board) error {
 	for _, e := range slices.Clone(b.pending) {
 		m := e.Model
-		if _, known := s.lanes[m]; known || m.Folder != "" || e.Lead != nil {
+		if _, known := s.lanes[m]; known || m.Folder != "" || !e.asks() {
 			continue
 		}
 		var faults, cannots []error
@@ -160,8 +160,8 @@ func (s *Sweep) do(ctx context.Context, e *Evaluation, turn int) error {
 	if err := e.borrow(); err != nil {
 		return err
 	}
-	if e.Lead != nil {
-		return s.Run(ctx, Work{Evaluation: e, Asker: complete{e.Lead.Name}, Concurrency: 1,
+	if !e.asks() {
+		return s.Run(ctx, Work{Evaluation: e, Asker: complete{}, Concurrency: 1,
 			Findings: func() evaluate.Findings { return evaluate.Findings{} }, Answered: func(string, int) {}})
 	}
 	lanes, err := s.prepare(ctx, e)

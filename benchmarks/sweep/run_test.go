@@ -387,7 +387,7 @@ func TestJudgesShareAnswers(t *testing.T) {
 				t.Errorf("%d answers to begin with, %v", n, err)
 			}
 			_, err := w.Asker.Ask(ctx, openai.ChatRequest{})
-			if err == nil || !strings.Contains(err.Error(), w.Lead.Name) {
+			if !errors.Is(err, errIncomplete) {
 				t.Errorf("error %v", err)
 			}
 			return nil
@@ -403,5 +403,19 @@ func TestJudgesShareAnswers(t *testing.T) {
 	later := plan(t, spec(t, filepath.Dir(f.Plan.Dir), "models: m\nservers: http://a:1\nsets: sums.jsonl\nsampling: {n: 2}\njudges: {name: third, url: 'http://j:1'}\n"), f.Plan.Dir)
 	if c := later.Costs(f.State); c.Requests != 0 || c.There != 6 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// What has all its answers is graded without its servers, which may be gone.
+func TestNeedsNoServerForGrading(t *testing.T) {
+	a := server(t, "m")
+	f := newFixture(t, "models: [m, runs/x/checkpoints/step-000001]\nservers: URL-a\nsets: sums.jsonl\nsampling: {n: 2}\n", map[string]*openaitest.Server{"a": a})
+	for _, e := range f.Plan.Evaluations {
+		answers(t, e, 6, false)
+	}
+	f.Plan = plan(t, f.Plan.Spec, f.Plan.Dir)
+	a.Close()
+	if err := f.Do(t.Context()); err != nil || len(f.w.events) != 4 || len(a.Requests("")) != 0 {
+		t.Errorf("%v, events %q", err, f.w.events)
 	}
 }

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -88,4 +90,38 @@ func TestKilledSweepGoesOn(t *testing.T) {
 		t.Errorf("it printed\n%s, the undisturbed one\n%s", stdout, table)
 	}
 	t.Logf("%d kills in the last folder, an undisturbed sweep takes %s\n%s", here, took.Round(time.Millisecond), stdout)
+}
+
+// Ctrl-C ends it with 130; the same command goes on.
+func TestSweepInterrupt(t *testing.T) {
+	slow := func(o *openaitest.Options) { o.TokenTime = time.Minute }
+	a, b := named(t, "one", slow), named(t, "two", slow)
+	spec, out := sweepSpec(t, a.URL, b.URL), filepath.Join(t.TempDir(), "out")
+	cmd := process(t, "sweep", spec, "--out", out)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*openaitest.Server{a, b} { // two places each
+		if err := s.AwaitRunning(t.Context(), func(n int) bool { return n == 2 }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // the code says it
+	if code := cmd.ProcessState.ExitCode(); code != ExitInterrupted || !strings.Contains(errs.String(), "0 of 4 evaluations are complete in "+out) {
+		t.Errorf("exit code %d\n%s", code, errs.String())
+	}
+	for _, s := range []*openaitest.Server{a, b} {
+		if err := s.AwaitRunning(t.Context(), func(n int) bool { return n == 0 }); err != nil {
+			t.Error(err)
+		}
+		s.Set(func(o *openaitest.Options) { o.TokenTime = 0 })
+	}
+	if code, _, stderr := run(t, "sweep", spec, "--out", out); code != ExitOK || len(chats(t, a)) != 50 || len(chats(t, b)) != 50 {
+		t.Errorf("exit code %d, %d and %d requests\n%s", code, len(chats(t, a)), len(chats(t, b)), stderr)
+	}
 }

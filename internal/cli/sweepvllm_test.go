@@ -9,9 +9,8 @@ import (
 	"testing"
 
 	"github.com/justrl/justrl/internal/atomicdir"
-	"github.com/justrl/justrl/sampler/openai"
-
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler/openai"
 )
 
 // On a real vLLM that serves examples/arithmetic/policy: its own weights, then
