@@ -12,6 +12,9 @@ type Problem struct {
 	ID       int    // the row's number in its file, from 0: a generation's example_id
 	Question string // as the file has it, white space around it removed, without an instruction
 	Answer   string // the ground truth, white space around it removed
+	// Message is the whole of the user's message where the set has one of its own,
+	// which no paper's template makes; "" where a template makes it.
+	Message string
 	// Columns are the other columns with one value a row, as text: what results
 	// can be broken down by. Shared, not to be changed.
 	Columns map[string]string

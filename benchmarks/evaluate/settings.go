@@ -34,7 +34,7 @@ type Settings struct {
 type SetSettings struct {
 	N        int    `json:"n"`
 	Problems int    `json:"problems"`
-	SHA256   string `json:"sha256"` // of the problems' ids, questions and answers
+	SHA256   string `json:"sha256"` // of the problems' ids, questions, answers and messages of their own
 }
 
 // Record is what an evaluation's folder says of itself: how the answers were
@@ -67,7 +67,11 @@ func sumOf(problems []benchmarks.Problem) string {
 	h := sha256.New()
 	enc := json.NewEncoder(h)
 	for _, p := range problems {
-		_ = enc.Encode([]any{p.ID, p.Question, p.Answer}) // neither these nor a hash can fail
+		all := []any{p.ID, p.Question, p.Answer}
+		if p.Message != "" {
+			all = append(all, p.Message)
+		}
+		_ = enc.Encode(all) // neither these nor a hash can fail
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

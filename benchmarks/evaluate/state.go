@@ -34,7 +34,7 @@ func newState(c *Cell, seeds []int64, graded bool) (*state, error) {
 		s.repeat[seed] = j
 	}
 	for i, p := range c.Problems {
-		prompt, err := c.Template.Prompt(p.Question)
+		prompt, err := c.Template.message(p)
 		if err != nil {
 			return nil, fmt.Errorf("prompt of %s, problem %d: %w", c.Set, p.ID, err)
 		}

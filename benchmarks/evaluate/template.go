@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/justrl/justrl/benchmarks"
 	"github.com/justrl/justrl/sampler/dataset"
 )
 
@@ -62,6 +63,15 @@ func (t Template) Prompt(question string) (string, error) {
 	var b strings.Builder
 	err = own.Funcs(asking(question)).Execute(&b, struct{}{}) // of no fields: {{.Question}} is an error
 	return b.String(), err
+}
+
+// message is the user's message of a problem: the set's own, if it has one and no
+// other template was asked for.
+func (t Template) message(p benchmarks.Problem) (string, error) {
+	if t.t == nil && p.Message != "" {
+		return p.Message, nil
+	}
+	return t.Prompt(p.Question)
 }
 
 // Title is the name to show.

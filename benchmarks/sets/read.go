@@ -26,9 +26,10 @@ func (s Set) Read(ctx context.Context, path string) ([]benchmarks.Problem, error
 	return problems, nil
 }
 
-// Open reads the problems of any file that [dataset.Open] knows, in the file's order.
-func Open(ctx context.Context, path string) (problems []benchmarks.Problem, err error) {
-	source, err := dataset.Open(ctx, path)
+// Open reads the problems of any file that [dataset.OpenColumns] knows, in the
+// file's order. With an instruction ([dataset.Ask]) each has a message of its own.
+func Open(ctx context.Context, path string, as dataset.Columns, instruction string) (problems []benchmarks.Problem, err error) {
+	source, err := dataset.OpenColumns(ctx, path, as)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +39,11 @@ func Open(ctx context.Context, path string) (problems []benchmarks.Problem, err 
 		if err != nil {
 			return nil, err
 		}
-		problems = append(problems, benchmarks.Problem{ID: int(i), Question: strip(p.Question), Answer: strip(p.Answer)})
+		problem := benchmarks.Problem{ID: int(i), Question: strip(dataset.WithChoices(p)), Answer: strip(p.Answer)}
+		if instruction != "" {
+			problem.Message = dataset.Ask(p, instruction)
+		}
+		problems = append(problems, problem)
 	}
 	// The columns beside them are read apart, by what they are called in the file.
 	i := 0

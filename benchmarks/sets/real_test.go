@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/justrl/justrl/sampler/dataset"
 )
 
 // What the authors' loader (evals/gen_vllm.py) makes of the nine files: a SHA-256
@@ -59,7 +61,7 @@ func TestRealSets(t *testing.T) {
 			t.Errorf("%s: %d problems differ from what the authors' loader reads", set.Name, len(problems))
 		}
 		// What a user gives by its path is read alike.
-		opened, err := Open(t.Context(), path)
+		opened, err := Open(t.Context(), path, dataset.Columns{}, "")
 		if err != nil || len(opened) != len(problems) {
 			t.Fatalf("%s by its path: %d problems, %v", set.Name, len(opened), err)
 		}

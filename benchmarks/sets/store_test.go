@@ -20,6 +20,8 @@ import (
 	"github.com/justrl/justrl/benchmarks"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/internal/hub"
+
+	"github.com/justrl/justrl/sampler/dataset"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -153,7 +155,7 @@ func TestLoadErrors(t *testing.T) {
 
 func TestOpenOnAPath(t *testing.T) {
 	path := put(t, filepath.Join(t.TempDir(), "mine.jsonl"), []byte(`{"problem":" q ","answer":5,"level":3}`+"\n"+`{"problem":"r","answer":"x","level":4,"topic":"a"}`+"\n"))
-	got, err := Open(t.Context(), path)
+	got, err := Open(t.Context(), path, dataset.Columns{}, "")
 	want := []benchmarks.Problem{
 		{ID: 0, Question: "q", Answer: "5", Columns: map[string]string{"level": "3"}},
 		{ID: 1, Question: "r", Answer: "x", Columns: map[string]string{"level": "4", "topic": "a"}},
@@ -163,14 +165,14 @@ func TestOpenOnAPath(t *testing.T) {
 	}
 	table := put(t, filepath.Join(t.TempDir(), "mine.csv"), []byte("problem,answer,level\n\n q ,5,3\nr,x,4\n"))
 	want[1].Columns = map[string]string{"level": "4"}
-	got, err = Open(t.Context(), table)
+	got, err = Open(t.Context(), table, dataset.Columns{}, "")
 	if d := cmp.Diff(want, got); err != nil || d != "" {
 		t.Errorf("CSV: %v (-want +got)\n%s", err, d)
 	}
-	_, err = Open(t.Context(), put(t, path, []byte(`{"question":"q"}`)))
+	_, err = Open(t.Context(), put(t, path, []byte(`{"question":"q"}`)), dataset.Columns{}, "")
 	wantOneLine(t, err, path, "line 1", "question")
 	set, b := madeVerl(t)
-	if got, err := Open(t.Context(), put(t, path, b)); err != nil || len(got) != set.Rows || got[0].Answer != `\boxed{2}` || got[1].Columns["extra_info.index"] != "made-1" {
+	if got, err := Open(t.Context(), put(t, path, b), dataset.Columns{}, ""); err != nil || len(got) != set.Rows || got[0].Answer != `\boxed{2}` || got[1].Columns["extra_info.index"] != "made-1" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/justrl/justrl/benchmarks/sets"
 	"github.com/justrl/justrl/internal/atomicdir"
+	"github.com/justrl/justrl/sampler/dataset"
 )
 
 // Embedded is the name of the server in the program, in the place of a URL.
@@ -289,7 +290,7 @@ func (r *reader) set(key string, v ast.Node) {
 			r.fault(v, key, "%v", err)
 			return
 		}
-		problems, err := sets.Open(context.Background(), path)
+		problems, err := sets.Open(context.Background(), path, dataset.Columns{}, "")
 		if err != nil {
 			r.fault(v, key, "%v", err)
 			return

@@ -77,12 +77,17 @@ func prefixed(prefix string, err error) error {
 	return errors.New(prefix + strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
 }
 
+// heldOutProblems says how files of held-out problems are read.
+func heldOutProblems(cfg config.Config) config.Problems {
+	if !cfg.Validation.Problems.IsZero() {
+		return cfg.Validation.Problems
+	}
+	return cfg.Problems
+}
+
 // heldOut renders the validation sets in the form of the training prompts.
 func heldOut(ctx context.Context, cfg config.Config, tok *tokenizer.Tokenizer) ([]orchestrator.HeldOut, error) {
-	as := cfg.Validation.Problems
-	if as.IsZero() {
-		as = cfg.Problems
-	}
+	as := heldOutProblems(cfg)
 	var sets []orchestrator.HeldOut
 	for _, path := range cfg.Validation.Data {
 		rows, err := allRows(ctx, path, as, trainingPrompt(tok, as))

@@ -86,7 +86,11 @@ func evalUsage(c *cli.Context) error {
 func runEval(c *cli.Context) (err error) {
 	ctx := c.Context
 	sampling := evaluate.Sampling{Temperature: c.Float64("temperature"), TopP: c.Float64("top-p"), MaxTokens: c.Int("max-tokens"), Seed: c.Int64("seed")}
-	cells, err := evalCells(c, sampling)
+	cfg, err := gradingConfig(c, "reward", "problems")
+	if err != nil {
+		return err
+	}
+	cells, err := evalCells(c, sampling, cfg)
 	if err != nil {
 		return err
 	}
@@ -105,7 +109,7 @@ func runEval(c *cli.Context) (err error) {
 		return err
 	}
 	defer closeServers()
-	r, verifier, closeVerifier, err := verifierOf(c)
+	verifier, closeVerifier, err := openVerifier(c, cfg.Reward)
 	if err != nil {
 		return err
 	}
@@ -114,7 +118,7 @@ func runEval(c *cli.Context) (err error) {
 	m := measurement{
 		model: fleet.Infos()[0].Model, sampling: sampling, cells: cells,
 		asker: fleet, concurrency: concurrency, servers: fleet.Infos(), found: fleet.Findings,
-		rules: rules{r, verifier}, jury: juryOptionsOf(c), out: out, shown: shown,
+		rules: rules{cfg.Reward, verifier}, jury: juryOptionsOf(c), out: out, shown: shown,
 	}
 	report, err := m.do(ctx)
 	if err != nil {

@@ -390,3 +390,50 @@ func TestEvalNineSets(t *testing.T) {
 		}
 	}
 }
+
+// A set of one's own in other columns, with choices, an instruction and a verifier
+// of its own, is read as the run that trains on it reads it.
+func TestEvalOfARunsConfig(t *testing.T) {
+	server := sums(t, nil)
+	set := file(t, "animals.csv", "q,a,b,right\nWhich barks?,a cat,a dog,2\nWhich meows?,a cat,a dog,1\n")
+	cfg := file(t, "run.yaml", `preset: tiny-cpu
+problems:
+  question: q
+  choices: [a, b]
+  answer: right
+  answer_is: number
+  instruction: Put the letter within \boxed{}.
+reward:
+  verifier: choice
+`)
+	out := filepath.Join(t.TempDir(), "out")
+	code, _, stderr := run(t, "eval", "--config", cfg, "--server", server.URL, "--bench", set, "--out", out, "--n", "1", "--max-tokens", "50")
+	if code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	asked := map[string]bool{}
+	for _, r := range chats(t, server) {
+		asked[r.Messages[0].Content] = true
+	}
+	for _, want := range []string{"Which barks?\nA. a cat\nB. a dog\n\nPut the letter within \\boxed{}.", "Which meows?\nA. a cat\nB. a dog\n\nPut the letter within \\boxed{}."} {
+		if !asked[want] {
+			t.Errorf("not asked: %q of %v", want, asked)
+		}
+	}
+	record, err := evaluate.ReadRecord(out)
+	if err != nil || !strings.Contains(fmt.Sprint(record.Grading), "choice") {
+		t.Errorf("graded by %v (%v)", record.Grading, err)
+	}
+	truths := map[string]bool{}
+	for _, v := range verdicts(t, filepath.Join(out, verdictsName)) {
+		truths[v.Truth] = true
+	}
+	if !truths["A"] || !truths["B"] {
+		t.Errorf("truths %v", truths)
+	}
+	// Of another message the answers are others.
+	code, _, stderr = run(t, "eval", "--config", cfg, "--set", "problems.instruction=Say a letter.", "--server", server.URL, "--bench", set, "--out", out, "--n", "1", "--max-tokens", "50")
+	if code != ExitUsage || !strings.Contains(stderr, "animals") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+}

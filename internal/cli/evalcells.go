@@ -16,6 +16,7 @@ import (
 	"github.com/justrl/justrl/benchmarks/sets"
 	"github.com/justrl/justrl/internal/hub"
 	"github.com/justrl/justrl/orchestrator"
+	"github.com/justrl/justrl/orchestrator/config"
 )
 
 // ownSetN is how many answers a problem of the user's own set gets.
@@ -28,13 +29,17 @@ type measured struct {
 	problems []benchmarks.Problem
 }
 
-// evalCells are the sets under the templates, as the command line has them.
-func evalCells(c *cli.Context, s evaluate.Sampling) ([]*evaluate.Cell, error) {
+// evalCells are the sets under the templates, as the command line has them; files
+// of problems are read as cfg says.
+func evalCells(c *cli.Context, s evaluate.Sampling, cfg config.Config) ([]*evaluate.Cell, error) {
+	if err := checkProblems("problems", heldOutProblems(cfg)); err != nil {
+		return nil, usage(err)
+	}
 	templates, err := evalTemplates(c.StringSlice("template"))
 	if err != nil {
 		return nil, usage(err)
 	}
-	all, err := evalSets(c)
+	all, err := evalSets(c, heldOutProblems(cfg))
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +85,7 @@ func evalTemplates(files []string) ([]evaluate.Template, error) {
 }
 
 // evalSets reads the problems.
-func evalSets(c *cli.Context) ([]measured, error) {
+func evalSets(c *cli.Context, as config.Problems) ([]measured, error) {
 	var names []string
 	for _, word := range c.StringSlice("bench") {
 		for name := range strings.SplitSeq(word, ",") {
@@ -96,17 +101,17 @@ func evalSets(c *cli.Context) ([]measured, error) {
 	}
 	var out []measured
 	err := withHub(c.Context, c.App.ErrWriter, "text", func(ctx context.Context, client *hub.Client, _ *transfers) (err error) {
-		out, err = openSets(ctx, c, sets.Store{Dir: c.String("data-dir"), Hub: client}, names)
+		out, err = openSets(ctx, c, sets.Store{Dir: c.String("data-dir"), Hub: client}, names, as)
 		return err
 	})
 	return out, err
 }
 
-func openSets(ctx context.Context, c *cli.Context, store sets.Store, names []string) ([]measured, error) {
+func openSets(ctx context.Context, c *cli.Context, store sets.Store, names []string, as config.Problems) ([]measured, error) {
 	var out []measured
 	seen := map[string]bool{}
 	for _, name := range names {
-		m, err := openSet(ctx, store, name)
+		m, err := openSet(ctx, store, name, as)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +131,7 @@ func openSets(ctx context.Context, c *cli.Context, store sets.Store, names []str
 }
 
 // openSet reads one of the nine, or a file.
-func openSet(ctx context.Context, store sets.Store, name string) (measured, error) {
+func openSet(ctx context.Context, store sets.Store, name string, as config.Problems) (measured, error) {
 	set, err := sets.Lookup(name)
 	var unknown *sets.UnknownError
 	switch {
@@ -142,7 +147,7 @@ func openSet(ctx context.Context, store sets.Store, name string) (measured, erro
 		}
 		return measured{}, usage(fmt.Errorf("--bench: %w", err))
 	}
-	problems, err := sets.Open(ctx, name)
+	problems, err := sets.Open(ctx, name, columns(as), as.Instruction)
 	if err != nil {
 		return measured{}, err
 	}

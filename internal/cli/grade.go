@@ -76,16 +76,18 @@ type grader struct {
 
 // newGrader makes the verifier that the flags name. The caller calls done.
 func newGrader(c *cli.Context) (g grader, done func() error, err error) {
-	var r config.Reward
-	r, g.verifier, done, err = verifierOf(c, func(r *config.Reward) {
-		switch r.Verifier {
-		case config.VerifierRule, config.VerifierCommand, config.VerifierHTTP: // those with workers of their own
-			if w := c.Int("workers"); w > 0 {
-				r.Workers = w
-			}
-		}
-	})
+	cfg, err := gradingConfig(c, "reward")
 	if err != nil {
+		return g, nil, err
+	}
+	r := cfg.Reward
+	switch r.Verifier {
+	case config.VerifierRule, config.VerifierCommand, config.VerifierHTTP: // those with workers of their own
+		if w := c.Int("workers"); w > 0 {
+			r.Workers = w
+		}
+	}
+	if g.verifier, done, err = openVerifier(c, r); err != nil {
 		return g, nil, err
 	}
 	g.name, g.limit = r.Verifier, time.Duration(r.Timeout)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -65,41 +66,47 @@ func verifierWorkers(r config.Reward) int {
 // verifierFlags are those of a command that scores without a run.
 func verifierFlags() []cli.Flag {
 	return []cli.Flag{
+		&cli.StringFlag{Name: "config", EnvVars: []string{"JUSTRL_CONFIG"}, Usage: "take the verifier, and what it needs, from YAML `FILE` of a run"},
 		&cli.StringFlag{Name: "verifier", EnvVars: []string{"JUSTRL_VERIFIER"}, Value: config.VerifierRule, Usage: "`NAME` of the verifier: " + strings.Join(config.Verifiers(), ", ")},
 		&cli.StringSliceFlag{Name: "set", Usage: "set one `KEY=VALUE` of the verifier, like reward.abs_tolerance=0.01; may be repeated"},
 		&cli.StringFlag{Name: "python", EnvVars: []string{"JUSTRL_PYTHON"}, DefaultText: "one of its own", Usage: "interpreter at `PATH` for the rule grader"},
 	}
 }
 
-// verifierOf is the verifier that verifierFlags name, with the limit on each
-// pair. What a command has flags of its own for, with sets.
-func verifierOf(c *cli.Context, with ...func(*config.Reward)) (r config.Reward, v sampler.Verifier, close func() error, err error) {
-	cfg, err := config.Preset(config.DefaultPreset)
+// gradingConfig is what --config, --set and the flags of a command without a run
+// say, whose keys are those of the sections; the verifier is that of --verifier,
+// else that of the file's held-out answers, else the flag's default.
+func gradingConfig(c *cli.Context, sections ...string) (config.Config, error) {
+	cfg, err := resolve("", c.String("config"), nil)
 	if err != nil {
-		return r, nil, nil, err
+		return cfg, usage(err)
 	}
-	// That of the flag, its default too, unless --set names one and the flag is not there.
-	cfg.Reward.Verifier = c.String("verifier")
+	if c.String("config") == "" || c.IsSet("verifier") {
+		cfg.Reward.Verifier = c.String("verifier")
+	} else {
+		cfg.Reward = cfg.ValidationReward()
+	}
 	for _, s := range c.StringSlice("set") {
-		if !strings.HasPrefix(s, "reward.") {
-			return r, nil, nil, usagef("--set %s: only keys of reward are for %s", s, c.Command.Name)
+		if section, _, _ := strings.Cut(s, "."); !slices.Contains(sections, section) {
+			return cfg, usagef("--set %s: only keys of %s are for %s", s, strings.Join(sections, " and "), c.Command.Name)
 		}
 	}
 	if err := setAll(&cfg, c.StringSlice("set")); err != nil {
-		return r, nil, nil, usage(err)
+		return cfg, usage(err)
 	}
-	if r = cfg.Reward; c.IsSet("verifier") {
-		r.Verifier = c.String("verifier")
+	if c.IsSet("verifier") {
+		cfg.Reward.Verifier = c.String("verifier")
 	}
-	if p := c.String("python"); p != "" && r.Verifier == config.VerifierRule {
-		r.Python = p
+	if p := c.String("python"); p != "" && cfg.Reward.Verifier == config.VerifierRule {
+		cfg.Reward.Python = p
 	}
-	for _, set := range with {
-		set(&r)
-	}
+	return cfg, nil
+}
+
+// openVerifier makes the verifier of a section that may be wrong.
+func openVerifier(c *cli.Context, r config.Reward) (v sampler.Verifier, close func() error, err error) {
 	if err := r.Validate(); err != nil {
-		return r, nil, nil, usage(err)
+		return nil, nil, usage(err)
 	}
-	v, close, err = newVerifier(c.Context, r, lines(c.App.ErrWriter))
-	return r, v, close, err
+	return newVerifier(c.Context, r, lines(c.App.ErrWriter))
 }

@@ -36,8 +36,8 @@ const (
 // {choices} stands for the lettered lines, which else follow the question.
 func Ask(p sampler.Problem, instruction string) string {
 	question := p.Question
-	if p.Choices != "" && !strings.Contains(instruction, choicesPlace) {
-		question = strings.TrimRight(question, "\n") + "\n" + p.Choices
+	if !strings.Contains(instruction, choicesPlace) {
+		question = WithChoices(p)
 	}
 	switch {
 	case instruction == "":
@@ -46,6 +46,15 @@ func Ask(p sampler.Problem, instruction string) string {
 		return strings.NewReplacer(questionPlace, question, choicesPlace, p.Choices).Replace(instruction)
 	}
 	return question + "\n\n" + instruction
+}
+
+// WithChoices is the question of a problem, followed by the lines of its choices
+// if it has any.
+func WithChoices(p sampler.Problem) string {
+	if p.Choices == "" {
+		return p.Question
+	}
+	return strings.TrimRight(p.Question, "\n") + "\n" + p.Choices
 }
 
 // CheckInstruction says what is wrong with an instruction for [Ask]; nil if nothing is.
