@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/justrl/justrl/benchmarks"
+	"github.com/justrl/justrl/benchmarks/grade"
 	"github.com/justrl/justrl/benchmarks/judge"
 	"github.com/justrl/justrl/sampler"
 )
@@ -42,7 +43,8 @@ const (
 )
 
 // Grade decides on a generation; sample is its index among its problem's. The
-// verdict of a rule that took too long or failed has the reason as its Error.
+// verdict of a rule that took too long or failed has the reason as its Error,
+// unless a judge decides then.
 // An error is ctx's cause, the judge's, or that the rules fail too often.
 func (g *Grader) Grade(ctx context.Context, question string, gen benchmarks.Generation, sample int) (benchmarks.Verdict, error) {
 	v := benchmarks.Verdict{ExampleID: gen.ExampleID, Sample: sample, Seed: gen.Seed, Truth: gen.Answer, By: benchmarks.ByRule}
@@ -67,7 +69,7 @@ func (g *Grader) Grade(ctx context.Context, question string, gen benchmarks.Gene
 	if v.Judgement, err = g.Judge.Judge(ctx, question, gen.Answer, gen.Response); err != nil {
 		return v, err
 	}
-	v.Correct = v.Judgement == judge.Correct
+	v.Correct, v.Error = v.Judgement == judge.Correct, "" // it has a verdict now
 	return v, nil
 }
 
@@ -90,14 +92,6 @@ func (g *Grader) rule(ctx context.Context, gen benchmarks.Generation) (sampler.S
 	case <-ctx.Done():
 		return sampler.Score{}, context.Cause(ctx)
 	}
-	if g.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, g.Timeout, fmt.Errorf("%w: over %s", sampler.ErrVerifyTimeout, g.Timeout))
-		defer cancel()
-	}
-	score, err := g.Rule.Verify(ctx, gen.Response, gen.Answer)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
-	}
+	score, _, err := grade.Verify(ctx, g.Rule, g.Timeout, gen.Response, gen.Answer)
 	return score, err
 }

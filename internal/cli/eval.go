@@ -76,16 +76,9 @@ func evalUsage(c *cli.Context) error {
 	for _, flag := range []string{"n", "limit", "concurrency"} {
 		must(!c.IsSet(flag) || c.Int(flag) >= 1, flag, "at least 1")
 	}
-	must(c.Int("judge-tail") >= 0, "judge-tail", "at least 0")
 	must(c.Duration("patience") > 0, "patience", "above 0")
 	must(c.Duration("quiet") > 0, "quiet", "above 0")
-	if c.String("judge") == "" {
-		for _, flag := range judgeFlags() {
-			if name := flag.Names()[0]; name != "judge" && given(c, name) {
-				faults = append(faults, usagef("--%s is for a judge; give --judge URL", name))
-			}
-		}
-	}
+	faults = append(faults, judgeUsage(c))
 	return errors.Join(faults...)
 }
 

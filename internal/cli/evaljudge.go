@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -42,6 +43,12 @@ type jury struct {
 	e     *endpoint.Endpoint
 }
 
+// teller tells a user what comes up meanwhile.
+type teller interface {
+	Notice(format string, args ...any)
+	Retrying(err error, wait time.Duration)
+}
+
 // juryOptions say which judge there is; without a URL there is none.
 type juryOptions struct {
 	url, model, apiKey string
@@ -58,8 +65,10 @@ func juryOptionsOf(c *cli.Context) juryOptions {
 	}
 }
 
-// openJury connects to the judge, if there is one; its verdicts are kept in out.
-func openJury(ctx context.Context, o juryOptions, out string, maxTokens int, shown *evalProgress) (_ *jury, err error) {
+// openJury connects to the judge, if there is one; its verdicts are kept in out,
+// which is made. maxTokens is what an answer has at most, 0 where nobody knows.
+// What is nil can be closed.
+func openJury(ctx context.Context, o juryOptions, out string, maxTokens int, shown teller) (_ *jury, err error) {
 	if o.url == "" {
 		return nil, nil //nolint:nilnil // no judge is no fault
 	}
@@ -90,6 +99,9 @@ func openJury(ctx context.Context, o juryOptions, out string, maxTokens int, sho
 			shown.Notice("the judge's context of %d tokens may be too small for answers of %d: --judge-tail N shows it their last N characters", most, maxTokens)
 		}
 	}
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		return nil, err
+	}
 	if j.cache, err = judge.OpenCache(filepath.Join(out, judgeCacheName)); err != nil {
 		return nil, err
 	}
@@ -111,4 +123,27 @@ func (j *jury) Close() error {
 	}
 	j.e.Close()
 	return j.cache.Close()
+}
+
+// nonsense warns of a judge that does not judge.
+func (j *jury) nonsense(shown teller) {
+	if s := j.judge.Stats(); s.NonsenseShare() > maxNonsense {
+		shown.Notice("the judge said neither A, B nor C of %d of %d answers (%.1f %%), which count as wrong: is it a judge?", s.Nonsense, s.Judged, 100*s.NonsenseShare())
+	}
+}
+
+// judgeUsage refuses flags of a judge where there is none.
+func judgeUsage(c *cli.Context) error {
+	var faults []error
+	if c.Int("judge-tail") < 0 {
+		faults = append(faults, usagef("--judge-tail must be at least 0, is %d", c.Int("judge-tail")))
+	}
+	if c.String("judge") == "" {
+		for _, flag := range judgeFlags() {
+			if name := flag.Names()[0]; name != "judge" && given(c, name) {
+				faults = append(faults, usagef("--%s is for a judge; give --judge URL", name))
+			}
+		}
+	}
+	return errors.Join(faults...)
 }

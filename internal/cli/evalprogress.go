@@ -13,7 +13,6 @@ import (
 
 	"github.com/justrl/justrl/benchmarks"
 	"github.com/justrl/justrl/benchmarks/evaluate"
-	"github.com/justrl/justrl/benchmarks/judge"
 )
 
 // evalLineEvery is how often an evaluation without a terminal says how far it is.
@@ -155,13 +154,6 @@ func (p *evalProgress) Found(f evaluate.Findings, servers []evaluate.ServerInfo)
 	}
 	if f.Apart {
 		p.Notice("a server puts reasoning apart, so that its marks are missing in the answers; start it without a reasoning parser")
-	}
-}
-
-// Judged warns of a judge that does not judge.
-func (p *evalProgress) Judged(s judge.Stats) {
-	if share := s.NonsenseShare(); share > maxNonsense {
-		p.Notice("the judge said neither A, B nor C of %d of %d answers (%.1f %%), which count as wrong: is it a judge?", s.Nonsense, s.Judged, 100*share)
 	}
 }
 

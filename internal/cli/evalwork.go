@@ -85,7 +85,7 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 	m.shown.Found(record.Found, m.servers)
 	if jury != nil {
 		record.Grading["judged"] = jury.judge.Stats()
-		m.shown.Judged(jury.judge.Stats())
+		jury.nonsense(m.shown)
 	}
 	if err != nil {
 		return report, errors.Join(err, record.Write(m.out))

@@ -24,7 +24,7 @@ func gradeCommand() *cli.Command {
 			&cli.IntFlag{Name: "workers", Usage: "gradings at a time, `N`; 0 = the number of CPUs"},
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the intervals' random draws"},
 			&cli.BoolFlag{Name: "json", Usage: "print the results as JSON instead of a table"},
-		}, verifierFlags()...),
+		}, append(judgeFlags(), verifierFlags()...)...),
 		OnUsageError: usageError,
 		Action:       gradeAction,
 	}
@@ -37,9 +37,12 @@ func gradeAction(c *cli.Context) (err error) {
 	if c.IsSet("in") == c.IsSet("generations") {
 		return usagef("grade needs --in or --generations, one of the two; see justrl grade --help")
 	}
+	if err := judgeUsage(c); err != nil {
+		return err
+	}
 	if c.IsSet("in") {
-		for _, flag := range []string{"against", "tokenizer", "seed", "json"} {
-			if c.IsSet(flag) {
+		for _, flag := range []string{"against", "tokenizer", "seed", "json", "judge"} {
+			if given(c, flag) {
 				return usagef("grade: --%s is for --generations", flag)
 			}
 		}

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -46,6 +48,7 @@ type gradedBy struct {
 	Program  string            `json:"justrl"`
 	Verifier string            `json:"verifier"`
 	Versions map[string]string `json:"versions,omitempty"` // of what the verifier runs on
+	Judge    map[string]any    `json:"judge,omitempty"`    // what was asked about what the verifier rejects
 }
 
 // versioned is a Verifier whose verdicts depend on what it runs on.
@@ -64,8 +67,9 @@ type gradedVerdict struct {
 	benchmarks.Verdict
 }
 
-func (g grader) generations(c *cli.Context) error {
-	notice := func(format string, args ...any) { _, _ = fmt.Fprintf(c.App.ErrWriter, format+"\n", args...) }
+func (g grader) generations(c *cli.Context) (err error) {
+	said := told{c.App.ErrWriter}
+	notice := said.Notice
 	paths, err := generationFiles(c.String("generations"), notice)
 	if err != nil {
 		return err
@@ -90,6 +94,14 @@ func (g grader) generations(c *cli.Context) error {
 	if v, ok := g.verifier.(versioned); ok {
 		by.Versions = v.Versions()
 	}
+	jury, err := openJury(c.Context, juryOptionsOf(c), out, longest(paths), said)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, jury.Close()) }()
+	if jury != nil {
+		options.Judge, options.Judging, by.Judge = jury.judge, judgesAtOnce, jury.info
+	}
 	var files []gradedFile
 	for _, path := range paths {
 		f, err := gradeFile(c.Context, path, options, c.Uint64("seed"), notice)
@@ -104,10 +116,34 @@ func (g grader) generations(c *cli.Context) error {
 		}
 		files = append(files, f)
 	}
+	if jury != nil {
+		by.Judge["judged"] = jury.judge.Stats()
+		jury.nonsense(said)
+	}
 	if err := writeGraded(out, files); err != nil {
 		return err
 	}
 	return showGraded(c, out, files)
+}
+
+// told writes a line for each thing that is said.
+type told struct{ io.Writer }
+
+func (t told) Notice(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
+
+func (t told) Retrying(err error, wait time.Duration) {
+	t.Notice("trying again in %s: %v", wait.Round(time.Second), err)
+}
+
+// longest is the most tokens of an answer by the names of files; 0 if none says.
+func longest(paths []string) (tokens int) {
+	for _, path := range paths {
+		if name, ok := generations.ParseName(path); ok {
+			n, _ := strconv.Atoi(name.MaxTokens) // digits, or too many of them for any model
+			tokens = max(tokens, n)
+		}
+	}
+	return tokens
 }
 
 // question is the user's message without the instruction that every prompt ends with.

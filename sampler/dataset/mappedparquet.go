@@ -12,34 +12,24 @@ import (
 
 // readParquet reads the mapping's columns side by side, as the function of the
 // known schemas does.
-func (m *mapping) readParquet(f io.ReaderAt, size int64, add func(record) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("is damaged: %v", p)
+func (m *mapping) readParquet(f io.ReaderAt, size int64, add func(record) error) error {
+	return withParquet(f, size, func(file *parquet.File) error {
+		leaves, err := m.leaves(file.Root())
+		if err != nil {
+			var have []string
+			for _, path := range file.Schema().Columns() {
+				have = append(have, strings.Join(path, "."))
+			}
+			return fmt.Errorf("%w; it has %s", err, strings.Join(have, ", "))
 		}
-	}()
-	if err := checkFooter(f, size); err != nil {
-		return err
-	}
-	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
-	if err != nil {
-		return fmt.Errorf("is damaged: %w", err)
-	}
-	leaves, err := m.leaves(file.Root())
-	if err != nil {
-		var have []string
-		for _, path := range file.Schema().Columns() {
-			have = append(have, strings.Join(path, "."))
+		row := int64(0)
+		for _, group := range file.RowGroups() {
+			if err := m.readGroup(group, leaves, &row, add); err != nil {
+				return err
+			}
 		}
-		return fmt.Errorf("%w; it has %s", err, strings.Join(have, ", "))
-	}
-	row := int64(0)
-	for _, group := range file.RowGroups() {
-		if err := m.readGroup(group, leaves, &row, add); err != nil {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // leaves finds the parquet column of each of the mapping's, by its text.

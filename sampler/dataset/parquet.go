@@ -17,8 +17,25 @@ import (
 // own paths and not by a Go struct: writers name a list's inner groups
 // differently, and a struct's list that the file lacks would read as one empty
 // element.
-func readParquet(f io.ReaderAt, size int64, add func(record) error) (err error) {
-	// The parquet library panics on some damaged files.
+func readParquet(f io.ReaderAt, size int64, add func(record) error) error {
+	return withParquet(f, size, func(file *parquet.File) error {
+		want, err := pickColumns(file.Schema())
+		if err != nil {
+			return err
+		}
+		row := int64(0)
+		for _, group := range file.RowGroups() {
+			if err := readGroup(group, want, &row, add); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// withParquet opens a file for read. The parquet library panics on some damaged
+// ones.
+func withParquet(f io.ReaderAt, size int64, read func(*parquet.File) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("is damaged: %v", p)
@@ -31,17 +48,7 @@ func readParquet(f io.ReaderAt, size int64, add func(record) error) (err error) 
 	if err != nil {
 		return fmt.Errorf("is damaged: %w", err)
 	}
-	want, err := pickColumns(file.Schema())
-	if err != nil {
-		return err
-	}
-	row := int64(0)
-	for _, group := range file.RowGroups() {
-		if err := readGroup(group, want, &row, add); err != nil {
-			return err
-		}
-	}
-	return nil
+	return read(file)
 }
 
 // checkFooter refuses a file without its end before anything of it is believed.

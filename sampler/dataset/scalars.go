@@ -82,35 +82,25 @@ const (
 	leading                // those of a list's first struct
 )
 
-func parquetScalars(f io.ReaderAt, size int64, each func(map[string]string) error) (err error) {
-	defer func() { // as in readParquet
-		if p := recover(); p != nil {
-			err = fmt.Errorf("is damaged: %v", p)
+func parquetScalars(f io.ReaderAt, size int64, each func(map[string]string) error) error {
+	return withParquet(f, size, func(file *parquet.File) error {
+		leaves := map[int]leaf{}
+		for i, path := range file.Schema().Columns() {
+			if l, ok := leafOf(file.Schema(), path); ok {
+				leaves[i] = l
+			}
 		}
-	}()
-	if err := checkFooter(f, size); err != nil {
-		return err
-	}
-	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
-	if err != nil {
-		return fmt.Errorf("is damaged: %w", err)
-	}
-	leaves := map[int]leaf{}
-	for i, path := range file.Schema().Columns() {
-		if l, ok := leafOf(file.Schema(), path); ok {
-			leaves[i] = l
+		if len(leaves) == 0 {
+			return errors.New("has no columns that are text or numbers")
 		}
-	}
-	if len(leaves) == 0 {
-		return errors.New("has no columns that are text or numbers")
-	}
-	row := 0
-	for _, group := range file.RowGroups() {
-		if err := groupScalars(group, leaves, &row, each); err != nil {
-			return err
+		row := 0
+		for _, group := range file.RowGroups() {
+			if err := groupScalars(group, leaves, &row, each); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // leafOf names a column after its path without what the format puts between a

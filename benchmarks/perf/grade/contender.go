@@ -71,7 +71,7 @@ func lineOf(name string, runs, wc []outcome, bytes int64) line {
 	return l
 }
 
-func (r report) print(w io.Writer) error {
+func (r report) write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(t, "%d files, %d MB, %d cores (%s)\n", r.Files, r.Bytes/1e6, r.Machine.Cores, r.Machine.Processor)
 	_, _ = fmt.Fprintln(t, "\tMB/s\tof wc's speed\tof wc's, by processor time\tpeak memory, MiB")
@@ -81,7 +81,7 @@ func (r report) print(w io.Writer) error {
 	if err := t.Flush(); err != nil || r.Pairs == nil {
 		return err
 	}
-	return r.Pairs.print(w)
+	return r.Pairs.write(w)
 }
 
 // held tells which bars were not.

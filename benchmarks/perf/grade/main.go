@@ -104,7 +104,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if o.json {
 		err = json.NewEncoder(stdout).Encode(r)
 	} else {
-		err = r.print(stdout)
+		err = r.write(stdout)
 	}
 	if err != nil {
 		return err

@@ -178,7 +178,7 @@ func verdicts(path string) (all []bool, err error) {
 	return all, lines.Err()
 }
 
-func (d *duel) print(w io.Writer) error {
+func (d *duel) write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(t, "\n%d distinct pairs, %d workers, nothing cached\n", d.Pairs, d.Workers)
 	_, _ = fmt.Fprintln(t, "\tpairs/s\tours is × as fast\tbound\tverdicts other than ours\tpeak memory of the first process, MiB")
