@@ -2,9 +2,9 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"time"
 
+	"github.com/justrl/justrl/benchmarks/grade"
 	"github.com/justrl/justrl/sampler"
 )
 
@@ -28,15 +28,7 @@ func (l *limited) Verify(ctx context.Context, text, truth string) (sampler.Score
 	case <-ctx.Done():
 		return sampler.Score{}, context.Cause(ctx)
 	}
-	if l.limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, l.limit, fmt.Errorf("%w: over %s", sampler.ErrVerifyTimeout, l.limit))
-		defer cancel()
-	}
-	score, err := l.Verifier.Verify(ctx, text, truth)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
-	}
+	score, _, err := grade.Verify(ctx, l.Verifier, l.limit, text, truth)
 	return score, err
 }
 
