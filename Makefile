@@ -7,9 +7,10 @@ PREFIX ?= /usr/local
 torch := scripts/with-torch
 # Packages with files behind the build tag torch; the others are tested without it.
 torch_packages := ./updater/torch ./internal/... ./examples/...
+browser_packages := ./internal/webpage/... ./orchestrator/report ./benchmarks/report
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update lint fuzz policy install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-grade lint fuzz policy example-logic example-commonsense example-multihop install clean help
 
 all: build
 
@@ -42,15 +43,15 @@ test-embedded: build ## the tests of a real vLLM, against the embedded server (3
 
 test-vllm: build ## the whole loop against a real vLLM on this CPU (8 minutes the first time, 4 after)
 	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
-	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run "VLLM|ServesAnExport" -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/e2e
+	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run "VLLM|ServesAnExport|SecondServer" -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/cli ./internal/e2e
 
 test-cuda: build ## the updater's tests on a GPU, where there is one (a PyTorch with CUDA in python3, or LIBTORCH=)
 	JUSTRL_TEST_DEVICE=cuda $(torch) scripts/gotest -tags torch -timeout 20m ./updater/torch
 
-test-browser: ## the report as a browser shows it (installs Chromium where it is missing and you are root)
+test-browser: ## the reports as a browser shows them (installs Chromium where it is missing and you are root)
 	scripts/need-chromium
-	go vet -tags browser ./orchestrator/report
-	scripts/gotest -tags browser -run Browser -timeout 10m -v ./orchestrator/report
+	go vet -tags browser $(browser_packages)
+	scripts/gotest -tags browser -run Browser -timeout 15m -v -p 1 $(browser_packages)
 
 smollm2: ## make SmolLM2-135M-Instruct, a real pretrained model, in the cache (110 MB fetched, a minute, once)
 	scripts/smollm2
@@ -67,6 +68,9 @@ bench-serve: build ## tokens a second of the embedded server, a real vLLM and tr
 bench-update: ## the updater against TRL and packed PyTorch, in turns: speed, memory (an hour; CHECKS=speed MODEL=tiny CONTENDERS=best: 5 minutes; PAIRS=)
 	scripts/bench-update
 
+bench-grade: ## answers read and graded against wc: speed, memory (1.2 GB in TMPDIR; minutes; ROUNDS=, SHARE=)
+	scripts/bench-grade
+
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
 	scripts/lint
 
@@ -75,6 +79,11 @@ fuzz: ## every fuzz target for FUZZTIME (default 20s)
 
 policy: ## make the shipped policy again: problems, tokenizer, warm-up (about 10 minutes)
 	$(torch) go run -tags torch ./examples/arithmetic/make --out examples/arithmetic --seed 1
+
+example-logic: ## warm a small policy up on truth-tellers, and train it (example-commonsense, example-multihop: the other two)
+example-logic example-commonsense example-multihop: example-%: build
+	[ -f build/examples/$*/model.safetensors ] || $(torch) go run -tags torch ./examples/make --policy build/examples $*
+	bin/justrl run --config examples/$*/run.yaml --out runs/$*-$$(date +%Y%m%d-%H%M%S)
 
 install: build ## into PREFIX (default /usr/local): the program and the parts of libtorch that it needs
 	install -D bin/justrl "$(DESTDIR)$(PREFIX)/bin/justrl"

@@ -11,9 +11,10 @@ import (
 
 // batch is what a step trains on, and what was drawn for it.
 type batch struct {
-	groups []sampler.Group // sampling.batch of them, in the order in which they were drawn
-	tokens int64           // response tokens of everything that was drawn
-	drawn  *journal.Drawn  // nil without sampling.dynamic
+	groups []sampler.Group   // sampling.batch of them, in the order in which they were drawn
+	tokens int64             // response tokens of everything that was drawn
+	drawn  *journal.Drawn    // nil without sampling.dynamic
+	failed *journal.Unscored // nil for nothing; of a step that was trained on before, not known
 
 	answers, right int // of drawn, while it is being filled
 }
@@ -47,8 +48,11 @@ func (r *Run) fill(ctx context.Context, step int, l *ledger) (batch, error) {
 		if err != nil {
 			return b, err
 		}
+		b.failed = b.failed.And(unscored(groups))
 		if b.tokens += int64(responseTokens(groups)); b.drawn == nil {
-			b.groups = groups
+			if b.groups = comparable(groups); len(b.groups) == 0 {
+				return b, fmt.Errorf("step %d: %w: of none of the %d rows could two rollouts be scored", step, ErrTooFewGroups, len(rows))
+			}
 			return b, nil
 		}
 		b.take(groups, s.Batch)
@@ -85,7 +89,7 @@ func (b *batch) take(groups []sampler.Group, want int) {
 	}
 	d.Batches++
 	d.Groups += len(groups)
-	d.CorrectShare = float64(b.right) / float64(b.answers)
+	d.CorrectShare = float64(b.right) / float64(max(b.answers, 1))
 	d.ResponseTokens = b.tokens
 }
 
@@ -104,6 +108,7 @@ func (r *Run) asTrained(ctx context.Context, step int, recorded []journal.Record
 		return batch{}, err
 	}
 	var b batch
+	lack := r.mayLack(len(rows))
 	if s.Dynamic {
 		drawn, err := r.Journal.ReadDrawn(step)
 		if err != nil {
@@ -120,6 +125,7 @@ func (r *Run) asTrained(ctx context.Context, step int, recorded []journal.Record
 			}
 			rows = append(rows, more...)
 		}
+		lack = r.mayLack(len(rows))
 		trained := map[int64]bool{}
 		for _, o := range recorded {
 			trained[o.Group] = true
@@ -129,7 +135,7 @@ func (r *Run) asTrained(ctx context.Context, step int, recorded []journal.Record
 		}
 		b.drawn, b.tokens = &drawn, drawn.ResponseTokens
 	}
-	if b.groups, err = wholeStep(path, rows, s.N, recorded); b.drawn == nil {
+	if b.groups, err = wholeStep(path, rows, s.N, lack, recorded); b.drawn == nil {
 		b.tokens = int64(responseTokens(b.groups))
 	}
 	return b, err

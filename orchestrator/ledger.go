@@ -147,20 +147,27 @@ const (
 	remedy = "undo that, or " + again
 )
 
-// wholeStep makes the groups of a step that was recorded from its rollouts.
-func wholeStep(path string, rows []sampler.Row, n int, recorded []journal.Recorded) ([]sampler.Group, error) {
+// wholeStep makes the groups of a step that was recorded from its rollouts. At
+// most lack of them may be missing, which could not be scored.
+func wholeStep(path string, rows []sampler.Row, n, lack int, recorded []journal.Recorded) ([]sampler.Group, error) {
 	known, err := byRow(rows, n, recorded)
 	if err != nil {
 		return nil, err
 	}
-	groups := make([]sampler.Group, len(rows))
-	for i, row := range rows {
+	groups := make([]sampler.Group, 0, len(rows))
+	for _, row := range rows {
 		rollouts := known[row.Ordinal]
-		if len(rollouts) != n {
+		missing := n - len(rollouts)
+		if len(rollouts) == 0 && lack > 0 {
+			missing = n - 1 // one alone is left out too
+		}
+		if lack -= missing; lack < 0 || len(rollouts) == 1 {
 			return nil, fmt.Errorf("%s: has %d of the %d rollouts of row %d; %s", path, len(rollouts), n, row.Ordinal, again)
 		}
 		slices.SortFunc(rollouts, func(a, b sampler.Rollout) int { return a.Sample - b.Sample })
-		groups[i] = sampler.Group{Row: row, Rollouts: rollouts}
+		if len(rollouts) > 0 {
+			groups = append(groups, sampler.Group{Row: row, Rollouts: rollouts})
+		}
 	}
 	return groups, nil
 }

@@ -179,14 +179,14 @@ func TestWholeStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := wholeStep("f", rows, 2, recorded)
+	got, err := wholeStep("f", rows, 2, 0, recorded)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(groups, got); diff != "" {
 		t.Errorf("(-trained on +read):\n%s", diff)
 	}
-	if _, err := wholeStep("f", rows, 2, recorded[1:]); err == nil || !strings.Contains(err.Error(), "f: has 1 of the 2 rollouts of row 40") {
+	if _, err := wholeStep("f", rows, 2, 0, recorded[1:]); err == nil || !strings.Contains(err.Error(), "f: has 1 of the 2 rollouts of row 40") {
 		t.Errorf("with a rollout missing: %v", err)
 	}
 }

@@ -158,7 +158,7 @@ func (r *Run) step(ctx context.Context, step int) error {
 		return err
 	}
 	describe(&rec, b.groups, r.Config.Sampling.MaxTokens)
-	rec.Drawn, rec.Sample = b.drawn, watch.lap()
+	rec.Drawn, rec.Unscored, rec.Sample = b.drawn, b.failed, watch.lap()
 
 	r.Observer.Phase(step, "update")
 	result, err := r.Updater.Step(firm, step, forUpdater(b.groups), r.gate)

@@ -34,6 +34,7 @@ type world struct {
 	asked map[string]int // ordinal/sample → how often it was sampled for training
 
 	verdict    func(ordinal int64, right bool) bool // another one, where it is set
+	unscored   func(ordinal int64, sample int) bool // those that the verifier fails on; it takes too long over sample 0
 	onSample   func(step int) error
 	onRollout  func(ordinal int64, sample int) error // after it was kept
 	onValidate func() error
@@ -90,6 +91,14 @@ func (w *world) Continue(ctx context.Context, rows []sampler.Row, p sampler.Para
 			if groups[i].Rollouts[j].TokenIDs != nil {
 				continue
 			}
+			if w.unscored != nil && w.unscored(row.Ordinal, j) {
+				if j == 0 {
+					groups[i].Timeouts++
+				} else {
+					groups[i].Errors++
+				}
+				continue
+			}
 			right, reward := (seed(row)+int64(j)+w.weight)%3 == 0, -1.0
 			if w.verdict != nil {
 				right = w.verdict(row.Ordinal, right)
@@ -117,6 +126,9 @@ func (w *world) Continue(ctx context.Context, rows []sampler.Row, p sampler.Para
 				}
 			}
 		}
+	}
+	for i, g := range groups {
+		groups[i].Rollouts = slices.DeleteFunc(g.Rollouts, func(o sampler.Rollout) bool { return o.TokenIDs == nil })
 	}
 	return groups, ctx.Err()
 }

@@ -53,8 +53,12 @@ func samplerRollout(o journal.Rollout) sampler.Rollout {
 func appendAnswers(answers []journal.Answer, groups []sampler.Group, sampled bool) []journal.Answer {
 	for _, g := range groups {
 		for _, o := range g.Rollouts {
+			question := g.Row.Problem.Question
+			if g.Row.Problem.Choices != "" {
+				question += "\n" + g.Row.Problem.Choices
+			}
 			answers = append(answers, journal.Answer{
-				ProblemID: g.Row.Problem.ID, Question: g.Row.Problem.Question, GroundTruth: g.Row.Problem.Answer,
+				ProblemID: g.Row.Problem.ID, Question: question, GroundTruth: g.Row.Problem.Answer,
 				Sampled: sampled, Sample: o.Sample, Tokens: len(o.TokenIDs), Text: o.Text,
 				FinishReason: string(o.FinishReason), Correct: o.Score.Correct,
 			})

@@ -33,6 +33,12 @@ func (r *Run) validate(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("validate on %s: %w", set.Name, err)
 		}
+		if n := len(set.Rows)*(r.Config.Validation.N+r.Config.Validation.SampledN) - len(answers[i]); n > 0 {
+			if record.Unscored == nil {
+				record.Unscored = map[string]int{}
+			}
+			record.Unscored[set.Name] = n
+		}
 		record.Accuracy[set.Name] = accuracy
 		if sampled != nil {
 			if record.Sampled == nil {

@@ -32,6 +32,7 @@ type Sampler struct {
 	// VerifyTimeout bounds one call of the Verifier; 0 is 30 s.
 	VerifyTimeout time.Duration
 	// VerifyTries is how often a rollout is verified when the Verifier fails, the first included; 0 is 3.
+	// One that took too long ([ErrVerifyTimeout]) is not tried again.
 	VerifyTries int
 	// MaxUnscored is the share of a step's rollouts, in [0, 1), that the
 	// Verifier may fail on (every try) before the step fails; 0 lets none
@@ -47,6 +48,7 @@ type Sampler struct {
 // UnscoredError says that a verifier failed on too many rollouts of a step.
 type UnscoredError struct {
 	Unscored, Rollouts int // how many could not be scored, of how many in the step
+	Timeouts           int // of Unscored, those that took too long
 	Ordinal            int64
 	ProblemID          string
 	Sample             int
@@ -54,8 +56,8 @@ type UnscoredError struct {
 }
 
 func (e *UnscoredError) Error() string {
-	return fmt.Sprintf("verifier failed on %d of the step's %d rollouts, over the limit; the last is row %d (problem %s) sample %d: %v",
-		e.Unscored, e.Rollouts, e.Ordinal, e.ProblemID, e.Sample, e.Err)
+	return fmt.Sprintf("verifier failed on %d of the step's %d rollouts (errors %d, time-outs %d), over the limit; the last is row %d (problem %s) sample %d: %v",
+		e.Unscored, e.Rollouts, e.Unscored-e.Timeouts, e.Timeouts, e.Ordinal, e.ProblemID, e.Sample, e.Err)
 }
 
 func (e *UnscoredError) Unwrap() error { return e.Err }
@@ -120,7 +122,7 @@ func (s *Sampler) Continue(ctx context.Context, rows []Row, p Params, seed SeedF
 			for j := range rollouts {
 				// Blocks while the pool is full: a slow verifier holds the sampling back.
 				verify.Go(func() error {
-					scored, err := b.score(work, row, &rollouts[j])
+					scored, err := b.score(work, a.row, &rollouts[j])
 					if err != nil {
 						fail(err)
 					}

@@ -246,7 +246,7 @@ func TestVerifierFailuresAreNotWrongAnswers(t *testing.T) {
 		{"a failure that stays ends the step", flaky(second, 3), 0, 1, "sympy crashed"},
 		{"within the limit it is left out", flaky(second, 3), 0.25, 10, ""},
 		{"over the limit the step ends", flaky(second, 3), 0.2, 9, "verifier failed on 9 of the step's 40 rollouts"},
-		{"a verifier that hangs is a failure", hang, 0, 1, "verifier took over 30s"},
+		{"a verifier that hangs is a failure", hang, 0, 1, "(errors 0, time-outs 1), over the limit; the last is row 102 (problem p2) sample 1: verifier took too long: over 30s"},
 		{"a verifier that hangs, within the limit", hang, 0.1, 1, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -290,4 +290,48 @@ func TestVerifierFailuresAreNotWrongAnswers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A pair that took too long would again; one that failed may not. Both are
+// counted with their group, apart.
+func TestErrorsAndTimeoutsAreDifferentThings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		asked := map[string]int{}
+		s := &Sampler{
+			Generator: generateFunc(echo), MaxUnscored: 0.5,
+			Verifier: verifyFunc(func(ctx context.Context, text, truth string) (Score, error) {
+				mu.Lock()
+				asked[text]++
+				mu.Unlock()
+				switch text {
+				case "1/0/0", "1/0/3":
+					return Score{}, errors.New("sick")
+				case "1/0/1":
+					return Score{}, fmt.Errorf("pair 7: %w", ErrVerifyTimeout) // a limit of its own
+				case "2/0/2":
+					<-ctx.Done()
+					return Score{}, errors.New("killed")
+				}
+				return even(ctx, text, truth)
+			}),
+		}
+		groups, err := s.Sample(t.Context(), rows(3), smallParams(4), func(Row) int64 { return 0 }, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		type counts struct{ left, errors, timeouts int }
+		var got []counts
+		for _, g := range groups {
+			got = append(got, counts{len(g.Rollouts), g.Errors, g.Timeouts})
+		}
+		if d := cmp.Diff([]counts{{4, 0, 0}, {1, 2, 1}, {3, 0, 1}}, got, cmp.AllowUnexported(counts{})); d != "" {
+			t.Errorf("groups (-want +got):\n%s", d)
+		}
+		for text, want := range map[string]int{"0/0/0": 1, "1/0/0": 3, "1/0/1": 1, "2/0/2": 1} {
+			if asked[text] != want {
+				t.Errorf("%s was verified %d times, want %d", text, asked[text], want)
+			}
+		}
+	})
 }

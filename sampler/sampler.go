@@ -25,6 +25,8 @@ type Problem struct {
 	Question string
 	// Answer is the ground truth that a Verifier compares with.
 	Answer string
+	// Choices are what there is to choose from, as lines "A. …"; "" where there are none.
+	Choices string
 }
 
 // Row is one drawn problem: the unit that becomes a [Group].
@@ -68,6 +70,9 @@ type Rollout struct {
 type Group struct {
 	Row      Row
 	Rollouts []Rollout
+	// Errors and Timeouts count the rollouts that are left out because the
+	// verifier failed on them, or took too long. Neither is a wrong answer.
+	Errors, Timeouts int
 }
 
 // Params are the sampling parameters of a request. Every field is sent

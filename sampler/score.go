@@ -2,6 +2,7 @@ package sampler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 )
@@ -16,8 +17,8 @@ type batch struct {
 	groups  []Group  // with room for every rollout
 	scored  [][]bool // which of them are there, and scored
 
-	mu       sync.Mutex
-	unscored int
+	mu                 sync.Mutex
+	unscored, timeouts int
 }
 
 func newBatch(s *Sampler, rows []Row, n int, version int64, ledger Ledger) *batch {
@@ -47,10 +48,11 @@ func (b *batch) result() []Group {
 	return b.groups
 }
 
-// score verifies r, shapes and fills in its Score and WeightsVersion and enters it into
-// the ledger. scored is false when the verifier failed on every try; err is
-// what ends the step: ctx's cause, the ledger's failure, or too many failed rollouts.
-func (b *batch) score(ctx context.Context, row Row, r *Rollout) (scored bool, err error) {
+// score verifies a rollout of group i, shapes and fills in its Score and WeightsVersion
+// and enters it into the ledger. scored is false when the verifier failed on every try; err
+// is what ends the step: ctx's cause, the ledger's failure, or too many failed rollouts.
+func (b *batch) score(ctx context.Context, i int, r *Rollout) (scored bool, err error) {
+	row := b.groups[i].Row
 	r.WeightsVersion = b.version
 	score, verr := b.verify(ctx, r.Text, row.Problem.Answer)
 	if verr == nil {
@@ -77,21 +79,28 @@ func (b *batch) score(ctx context.Context, row Row, r *Rollout) (scored bool, er
 		return true, nil
 	}
 	b.unscored++
+	if errors.Is(verr, ErrVerifyTimeout) {
+		b.timeouts++
+		b.groups[i].Timeouts++
+	} else {
+		b.groups[i].Errors++
+	}
 	if b.unscored > b.limit {
 		return false, &UnscoredError{
-			Unscored: b.unscored, Rollouts: b.total,
+			Unscored: b.unscored, Timeouts: b.timeouts, Rollouts: b.total,
 			Ordinal: row.Ordinal, ProblemID: row.Problem.ID, Sample: r.Sample, Err: verr,
 		}
 	}
 	return false, nil
 }
 
-// verify tries until the verifier answers; the error is that of the last try.
+// verify tries until the verifier answers or takes too long, as it would again;
+// the error is that of the last try.
 func (b *batch) verify(ctx context.Context, text, truth string) (Score, error) {
 	var err error
 	for range orDefault(b.VerifyTries, DefaultVerifyTries) {
 		var score Score
-		if score, err = b.verifyOnce(ctx, text, truth); err == nil || ctx.Err() != nil {
+		if score, err = b.verifyOnce(ctx, text, truth); err == nil || ctx.Err() != nil || errors.Is(err, ErrVerifyTimeout) {
 			return score, err
 		}
 	}
@@ -100,7 +109,7 @@ func (b *batch) verify(ctx context.Context, text, truth string) (Score, error) {
 
 func (b *batch) verifyOnce(ctx context.Context, text, truth string) (Score, error) {
 	limit := orDefault(b.VerifyTimeout, DefaultVerifyTimeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("verifier took over %s", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: over %s", ErrVerifyTimeout, limit))
 	defer cancel()
 	score, err := b.Verifier.Verify(ctx, text, truth)
 	if err != nil && ctx.Err() != nil {

@@ -169,13 +169,13 @@ func syncDir(dir string) error {
 // explain names the folder where a full disk is the trouble.
 func explain(dir string, err error) error {
 	if isFull(err) {
-		return fmt.Errorf("%s: %w", dir, fullDisk(err))
+		return fmt.Errorf("%s: %w", dir, FullDisk(err))
 	}
 	return err
 }
 
-// fullDisk says what to do about a full disk; any other error stays what it is.
-func fullDisk(err error) error {
+// FullDisk says what to do about an error of a full disk; any other error stays what it is.
+func FullDisk(err error) error {
 	if isFull(err) {
 		return fmt.Errorf("the disk is full; free some space: %w", err)
 	}

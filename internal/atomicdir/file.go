@@ -26,7 +26,7 @@ func ReplaceFile(path string, fill func(w io.Writer) error) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, fullDisk(err)), os.Remove(f.Name()))
+		return errors.Join(fmt.Errorf("write %s: %w", path, FullDisk(err)), os.Remove(f.Name()))
 	}
 	return syncDir(filepath.Dir(path))
 }

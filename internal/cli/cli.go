@@ -85,7 +85,7 @@ func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			runCommand(), serveCommand(), gradeCommand(), logprobsCommand(), updateCommand(), replayCommand(), reportCommand(), doctorCommand(), configCommand(),
+			runCommand(), evalCommand(), sweepCommand(), serveCommand(), gradeCommand(), logprobsCommand(), updateCommand(), replayCommand(), reportCommand(), dataCommand(), doctorCommand(), configCommand(),
 		},
 	}
 }
@@ -111,28 +111,41 @@ func usageError(c *cli.Context, err error, _ bool) error {
 // wordsLast moves the words between a command and its first flag to the end,
 // where the flag package wants them: justrl config PRESET --set a=b.
 func wordsLast(args []string) []string {
-	if len(args) < 3 {
+	command := 2
+	if len(args) > 2 && args[1] == "data" { // it has commands of its own
+		command = 3
+	}
+	if len(args) <= command {
 		return args
 	}
-	flags := slices.IndexFunc(args[2:], func(a string) bool { return strings.HasPrefix(a, "-") })
+	flags := slices.IndexFunc(args[command:], func(a string) bool { return strings.HasPrefix(a, "-") })
 	if flags < 1 {
 		return args
 	}
-	return slices.Concat(args[:2], args[2+flags:], args[2:2+flags])
+	return slices.Concat(args[:command], args[command+flags:], args[command:command+flags])
+}
+
+// words are those of a command line that are neither flags nor their values.
+func words(c *cli.Context) ([]string, error) {
+	name := c.Command.Name
+	for _, word := range c.Args().Slice() {
+		if strings.HasPrefix(word, "-") {
+			return nil, usagef("%s: %s comes after a word: flags go before the folders or after them, not on both sides; see justrl %s --help", name, word, name)
+		}
+	}
+	return c.Args().Slice(), nil
 }
 
 // theRun is the one word RUN of a command line.
 func theRun(c *cli.Context) (string, error) {
-	name := c.Command.Name
-	for _, word := range c.Args().Slice() {
-		if strings.HasPrefix(word, "-") {
-			return "", usagef("%s: %s comes after a word: flags go before RUN or after it, not on both sides; see justrl %s --help", name, word, name)
-		}
+	all, err := words(c)
+	if err != nil {
+		return "", err
 	}
-	if c.NArg() != 1 {
-		return "", usagef("%s needs one RUN, the folder of a run, got %q; see justrl %s --help", name, c.Args().Slice(), name)
+	if name := c.Command.Name; len(all) != 1 {
+		return "", usagef("%s needs one RUN, the folder of a run, got %q; see justrl %s --help", name, all, name)
 	}
-	return c.Args().First(), nil
+	return all[0], nil
 }
 
 // argsKey is where an app's metadata hold its command line.

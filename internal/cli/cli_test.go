@@ -44,12 +44,10 @@ func file(t *testing.T, name, text string) string {
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"--help"}, {"run", "--help"}, {"serve", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"replay", "--help"},
-		{"doctor", "--help"}, {"config", "--help"}, {"report", "--help"},
+		{"eval", "--help"}, {"sweep", "--help"}, {"doctor", "--help"}, {"config", "--help"}, {"report", "--help"},
+		{"data", "--help"}, {"data", "fetch", "--help"}, {"data", "list", "--help"}, {"data", "verify", "--help"},
 	} {
-		name := "help"
-		if len(args) > 1 {
-			name = "help-" + args[0]
-		}
+		name := strings.Join(append([]string{"help"}, args[:len(args)-1]...), "-")
 		t.Run(name, func(t *testing.T) {
 			code, got, stderr := run(t, args...)
 			if code != ExitOK || stderr != "" {
@@ -97,6 +95,17 @@ func TestUsageErrors(t *testing.T) {
 		{"log format", []string{"run", "--log", "xml"}, []string{`"xml"`}},
 		{"bad address", []string{"doctor", "--server", "ftp://x"}, []string{"ftp://x"}},
 		{"logprobs without a model", []string{"logprobs", "--in", "a", "--out", "b"}, []string{"--model"}},
+		{"data without a command", []string{"data", "get"}, []string{`"get"`, "fetch, list and verify"}},
+		{"data fetch of nothing", []string{"data", "fetch"}, []string{"a set, all, dapo, or ORG/NAME"}},
+		{"data fetch of an unknown set", []string{"data", "fetch", "AIME2024"}, []string{`"AIME2024"`, "is AIME24 meant?", "CMIMC25, all, dapo"}},
+		{"data fetch of no id", []string{"data", "fetch", "../name"}, []string{`"../name"`, "org/name"}},
+		{"data fetch of another type", []string{"data", "fetch", "--type", "space", "org/name"}, []string{"--type", `"space"`}},
+		{"data fetch of a bad glob", []string{"data", "fetch", "org/name", "--include", "[a"}, []string{"--include", `"[a"`}},
+		{"data fetch of the hub into a folder", []string{"data", "fetch", "--data-dir", "x", "dapo"}, []string{"--data-dir", "HF_HUB_CACHE"}},
+		{"data fetch with flags on both sides", []string{"data", "fetch", "--json", "AIME24", "--data-dir", "x"}, []string{"--data-dir", "not on both sides"}},
+		{"data fetch with an unknown flag", []string{"data", "fetch", "--dir", "x", "all"}, []string{"data fetch", "dir", "justrl data fetch --help"}},
+		{"data list of one", []string{"data", "list", "AIME24"}, []string{`"AIME24"`}},
+		{"data verify of an unknown set", []string{"data", "verify", "gsm8k"}, []string{`"gsm8k"`}},
 		{"a report of nothing", []string{"report"}, []string{"RUN"}},
 		{"a report of two", []string{"report", "a", "b"}, []string{`"b"`}},
 		{"unknown key", []string{"logprobs", "--model", "m", "--in", "a", "--out", "b", "--set", "update.max_pack_token=1"}, []string{"update.max_pack_token"}},
@@ -157,24 +166,34 @@ func TestGrade(t *testing.T) {
 
 {"response":"no box < here","ground_truth":"42"}
 `)
-	out := filepath.Join(t.TempDir(), "graded.jsonl")
-	code, stdout, stderr := run(t, "grade", "--in", in, "--out", out)
-	if code != ExitOK {
-		t.Fatalf("exit code %d: %s", code, stderr)
-	}
-	if !strings.HasPrefix(stdout, "1 of 3 correct (33.33 %)") {
-		t.Errorf("stdout %q", stdout)
-	}
-	got, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `{"id":1,"response":"so \\boxed{42}","ground_truth":"42","correct":true,"answer":"42","by":"strict-box","score":1}
+	for _, tc := range []struct {
+		args         []string
+		stdout, want string
+	}{
+		{nil, "2 of 3 correct (66.67 %)", `{"id":1,"response":"so \\boxed{42}","ground_truth":"42","correct":true,"answer":"42","by":"rule","score":1}
+{"id":"b","response":"so \\boxed{42.0}","ground_truth":"42","correct":true,"answer":"42.0","by":"rule","score":1}
+{"id":null,"response":"no box < here","ground_truth":"42","correct":false,"answer":"","by":"rule","score":-1}
+`},
+		{[]string{"--verifier", "strict-box"}, "1 of 3 correct (33.33 %)", `{"id":1,"response":"so \\boxed{42}","ground_truth":"42","correct":true,"answer":"42","by":"strict-box","score":1}
 {"id":"b","response":"so \\boxed{42.0}","ground_truth":"42","correct":false,"answer":"42.0","by":"strict-box","score":-1}
 {"id":null,"response":"no box < here","ground_truth":"42","correct":false,"answer":"","by":"strict-box","score":-1}
-`
-	if d := cmp.Diff(want, string(got)); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
+`},
+	} {
+		out := filepath.Join(t.TempDir(), "graded.jsonl")
+		code, stdout, stderr := run(t, append([]string{"grade", "--in", in, "--out", out}, tc.args...)...)
+		if code != ExitOK {
+			t.Fatalf("%v: exit code %d: %s", tc.args, code, stderr)
+		}
+		if !strings.HasPrefix(stdout, tc.stdout) {
+			t.Errorf("%v: stdout %q", tc.args, stdout)
+		}
+		got, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(tc.want, string(got)); d != "" {
+			t.Errorf("%v (-want +got):\n%s", tc.args, d)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ func configCommand() *cli.Command {
 			if err != nil {
 				return usage(err)
 			}
-			if err := cfg.Validate(); err != nil {
+			if err := validate(cfg); err != nil {
 				return usage(err)
 			}
 			b, err := cfg.YAML()

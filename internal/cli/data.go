@@ -27,11 +27,11 @@ type data struct {
 func (d *data) Close() error { return d.source.Close() }
 
 func openData(ctx context.Context, cfg config.Config, tok *tokenizer.Tokenizer) (*data, error) {
-	source, err := dataset.Open(ctx, cfg.Data)
+	source, err := dataset.OpenColumns(ctx, cfg.Data, columns(cfg.Problems))
 	if err != nil {
 		return nil, err
 	}
-	return &data{source, trainingPrompt(tok)}, nil
+	return &data{source, trainingPrompt(tok, cfg.Problems)}, nil
 }
 
 // stream continues at a cursor that an earlier process wrote; nil is the start.
@@ -47,15 +47,45 @@ func (d *data) stream(cfg config.Config, cursor []byte) (*dataset.Stream, error)
 	}, from)
 }
 
-func trainingPrompt(tok *tokenizer.Tokenizer) func(sampler.Problem) ([]int32, error) {
-	return func(p sampler.Problem) ([]int32, error) { return tok.Prompt(dataset.TrainingPrompt(p.Question)) }
+func trainingPrompt(tok *tokenizer.Tokenizer, as config.Problems) func(sampler.Problem) ([]int32, error) {
+	return func(p sampler.Problem) ([]int32, error) { return tok.Prompt(dataset.Ask(p, as.Instruction)) }
+}
+
+// columns says in the dataset's words where the configuration has what.
+func columns(p config.Problems) dataset.Columns {
+	return dataset.Columns{Question: p.Question, Answer: p.Answer, ID: p.ID, Choices: p.Choices, AnswerIs: p.AnswerIs}
+}
+
+// validate reports every fault of a configuration at once.
+func validate(cfg config.Config) error {
+	return errors.Join(cfg.Validate(), checkProblems("problems", cfg.Problems), checkProblems("validation.problems", cfg.Validation.Problems))
+}
+
+// checkProblems says what is wrong with a section of the configuration.
+func checkProblems(section string, p config.Problems) error {
+	var errs []error
+	for _, err := range []error{columns(p).Validate(), prefixed("instruction: ", dataset.CheckInstruction(p.Instruction))} {
+		errs = append(errs, prefixed(section+".", err))
+	}
+	return errors.Join(errs...)
+}
+
+func prefixed(prefix string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(prefix + strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
 }
 
 // heldOut renders the validation sets in the form of the training prompts.
 func heldOut(ctx context.Context, cfg config.Config, tok *tokenizer.Tokenizer) ([]orchestrator.HeldOut, error) {
+	as := cfg.Validation.Problems
+	if as.IsZero() {
+		as = cfg.Problems
+	}
 	var sets []orchestrator.HeldOut
 	for _, path := range cfg.Validation.Data {
-		rows, err := allRows(ctx, path, trainingPrompt(tok))
+		rows, err := allRows(ctx, path, as, trainingPrompt(tok, as))
 		if err != nil {
 			return nil, err
 		}
@@ -64,8 +94,8 @@ func heldOut(ctx context.Context, cfg config.Config, tok *tokenizer.Tokenizer) (
 	return sets, nil
 }
 
-func allRows(ctx context.Context, path string, prompt func(sampler.Problem) ([]int32, error)) (rows []sampler.Row, err error) {
-	source, err := dataset.Open(ctx, path)
+func allRows(ctx context.Context, path string, as config.Problems, prompt func(sampler.Problem) ([]int32, error)) (rows []sampler.Row, err error) {
+	source, err := dataset.OpenColumns(ctx, path, columns(as))
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/justrl/justrl/benchmarks/evaluate"
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator"
@@ -19,11 +20,12 @@ func isServerError(err error) bool {
 		cannot      *vllm.CannotError
 		canary      *bridge.CanaryError
 		timeout     *endpoint.TimeoutError
+		unable      *evaluate.CannotError
 	)
-	return errors.As(err, &timeout) || errors.Is(err, orchestrator.ErrPublishTimeout) || errors.As(err, &unreachable) || errors.As(err, &reply) || errors.As(err, &status) || errors.As(err, &cannot) ||
+	return errors.As(err, &timeout) || errors.As(err, &unable) || errors.Is(err, orchestrator.ErrPublishTimeout) || errors.As(err, &unreachable) || errors.As(err, &reply) || errors.As(err, &status) || errors.As(err, &cannot) ||
 		errors.As(err, &canary) || errors.Is(err, bridge.ErrUnsupported) || errors.Is(err, orchestrator.ErrMismatch)
 }
 
 func isInterrupted(ctx context.Context, err error) bool {
-	return errors.Is(err, orchestrator.ErrInterrupted) || ctx.Err() != nil && errors.Is(err, context.Canceled)
+	return errors.Is(err, orchestrator.ErrInterrupted) || ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)))
 }

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,72 +11,94 @@ import (
 	"github.com/justrl/justrl/sampler"
 )
 
-// pair is a line of a pairs file; Response and GroundTruth are pointers so
-// that a missing field is not an empty answer.
-type pair struct {
-	ID          json.RawMessage `json:"id"`
-	Response    *string         `json:"response"`
-	GroundTruth *string         `json:"ground_truth"`
-}
-
-type verdict struct {
-	ID          json.RawMessage `json:"id"`
-	Response    string          `json:"response"`
-	GroundTruth string          `json:"ground_truth"`
-	Correct     bool            `json:"correct"`
-	Answer      string          `json:"answer"`
-	By          string          `json:"by"`
-	Score       float64         `json:"score"`
-}
-
 func gradeCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "grade",
 		Usage: "score responses against ground truths, without a server",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "in", Usage: "JSON Lines `FILE` of {id, response, ground_truth}"},
-			&cli.StringFlag{Name: "out", Usage: "`FILE` to write: the same plus correct, answer, by, score"},
-			&cli.StringFlag{Name: "verifier", Value: config.VerifierStrictBox, Usage: "`NAME` of the verifier: " + config.VerifierStrictBox + ", the training reward"},
-		},
+			&cli.StringFlag{Name: "generations", Usage: "generations `FILE` of an evaluation, or folder of such files, instead of --in"},
+			&cli.StringFlag{Name: "out", Usage: "`PATH` to write: with --in a file, the same plus correct, answer, by, score; with --generations a folder for grading_results.json, verdicts.jsonl, results.md and results.csv"},
+			&cli.StringFlag{Name: "against", Usage: "`DIR` that grade wrote for another model: compare with it, problem by problem"},
+			&cli.StringFlag{Name: "tokenizer", Usage: "model folder `DIR` whose tokenizer counts the tokens of responses whose file does not say"},
+			&cli.IntFlag{Name: "workers", Usage: "gradings at a time, `N`; 0 = the number of CPUs"},
+			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the intervals' random draws"},
+			&cli.BoolFlag{Name: "json", Usage: "print the results as JSON instead of a table"},
+		}, append(judgeFlags(), verifierFlags()...)...),
 		OnUsageError: usageError,
-		Action: func(c *cli.Context) error {
-			if err := errors.Join(noArguments(c), need(c, "in", "out")); err != nil {
-				return err
-			}
-			verifier, err := newVerifier(c.String("verifier"))
-			if err != nil {
-				return usage(err)
-			}
-			right, total, err := grade(c.Context, c.String("in"), c.String("out"), c.String("verifier"), verifier)
-			if err != nil {
-				return fmt.Errorf("grade: %w", err)
-			}
-			_, err = fmt.Fprintf(c.App.Writer, "%d of %d correct (%.2f %%), written to %s\n", right, total, 100*float64(right)/float64(total), c.String("out"))
-			return err
-		},
+		Action:       gradeAction,
 	}
 }
 
-func grade(ctx context.Context, in, out, name string, verifier sampler.Verifier) (right, total int, err error) {
-	err = writeFile(out, func(w io.Writer) error {
-		enc := jsonLines(w)
-		return eachLine(in, func(_ int, p pair) error {
-			if p.Response == nil || p.GroundTruth == nil {
-				return fmt.Errorf("needs the fields response and ground_truth")
+func gradeAction(c *cli.Context) (err error) {
+	if err := errors.Join(noArguments(c), need(c, "out")); err != nil {
+		return err
+	}
+	if c.IsSet("in") == c.IsSet("generations") {
+		return usagef("grade needs --in or --generations, one of the two; see justrl grade --help")
+	}
+	if err := judgeUsage(c); err != nil {
+		return err
+	}
+	if c.IsSet("in") {
+		for _, flag := range []string{"against", "tokenizer", "seed", "json", "judge"} {
+			if given(c, flag) {
+				return usagef("grade: --%s is for --generations", flag)
 			}
-			score, err := verifier.Verify(ctx, *p.Response, *p.GroundTruth)
-			if err != nil {
-				return err
+		}
+	}
+	if c.Int("workers") < 0 {
+		return usagef("grade: --workers must be at least 0, is %d", c.Int("workers"))
+	}
+	g, done, err := newGrader(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	if c.IsSet("in") {
+		err = g.pairs(c)
+	} else {
+		err = g.generations(c)
+	}
+	if err != nil {
+		return fmt.Errorf("grade: %w", err)
+	}
+	return nil
+}
+
+// grader is what both kinds of grading are done with.
+type grader struct {
+	verifier sampler.Verifier
+	name     string
+	limit    time.Duration // of one verification
+	workers  int           // verifications at a time
+}
+
+// newGrader makes the verifier that the flags name. The caller calls done.
+func newGrader(c *cli.Context) (g grader, done func() error, err error) {
+	var r config.Reward
+	r, g.verifier, done, err = verifierOf(c, func(r *config.Reward) {
+		switch r.Verifier {
+		case config.VerifierRule, config.VerifierCommand, config.VerifierHTTP: // those with workers of their own
+			if w := c.Int("workers"); w > 0 {
+				r.Workers = w
 			}
-			total++
-			if score.Correct {
-				right++
-			}
-			return enc.Encode(verdict{
-				ID: p.ID, Response: *p.Response, GroundTruth: *p.GroundTruth,
-				Correct: score.Correct, Answer: score.Answer, By: name, Score: score.Reward,
-			})
-		})
+		}
 	})
-	return right, total, err
+	if err != nil {
+		return g, nil, err
+	}
+	g.name, g.limit = r.Verifier, time.Duration(r.Timeout)
+	if g.workers = c.Int("workers"); g.workers == 0 {
+		g.workers = verifierWorkers(r)
+	}
+	return g, done, nil
+}
+
+// unscored says in words how many answers have no verdict; "" if none.
+func unscored(failed, timedOut int) string {
+	if failed == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d without a verdict, of which %d took too long: they count as not correct", failed, timedOut)
 }

@@ -7,6 +7,9 @@ import (
 	"errors"
 )
 
+// withTorch tells the two builds apart.
+const withTorch = false
+
 // openTrainer needs libtorch, which this build leaves out.
 func openTrainer(context.Context, trainerOptions) (trainer, error) {
 	return nil, usage(errors.New("this build has no libtorch; clone the repository and run make for the full one, bin/justrl"))

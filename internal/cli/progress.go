@@ -105,6 +105,9 @@ func (p *progress) StepDone(s journal.Step, steps int) {
 		if d := s.Drawn; d != nil {
 			more = append(more, "groups_drawn", d.Groups, "groups_equal", d.EqualGroups)
 		}
+		if u := s.Unscored; u != nil {
+			more = append(more, "unscored_errors", u.Errors, "unscored_timeouts", u.Timeouts)
+		}
 		p.log.With(more...).Info("step", "step", s.Step, "steps", steps, "reward", s.ScoreMean, "correct", s.Correct, "response_length", s.ResponseMean,
 			"entropy", s.Entropy, "pg_loss", s.PGLoss, "grad_norm", s.GradNorm, "tokens_per_s", s.Rate, "eta_s", left.Seconds())
 		return
@@ -112,6 +115,9 @@ func (p *progress) StepDone(s journal.Step, steps int) {
 	drawn := ""
 	if d := s.Drawn; d != nil {
 		drawn = fmt.Sprintf("  %d of %d rows equal", d.EqualGroups, d.Groups)
+	}
+	if u := s.Unscored; u != nil {
+		drawn += fmt.Sprintf("  unscored: %d errors, %d time-outs", u.Errors, u.Timeouts)
 	}
 	p.line("step %d/%d  reward %+.3f  correct %5.1f %%  length %.0f  entropy %.3f  clipped %.2f %%%s  %.0f tok/s  %.1f s  eta %s",
 		s.Step+1, steps, s.ScoreMean, 100*s.Correct, s.ResponseMean, s.Entropy, 100*s.PGClipFrac, drawn, s.Rate, s.Total, left)

@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -11,30 +15,80 @@ import (
 func reportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "report",
-		Usage:     "write what came of a run as one HTML file that needs nothing else",
-		ArgsUsage: "RUN",
+		Usage:     "write what came of a run, or of evaluations, as one HTML file that needs nothing else",
+		ArgsUsage: "RUN|EVAL…",
 		Description: "RUN is the --out of a justrl run, which may still be going on. Its report holds the outcome in words,\n" +
-			"the curves, held-out problems answered before and after training, and the whole configuration.",
+			"the curves, held-out problems answered before and after training, and the whole configuration.\n\n" +
+			"EVAL is the --out of justrl eval, or of justrl grade --generations; several are compared. Their report holds\n" +
+			"scores with intervals beside the paper's, what decided over the answers, and every wrong answer; many of those\n" +
+			"are in the folder FILE-answers beside it. The table of the results is printed too.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "out", Usage: "`FILE` to write (default: RUN/" + report.Name + ")"},
+			&cli.StringSliceFlag{Name: "out", DefaultText: "report.html in the RUN or the one EVAL", Usage: "`FILE` to write; of evaluations also .md, .csv and .json; may be repeated"},
+			&cli.StringSliceFlag{Name: "generations", DefaultText: "in EVAL", Usage: "`DIR` with the answers that an EVAL of grade has the verdicts on; once for each EVAL"},
+			&cli.StringFlag{Name: "data-dir", EnvVars: []string{"JUSTRL_DATA_DIR"}, DefaultText: "the cache, where they are there", Usage: "`DIR` with the sets' files, whose columns results are broken down by"},
+			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the intervals of comparisons and breakdowns"},
+			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print the results of evaluations as JSON"},
 		},
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			run, err := theRun(c)
+			words, err := words(c)
 			if err != nil {
 				return err
 			}
-			path := c.String("out")
-			if path == "" {
-				path, err = report.File(run)
-			} else {
-				err = report.To(run, path)
+			if len(words) == 0 {
+				return usagef("report needs a RUN, the folder of a run, or EVALs, those of evaluations; see justrl report --help")
 			}
-			if err != nil {
-				return err
+			runs := 0
+			for _, dir := range words {
+				if isRun(dir) {
+					runs++
+				}
 			}
-			_, err = fmt.Fprintf(c.App.Writer, "report %s\n", path)
-			return err
+			switch {
+			case runs == 0:
+				return reportEvaluations(c, words)
+			case len(words) > 1:
+				return usagef("report takes one RUN, or one or more EVALs, not both: %q; see justrl report --help", words)
+			default:
+				return reportRun(c, words[0])
+			}
 		},
 	}
+}
+
+// isRun tells whether a folder is a run's: what is no evaluation either counts
+// as one, if anything.
+func isRun(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "run.json"))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+func reportRun(c *cli.Context, run string) error {
+	for _, flag := range []string{"generations", "data-dir", "seed", "json"} {
+		if given(c, flag) {
+			return usagef("--%s is for evaluations, and %s is a run", flag, run)
+		}
+	}
+	paths := c.StringSlice("out")
+	if len(paths) == 0 {
+		path, err := report.File(run)
+		if err != nil {
+			return err
+		}
+		return wrote(c, path)
+	}
+	for _, path := range paths {
+		if err := report.To(run, path); err != nil {
+			return err
+		}
+		if err := wrote(c, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func wrote(c *cli.Context, path string) error {
+	_, err := fmt.Fprintf(c.App.Writer, "report %s\n", path)
+	return err
 }

@@ -27,9 +27,9 @@ func runCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of the vLLM server to sample from (default: the embedded one)"},
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
 			&cli.StringFlag{Name: "api-key", EnvVars: []string{"JUSTRL_API_KEY"}, Usage: "bearer `KEY` for the server"},
-			modelFlag("`DIR` of the policy in the Hugging Face layout"),
-			&cli.StringFlag{Name: "data", EnvVars: []string{"JUSTRL_DATA"}, Usage: "`FILE` of training problems, .parquet or .jsonl"},
-			&cli.StringSliceFlag{Name: "validation", EnvVars: []string{"JUSTRL_VALIDATION"}, Usage: "`FILE` of held-out problems; may be repeated"},
+			modelFlag("policy: `DIR` in the Hugging Face layout, or an id of the hub, ORG/NAME[@REV]"),
+			&cli.StringFlag{Name: "data", EnvVars: []string{"JUSTRL_DATA"}, Usage: "training problems: `FILE`, .parquet, .jsonl or .csv, dapo, or an id of the hub, ORG/NAME[@REV][/FILE]"},
+			&cli.StringSliceFlag{Name: "validation", EnvVars: []string{"JUSTRL_VALIDATION"}, Usage: "held-out problems: `FILE`, a benchmark's name, or an id of the hub; may be repeated"},
 			&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "run `DIR`; new, or with --resume an old one"},
 			&cli.IntFlag{Name: "steps", EnvVars: []string{"JUSTRL_STEPS"}, DefaultText: "the preset's", Usage: "train `N` steps"},
 			&cli.Int64Flag{Name: "seed", EnvVars: []string{"JUSTRL_SEED"}, DefaultText: "the preset's", Usage: "`SEED` of data order and sampling"},
@@ -47,6 +47,12 @@ func runCommand() *cli.Command {
 			}
 			cfg, err := runConfig(c)
 			if err != nil {
+				return usage(err)
+			}
+			if err := fetchInputs(c, &cfg); err != nil {
+				return err
+			}
+			if err := settle(c, &cfg); err != nil {
 				return usage(err)
 			}
 			return train(c, cfg)
@@ -82,9 +88,6 @@ func runConfig(c *cli.Context) (config.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	if err := absolute(&cfg); err != nil {
-		return cfg, err
-	}
 	for _, need := range []struct{ flag, value string }{{"model", cfg.Model}, {"data", cfg.Data}, {"out", cfg.Out}} {
 		if need.value == "" {
 			err = errors.Join(err, fmt.Errorf("run needs --%s", need.flag))
@@ -93,13 +96,19 @@ func runConfig(c *cli.Context) (config.Config, error) {
 	if len(cfg.Server) > 1 {
 		err = errors.Join(err, fmt.Errorf("run takes one --server for now, got %d", len(cfg.Server)))
 	}
-	if err := errors.Join(err, cfg.Validate()); err != nil {
-		return cfg, err
+	return cfg, errors.Join(err, validate(cfg))
+}
+
+// settle makes the paths of a configuration absolute and, with --resume, holds
+// it to what the run began with.
+func settle(c *cli.Context, cfg *config.Config) error {
+	if err := absolute(cfg); err != nil {
+		return err
 	}
-	if c.Bool("resume") {
-		return cfg, sameRun(recorded, cfg)
+	if !c.Bool("resume") {
+		return nil
 	}
-	return cfg, nil
+	return sameRun(filepath.Join(cfg.Out, "config.yaml"), *cfg)
 }
 
 // overlay lays flags over --set over the environment over cfg; fromEnv tells
@@ -152,6 +161,16 @@ func absolute(cfg *config.Config) error {
 	for i := range cfg.Validation.Data {
 		paths = append(paths, &cfg.Validation.Data[i])
 	}
+	// A program without a slash is looked up in PATH; of its arguments, those are paths that are files here.
+	programs := []*string{&cfg.Reward.Python}
+	for i := range cfg.Reward.Command {
+		programs = append(programs, &cfg.Reward.Command[i])
+	}
+	for i, p := range programs {
+		if st, err := os.Stat(*p); err == nil && st.Mode().IsRegular() && (i > 1 || strings.Contains(*p, "/")) {
+			paths = append(paths, p)
+		}
+	}
 	for _, p := range paths {
 		if *p == "" {
 			continue
@@ -180,6 +199,8 @@ func sameRun(recorded string, cfg config.Config) error {
 	before.Publish, before.Checkpoint, before.Mismatch = cfg.Publish, cfg.Checkpoint, cfg.Mismatch
 	before.Sampling.Concurrency, before.Sampling.RequestTimeout, before.Sampling.Patience = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout, cfg.Sampling.Patience
 	before.Sampling.MaxBatches = cfg.Sampling.MaxBatches
+	before.Reward.Timeout, before.Reward.MaxUnscored = cfg.Reward.Timeout, cfg.Reward.MaxUnscored
+	before.Reward.Workers, before.Reward.Python, before.Reward.URL = cfg.Reward.Workers, cfg.Reward.Python, cfg.Reward.URL
 	before.Validation.Every, before.Engine = cfg.Validation.Every, cfg.Engine
 	if changed := cfg.Differences(before); len(changed) > 0 {
 		return fmt.Errorf("--resume: %s: a resumed run cannot change that; start a new one (%s says what it began with)", strings.Join(changed, ", "), recorded)

@@ -27,7 +27,7 @@ func TestOnlyTrainingIsShaped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		training, validation := samplers(cfg, long{}, reward.StrictBox{}, nil)
+		training, validation := samplers(cfg, long{}, reward.StrictBox{}, reward.StrictBox{}, nil)
 		for _, c := range []struct {
 			name    string
 			s       *sampler.Sampler
@@ -41,6 +41,22 @@ func TestOnlyTrainingIsShaped(t *testing.T) {
 			if got := groups[0].Rollouts[0].Score; got != (sampler.Score{Reward: 1 + c.penalty, Penalty: c.penalty, Correct: true, Answer: "42"}) {
 				t.Errorf("%s, %s: %+v, want a penalty of %g", preset, c.name, got, c.penalty)
 			}
+		}
+	}
+}
+
+// Held-out answers are scored by a verifier of their own, where there is one.
+func TestHeldOutAnswersHaveTheirVerifier(t *testing.T) {
+	cfg, err := config.Preset(config.DefaultPreset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	training, validation := samplers(cfg, long{}, reward.StrictBox{}, reward.Regex{Pattern: "boxed"}, nil)
+	rows := []sampler.Row{{Problem: sampler.Problem{Answer: `\boxed{42}`}, PromptTokenIDs: []int32{1}}}
+	for s, want := range map[*sampler.Sampler]bool{training: false, validation: true} {
+		groups, err := s.Sample(t.Context(), rows, sampler.Params{N: 1, Temperature: 1, TopP: 1, TopK: -1, MaxTokens: 20000}, sampler.StepSeeds(1, 0), 1)
+		if err != nil || groups[0].Rollouts[0].Score.Correct != want {
+			t.Errorf("%+v (%v), want %t", groups, err, want)
 		}
 	}
 }

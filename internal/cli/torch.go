@@ -9,6 +9,9 @@ import (
 	"github.com/justrl/justrl/updater/torch"
 )
 
+// withTorch tells the two builds apart.
+const withTorch = true
+
 // openTrainer loads a model for training or scoring; the caller closes it.
 func openTrainer(ctx context.Context, o trainerOptions) (trainer, error) {
 	return torch.Open(ctx, torch.Options{

@@ -41,6 +41,18 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	verifier, closeVerifier, err := newVerifier(ctx, cfg.Reward, lines(c.App.ErrWriter))
+	if err != nil {
+		return err
+	}
+	open.add(closeVerifier)
+	validator, held := verifier, cfg.ValidationReward()
+	if len(heldOut) > 0 && held.Verifier != cfg.Reward.Verifier {
+		if validator, closeVerifier, err = newVerifier(ctx, held, lines(c.App.ErrWriter)); err != nil {
+			return err
+		}
+		open.add(closeVerifier)
+	}
 	resume := c.Bool("resume")
 	if !resume {
 		if err := journal.Free(cfg.Out); err != nil {
@@ -68,18 +80,16 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	}
 	open.add(dir.Close)
 
-	verifier, err := newVerifier(cfg.Reward.Verifier)
-	if err != nil {
-		return err
-	}
-	for _, set := range heldOut {
-		progress.unreachable(set)
+	if held.Verifier == config.VerifierStrictBox {
+		for _, set := range heldOut {
+			progress.unreachable(set)
+		}
 	}
 	run := orchestrator.Run{
 		Config:  cfg,
 		Updater: t, Journal: dir, HeldOut: heldOut, Observer: progress, Now: time.Now,
 	}
-	run.Sampler, run.Validator = samplers(cfg, server.generator, verifier, progress.Rollout)
+	run.Sampler, run.Validator = samplers(cfg, server.generator, verifier, validator, progress.Rollout)
 	cursor, err := run.Resume(ctx)
 	if errors.Is(err, orchestrator.ErrStepsDone) {
 		return usage(err)
@@ -103,7 +113,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		progress.Notice("stopping at the next step boundary; another signal ends the process at once")
 	})()
 	summary, err := run.Train(ctx)
-	if errors.Is(err, orchestrator.ErrInterrupted) || isServerError(err) {
+	var unscored *sampler.UnscoredError
+	if errors.As(err, &unscored) {
+		err = fmt.Errorf("%w; reward.max_unscored is the share that may be left out", err)
+	}
+	if errors.Is(err, orchestrator.ErrInterrupted) || isServerError(err) || unscored != nil {
 		return fmt.Errorf("%w; to go on: justrl run --resume --out %s", err, cfg.Out)
 	}
 	if err != nil {
@@ -121,10 +135,14 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 }
 
 // samplers are that of training and that of held-out problems, where an answer
-// is as good as the verifier says, however long it is.
-func samplers(cfg config.Config, g sampler.Generator, v sampler.Verifier, told func(sampler.Row, sampler.Rollout, error)) (training, validation *sampler.Sampler) {
-	training = &sampler.Sampler{Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told}
-	validation = &sampler.Sampler{Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told}
+// is as good as its verifier says, however long it is.
+func samplers(cfg config.Config, g sampler.Generator, v, heldOut sampler.Verifier, told func(sampler.Row, sampler.Rollout, error)) (training, validation *sampler.Sampler) {
+	s := sampler.Sampler{
+		Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told,
+		VerifyConcurrency: verifierWorkers(cfg.Reward), VerifyTimeout: time.Duration(cfg.Reward.Timeout), MaxUnscored: cfg.Reward.MaxUnscored,
+	}
+	training, validation = &s, new(s)
+	validation.Verifier = heldOut
 	if cfg.Reward.OverlongBuffer > 0 {
 		training.Shaper = reward.Overlong{MaxTokens: cfg.Sampling.MaxTokens, Buffer: cfg.Reward.OverlongBuffer, Factor: cfg.Reward.OverlongFactor}
 	}

@@ -53,11 +53,11 @@ func (e *Endpoint) Send(req *http.Request) (*http.Response, error) {
 	e.auth(req.Header)
 	resp, err := e.client.Do(req)
 	if err != nil {
-		return nil, e.transportError(req, err)
+		return nil, TransportError(req, err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		defer drain(resp.Body)
-		return nil, newStatusError(req, resp)
+		return nil, NewStatusError(req, resp)
 	}
 	return resp, nil
 }

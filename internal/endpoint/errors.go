@@ -103,8 +103,9 @@ func Retryable(err error) bool {
 	return false
 }
 
-// transportError classifies a failure to get any reply.
-func (e *Endpoint) transportError(req *http.Request, err error) error {
+// TransportError classifies a failure to get any reply, for clients that have
+// an http.Client of their own: an [*UnreachableError], or the request's context's cause.
+func TransportError(req *http.Request, err error) error {
 	where := req.URL.String()
 	if cause := context.Cause(req.Context()); cause != nil {
 		return fmt.Errorf("%s %s: %w", req.Method, where, cause)

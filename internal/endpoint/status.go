@@ -67,7 +67,9 @@ func (e *StatusError) retryable() bool {
 	return false
 }
 
-func newStatusError(req *http.Request, resp *http.Response) *StatusError {
+// NewStatusError reads a reply outside 2xx, for clients that have an
+// http.Client of their own. The caller closes the body.
+func NewStatusError(req *http.Request, resp *http.Response) *StatusError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // a cut error body is still an error
 	e := &StatusError{
 		Method: req.Method, URL: req.URL.String(), Status: resp.StatusCode,

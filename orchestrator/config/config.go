@@ -32,13 +32,14 @@ import (
 type Config struct {
 	Preset string   `yaml:"preset" about:"the preset that the other values started from"`
 	Model  string   `yaml:"model" about:"folder of the policy in the Hugging Face layout"`
-	Data   string   `yaml:"data" about:"training problems: a .parquet or .jsonl file"`
+	Data   string   `yaml:"data" about:"training problems: a .parquet, .jsonl or .csv file"`
 	Out    string   `yaml:"out" about:"run directory"`
 	Server []string `yaml:"server" about:"URLs of OpenAI-compatible servers; none = the embedded one, on the CPU, started and stopped by the run"`
 	Served string   `yaml:"served_model" about:"name of the model on the server; empty = the only one it serves"`
 	Seed   int64    `yaml:"seed" about:"of data order, sampling and the shuffled-reward control"`
 	Steps  int      `yaml:"steps" about:"training steps, counted from 0"`
 
+	Problems   Problems                `yaml:"problems" about:"how a row of data becomes a question and its ground truth"`
 	Sampling   Sampling                `yaml:"sampling" about:"how rollouts are drawn"`
 	Reward     Reward                  `yaml:"reward" about:"how rollouts are scored"`
 	Update     updater.Config          `yaml:"update" about:"the objective and how a step is cut into updates"`
@@ -75,7 +76,22 @@ type Sampling struct {
 
 // Reward says how rollouts are scored.
 type Reward struct {
-	Verifier string `yaml:"verifier" about:"strict-box"`
+	Verifier string `yaml:"verifier" about:"strict-box (the paper's) | rule | choice | exact | numeric | f1 | regex | command | http"`
+	// Timeout and MaxUnscored keep what a verifier fails on apart from wrong answers.
+	Timeout     Duration `yaml:"timeout" about:"bounds one verification; one that takes longer is not tried again"`
+	MaxUnscored float64  `yaml:"max_unscored" about:"share of a step's rollouts, in [0, 1), that the verifier may fail or time out on before the run stops; they are left out; 0 = none"`
+	// The following belong to the verifiers that they name, and are refused with another.
+	Workers           int      `yaml:"workers" about:"rule, command, http: verifications at a time; 0 = the number of CPUs"`
+	Python            string   `yaml:"python" about:"rule: interpreter with the grader's libraries; empty = one of its own, in the cache"`
+	IgnoreCase        bool     `yaml:"ignore_case" about:"exact: letters that differ in case alone are the same"`
+	IgnoreSpace       bool     `yaml:"ignore_space" about:"exact: white space at the ends does not count, and a run of it is one space"`
+	IgnorePunctuation bool     `yaml:"ignore_punctuation" about:"exact: punctuation does not count"`
+	AbsTolerance      float64  `yaml:"abs_tolerance" about:"numeric: largest difference from the truth; 0 = none"`
+	RelTolerance      float64  `yaml:"rel_tolerance" about:"numeric: the same as a share of the truth; the larger of the two counts; 0 = none"`
+	Threshold         float64  `yaml:"threshold" about:"f1: reward from which an answer counts as correct, in (0, 1]; 0 = 1, all words"`
+	Pattern           string   `yaml:"pattern" about:"regex: Go expression (RE2) that is searched for in the response, {truth} standing for the quoted truth; empty = the truth is one, for the whole answer"`
+	Command           []string `yaml:"command" about:"command: program and arguments that answer JSON lines {id, response, ground_truth} with {id, score}; see sampler/reward"`
+	URL               string   `yaml:"url" about:"http: where {id, response, ground_truth} is posted, and answered with {score}; see sampler/reward"`
 	// ShuffleControl is for experiments: a run that still improves with it
 	// learns something other than the reward.
 	ShuffleControl bool `yaml:"shuffle_control" about:"permute the rewards among all rollouts of a step (a control; never for training)"`
@@ -112,6 +128,8 @@ type Checkpoint struct {
 // first step, every so many steps, and after the last.
 type Validation struct {
 	Data        []string `yaml:"data" about:"files of held-out problems; none = no validation"`
+	Problems    Problems `yaml:"problems" about:"as problems, for these files; all empty = as problems"`
+	Verifier    string   `yaml:"verifier" about:"rule = where reward.verifier is strict-box, the grader of evaluations instead; empty = reward.verifier"`
 	Every       int      `yaml:"every" about:"steps; 0 = only before and after the run"`
 	N           int      `yaml:"n" about:"answers a problem"`
 	Temperature float64  `yaml:"temperature" about:"0 = greedy (n must be 1)"`
@@ -169,8 +187,7 @@ func (c Config) Validate() error {
 	o := c.Reward
 	must(o.OverlongBuffer >= 0 && o.OverlongBuffer <= max(s.MaxTokens, 0), "reward.overlong_buffer", "must be from 0 (off) to sampling.max_tokens (%d), is %d", s.MaxTokens, o.OverlongBuffer)
 	must(o.OverlongFactor > 0 && !math.IsInf(o.OverlongFactor, 0), "reward.overlong_factor", "must be more than 0, is %g", o.OverlongFactor)
-	must(c.Reward.Verifier == VerifierStrictBox, "reward.verifier", "must be %s, is %q", VerifierStrictBox, c.Reward.Verifier)
-	for _, err := range []error{c.Update.Validate(), c.Optimizer.Validate()} {
+	for _, err := range []error{c.Reward.Validate(), c.Update.Validate(), c.Optimizer.Validate()} {
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -184,6 +201,7 @@ func (c Config) Validate() error {
 	must(c.Checkpoint.Keep >= 0, "checkpoint.keep", "must be 0 or more, is %d", c.Checkpoint.Keep)
 	must(c.Checkpoint.Rollouts >= 0, "checkpoint.rollouts", "must be 0 or more, is %d", c.Checkpoint.Rollouts)
 	v := c.Validation
+	must(v.Verifier == "" || v.Verifier == VerifierRule, "validation.verifier", "must be %s or empty, is %q", VerifierRule, v.Verifier)
 	must(v.Every >= 0, "validation.every", "must be 0 or more, is %d", v.Every)
 	must(v.N >= 1, "validation.n", "must be at least 1, is %d", v.N)
 	must(v.Temperature >= 0, "validation.temperature", "must be 0 or more, is %g", v.Temperature)

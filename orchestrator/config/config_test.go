@@ -92,7 +92,9 @@ func TestYAMLRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Server = []string{"http://a:1", "http://b:2"}
-	c.Validation.Data = []string{"x.jsonl"}
+	c.Validation.Data, c.Reward.Command = []string{"x.jsonl"}, []string{"python3", "verify.py"}
+	c.Problems = Problems{"q", "a", "i", []string{"c.text"}, "index", "{question}\n# one letter: {choices}"}
+	c.Validation.Problems.Choices = []string{"A", "B"}
 	b, err := c.YAML()
 	if err != nil {
 		t.Fatal(err)

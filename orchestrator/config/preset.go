@@ -9,9 +9,6 @@ import (
 	"github.com/justrl/justrl/updater"
 )
 
-// VerifierStrictBox is the reward of the paper: the last \boxed{…} equals the ground truth as a string.
-const VerifierStrictBox = "strict-box"
-
 // DefaultPreset is what a run starts from when no preset is named.
 const DefaultPreset = "justrl-deepseek-1.5b"
 
@@ -37,6 +34,7 @@ func presets() []preset {
 		{"justrl-deepseek-1.5b", "the paper's run on DeepSeek-R1-Distill-Qwen-1.5B", func(*Config) {}},
 		{"justrl-nemotron-1.5b", "the paper's run on OpenMath-Nemotron-1.5B: the same hyperparameters", func(c *Config) { c.Steps = 3440 }},
 		{"justrl-overlong", "the paper's ablation: its run with DAPO's penalty on long answers", overlong},
+		{"justrl-robust", "the paper's ablation: its run with the rule grader as the reward", func(c *Config) { c.Reward.Verifier = VerifierRule }},
 		{"grpo-classic", "baseline: GRPO (arXiv 2402.03300) with all else as JustRL", grpoClassic},
 		{presetDrGRPO, "baseline: Dr. GRPO (arXiv 2503.20783) with all else as JustRL; unless set, update.norm_tokens is mini_batch × n × max_tokens", drGRPO},
 		{"dapo", "baseline: DAPO (arXiv 2503.14476) with all else as JustRL", dapo},
@@ -82,7 +80,7 @@ func paper() Config {
 			Concurrency: 256, Shuffle: true, RequestTimeout: Duration(time.Hour), Patience: Duration(3 * time.Minute),
 			MaxBatches: 30, // verl's recipe for DAPO stops after 10 draws of 3 batches each
 		},
-		Reward:    Reward{Verifier: VerifierStrictBox, OverlongFactor: 1},
+		Reward:    Reward{Verifier: VerifierStrictBox, Timeout: Duration(30 * time.Second), OverlongFactor: 1},
 		Update:    update,
 		Optimizer: updater.DefaultOptimizerConfig(),
 		Mismatch:  Mismatch{MaxRatioP50: 1.05, MaxKL: 4e-4},
@@ -90,7 +88,7 @@ func paper() Config {
 		Checkpoint: Checkpoint{
 			Every: 50, Keep: 5, Rollouts: 10, // 25 GB a checkpoint
 		},
-		Validation: Validation{Every: 50, N: 32, Temperature: 0.7, TopP: 0.9, MaxTokens: 31744},
+		Validation: Validation{Verifier: VerifierRule, Every: 50, N: 32, Temperature: 0.7, TopP: 0.9, MaxTokens: 31744},
 		Trainer:    Trainer{Device: "cpu"},
 		Engine:     Engine{Sequences: 256, CacheMiB: 4096},
 	}
@@ -162,4 +160,5 @@ func tinyCPU(c *Config) {
 	c.Engine.CacheMiB = 512
 	c.Validation.Every, c.Validation.N, c.Validation.Temperature, c.Validation.TopP, c.Validation.MaxTokens = 10, 1, 0, 1, 96
 	c.Validation.SampledN = 4
+	c.Validation.Verifier = "" // its answers are numbers, and a demonstration fetches nothing more
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -38,6 +39,7 @@ type Step struct {
 	EqualRows float64 `json:"reward/equal_groups"` // share of groups whose rewards are all the same: they teach nothing
 	*Overlong         // nil where no answer's length was punished
 	*Drawn            // nil without sampling.dynamic
+	*Unscored         // nil where everything was scored
 
 	ResponseMean float64 `json:"response_length/mean"` // tokens
 	ResponseMax  int     `json:"response_length/max"`
@@ -83,13 +85,31 @@ type Drawn struct {
 	ResponseTokens int64   `json:"sampling/response_tokens"` // of all answers drawn
 }
 
+// Unscored counts what a step is without because its verifier failed, which is
+// never a wrong answer. A step that is trained on again after a rewind does not
+// know it.
+type Unscored struct {
+	Errors   int `json:"sampling/unscored_errors"`   // rollouts that the verifier failed on, every try
+	Timeouts int `json:"sampling/unscored_timeouts"` // rollouts that it took too long over
+}
+
+// And adds two counts, each nil for nothing.
+func (u *Unscored) And(more *Unscored) *Unscored {
+	if u == nil || more == nil {
+		return cmp.Or(u, more)
+	}
+	return &Unscored{u.Errors + more.Errors, u.Timeouts + more.Timeouts}
+}
+
 // Validation is one measurement on the held-out sets, a line of validation.jsonl.
 type Validation struct {
 	Steps    int                `json:"steps"`    // done before it; 0 is before training
 	Accuracy map[string]float64 `json:"accuracy"` // by set
 	// Sampled is the share of right answers at the training temperature, by set; empty unless validation.sampled_n asks for it.
 	Sampled map[string]float64 `json:"sampled,omitempty"`
-	Seconds float64            `json:"timing_s/validate"`
+	// Unscored counts the answers, of both kinds, that the verifier failed on, by set: they are in no share.
+	Unscored map[string]int `json:"unscored,omitempty"`
+	Seconds  float64        `json:"timing_s/validate"`
 }
 
 // Progress is what a resumed run needs besides the weights and the optimizer's state.

@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 
+	"github.com/justrl/justrl/internal/numerals"
+	"github.com/justrl/justrl/internal/webpage"
 	"github.com/justrl/justrl/orchestrator/journal"
 )
 
@@ -30,7 +32,7 @@ type answerView struct {
 	When, Verdict string
 	Right         bool
 	Note          string
-	Spans         []span
+	Spans         []webpage.Span
 }
 
 var changeNames = [changes]struct{ class, name string }{
@@ -47,23 +49,23 @@ func (r *run) answerSets() []answerSet {
 		if c.sampled {
 			how = r.trainingDecoding()
 		}
-		s := answerSet{Set: c.set, About: fmt.Sprintf("%s, answered %s and %s (%s)", countOf(c.problems, "problem"), after(c.before), after(c.after), how)}
+		s := answerSet{Set: c.set, About: fmt.Sprintf("%s, answered %s and %s (%s)", numerals.CountOf(c.problems, "problem"), after(c.before), after(c.after), how)}
 		if c.answers != c.problems {
-			s.About += ", " + countOf(c.answers, "answer") + " in all"
+			s.About += ", " + numerals.CountOf(c.answers, "answer") + " in all"
 		}
 		s.About += "."
 		if c.unmatched > 0 {
-			s.About += fmt.Sprintf(" %s that only one of the two measurements has %s left out.", countOf(c.unmatched, "answer"), isAre(c.unmatched))
+			s.About += fmt.Sprintf(" %s that only one of the two measurements has %s left out.", numerals.CountOf(c.unmatched, "answer"), isAre(c.unmatched))
 		}
 		for _, kind := range []change{becameRight, stayedRight, stayedWrong, becameWrong} {
 			n := changeNames[kind]
-			s.Counts = append(s.Counts, changeCount{n.class, n.name, count(int64(c.counts[kind])), percent(100 * float64(c.counts[kind]) / float64(c.answers))})
+			s.Counts = append(s.Counts, changeCount{n.class, n.name, numerals.Count(int64(c.counts[kind])), numerals.Percent(100 * float64(c.counts[kind]) / float64(c.answers))})
 		}
 		for _, e := range c.examples {
 			n := changeNames[e.change]
 			s.Examples = append(s.Examples, exampleView{
-				Change: upperFirst(n.name), Class: n.class, Problem: e.after.ProblemID, Question: e.after.Question, Truth: e.after.GroundTruth,
-				Before: viewAnswer(upperFirst(after(c.before)), e.before), After: viewAnswer(upperFirst(after(c.after)), e.after),
+				Change: numerals.UpperFirst(n.name), Class: n.class, Problem: e.after.ProblemID, Question: e.after.Question, Truth: e.after.GroundTruth,
+				Before: viewAnswer(numerals.UpperFirst(after(c.before)), e.before), After: viewAnswer(numerals.UpperFirst(after(c.after)), e.after),
 			})
 		}
 		all = append(all, s)
@@ -83,11 +85,11 @@ func after(steps int) string {
 	if steps == 0 {
 		return "before training"
 	}
-	return "after " + countOf(steps, "step")
+	return "after " + numerals.CountOf(steps, "step")
 }
 
 func viewAnswer(when string, a journal.Answer) answerView {
-	v := answerView{When: when, Verdict: "wrong", Right: a.Correct, Note: countOf(a.Tokens, "token"), Spans: spans(a.Text)}
+	v := answerView{When: when, Verdict: "wrong", Right: a.Correct, Note: numerals.CountOf(a.Tokens, "token"), Spans: webpage.Spans(a.Text)}
 	if a.Correct {
 		v.Verdict = "right"
 	}
@@ -112,11 +114,11 @@ func (r *run) excerptViews() []excerptView {
 	var all []excerptView
 	for _, e := range r.excerpts {
 		v := excerptView{
-			Step:  count(int64(e.step) + 1),
-			About: fmt.Sprintf("%s of %s had a reward above 0.", count(int64(e.rewarded)), countOf(e.total, "answer")),
+			Step:  numerals.Count(int64(e.step) + 1),
+			About: fmt.Sprintf("%s of %s had a reward above 0.", numerals.Count(int64(e.rewarded)), numerals.CountOf(e.total, "answer")),
 		}
 		for _, a := range e.examples {
-			view := answerView{Verdict: "reward " + signed(fmt.Sprintf("%+.4g", a.Reward)), Right: a.Reward > 0, Spans: spans(a.Text)}
+			view := answerView{Verdict: "reward " + numerals.Signed(fmt.Sprintf("%+.4g", a.Reward)), Right: a.Reward > 0, Spans: webpage.Spans(a.Text)}
 			if a.FinishReason == "length" {
 				view.Note = "cut off"
 			}

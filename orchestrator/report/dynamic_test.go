@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/justrl/justrl/internal/webpage"
+	"github.com/justrl/justrl/internal/webpage/webpagetest"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
 )
@@ -49,5 +51,5 @@ func TestPageOfADynamicRun(t *testing.T) {
 			t.Errorf("the page does not say %q", w)
 		}
 	}
-	wellFormed(t, page)
+	webpagetest.WellFormed(t, page, webpage.StyleSheet, nil)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/justrl/justrl/internal/webpage"
+	"github.com/justrl/justrl/internal/webpage/webpagetest"
 	"github.com/justrl/justrl/orchestrator/journal"
 )
 
@@ -51,7 +53,7 @@ func TestHostileRun(t *testing.T) {
 	hostile(t, dir)
 	check := func(t *testing.T, wants ...string) {
 		page := pageOf(t, dir)
-		wellFormed(t, page)
+		webpagetest.WellFormed(t, page, webpage.StyleSheet, nil)
 		for _, want := range wants {
 			if !strings.Contains(page, want) {
 				t.Errorf("the page does not show %q as text", want)
@@ -104,7 +106,7 @@ func FuzzReport(f *testing.F) {
 			return
 		}
 		page := b.String()
-		wellFormed(t, page)
+		webpagetest.WellFormed(t, page, webpage.StyleSheet, nil)
 		for _, svg := range strings.Split(page, "<svg")[1:] {
 			svg, _, _ = strings.Cut(svg, "</svg>")
 			for _, c := range []string{"NaN", "Inf"} {

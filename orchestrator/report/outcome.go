@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/justrl/justrl/internal/chart"
+	"github.com/justrl/justrl/internal/numerals"
 	"github.com/justrl/justrl/orchestrator/journal"
 )
 
@@ -17,11 +19,11 @@ func (r *run) status() string {
 	done, planned := r.done(), r.planned()
 	switch {
 	case r.summary != nil:
-		return "Finished: " + countOf(done, "step")
+		return "Finished: " + numerals.CountOf(done, "step")
 	case planned > 0:
-		return fmt.Sprintf("Not finished: %s of %s", count(int64(done)), countOf(planned, "step"))
+		return fmt.Sprintf("Not finished: %s of %s", numerals.Count(int64(done)), numerals.CountOf(planned, "step"))
 	default:
-		return "Not finished: " + countOf(done, "step")
+		return "Not finished: " + numerals.CountOf(done, "step")
 	}
 }
 
@@ -29,11 +31,11 @@ func (r *run) status() string {
 // sets where there are several, or else the reward.
 func (r *run) headline() string {
 	if first, last, ok := r.accuracy(plainAnswers); ok {
-		return "Held-out problems answered right: " + percent(first) + " → " + percent(last)
+		return "Held-out problems answered right: " + numerals.Percent(first) + " → " + numerals.Percent(last)
 	}
-	c := curve{y: r.column("critic/score/mean")}
-	if c.first() >= 0 {
-		return "Reward: " + c.change(reward)
+	c := chart.Curve{Y: r.column("critic/score/mean")}
+	if c.First() >= 0 {
+		return "Reward: " + c.Change(numerals.Reward)
 	}
 	return "No step has been recorded yet"
 }
@@ -61,7 +63,7 @@ func (r *run) lead() []phrase {
 		say(" learns by reinforcement learning (GRPO). ")
 	}
 	if s := r.config.Sampling; s.Batch > 0 && s.N > 0 {
-		say("In each step it answers %s, %s each. ", countOf(s.Batch, "problem"), countOf(s.N, "time"))
+		say("In each step it answers %s, %s each. ", numerals.CountOf(s.Batch, "problem"), numerals.CountOf(s.N, "time"))
 	}
 	say("Right answers are rewarded, and the weights are moved towards those that did better than the other answers to the same problem.")
 	if r.config.Sampling.Dynamic {
@@ -131,35 +133,35 @@ func (r *run) tiles() []tile {
 	var all []tile
 	sets, over := r.sets(), ""
 	if len(sets) > 1 {
-		over = ", mean of " + countOf(len(sets), "set")
+		over = ", mean of " + numerals.CountOf(len(sets), "set")
 	}
 	if a, b, ok := r.accuracy(plainAnswers); ok {
-		all = append(all, tile{"Held-out accuracy", percent(a), percent(b), r.decoding() + over})
+		all = append(all, tile{"Held-out accuracy", numerals.Percent(a), numerals.Percent(b), r.decoding() + over})
 	}
 	if a, b, ok := r.accuracy(sampledAnswers); ok {
-		all = append(all, tile{"Held-out accuracy", percent(a), percent(b), r.trainingDecoding() + over})
+		all = append(all, tile{"Held-out accuracy", numerals.Percent(a), numerals.Percent(b), r.trainingDecoding() + over})
 	}
-	if c := (curve{y: r.column("critic/score/mean")}); c.first() >= 0 {
-		t := tile{"Reward", "", reward(c.y[c.last()]), "mean of a step, first → last"}
-		if c.first() != c.last() {
-			t.First = reward(c.y[c.first()])
+	if c := (chart.Curve{Y: r.column("critic/score/mean")}); c.First() >= 0 {
+		t := tile{"Reward", "", numerals.Reward(c.Y[c.Last()]), "mean of a step, first → last"}
+		if c.First() != c.Last() {
+			t.First = numerals.Reward(c.Y[c.First()])
 		}
 		all = append(all, t)
 	}
 	planned := ""
 	if r.planned() > 0 {
-		planned = "of " + count(int64(r.planned()))
+		planned = "of " + numerals.Count(int64(r.planned()))
 	}
-	all = append(all, tile{Name: "Steps", Last: count(int64(r.done())), Note: planned})
+	all = append(all, tile{Name: "Steps", Last: numerals.Count(int64(r.done())), Note: planned})
 	if r.summary != nil {
 		return append(all,
-			tile{Name: "Wall time", Last: duration(r.summary.WallS), Note: "of the whole run"},
-			tile{Name: "Tokens sampled", Last: amount(float64(r.summary.Tokens)), Note: "in answers for training"})
+			tile{Name: "Wall time", Last: numerals.Duration(r.summary.WallS), Note: "of the whole run"},
+			tile{Name: "Tokens sampled", Last: numerals.Amount(float64(r.summary.Tokens)), Note: "in answers for training"})
 	}
 	if len(r.steps) > 0 {
 		all = append(all,
-			tile{Name: "Time in steps", Last: duration(r.sum("timing_s/step")), Note: "so far"},
-			tile{Name: "Tokens trained on", Last: amount(r.sum("tokens")), Note: "of answers, so far"})
+			tile{Name: "Time in steps", Last: numerals.Duration(r.sum("timing_s/step")), Note: "so far"},
+			tile{Name: "Tokens trained on", Last: numerals.Amount(r.sum("tokens")), Note: "of answers, so far"})
 	}
 	return all
 }
@@ -187,7 +189,7 @@ func (r *run) setRows() []setRow {
 					best = max(best, 100*v)
 				}
 			}
-			all = append(all, setRow{set, w.how, percent(a), percent(b), percent(best)})
+			all = append(all, setRow{set, w.how, numerals.Percent(a), numerals.Percent(b), numerals.Percent(best)})
 		}
 	}
 	return all

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/justrl/justrl/internal/numerals"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
 )
@@ -78,7 +79,7 @@ func (r *run) done() int {
 	if len(r.steps) == 0 {
 		return 0
 	}
-	if d := r.steps[len(r.steps)-1].done(); finite(d) && d >= 0 && d < 1<<31 {
+	if d := r.steps[len(r.steps)-1].done(); numerals.Finite(d) && d >= 0 && d < 1<<31 {
 		return int(d)
 	}
 	return len(r.steps)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+
+	"github.com/justrl/justrl/internal/numerals"
 )
 
 // record is a line of steps.jsonl as the report wants it: every number under
@@ -68,13 +70,9 @@ func (r *run) column(key string) []float64 {
 func (r *run) sum(key string) float64 {
 	total := 0.0
 	for _, x := range r.column(key) {
-		if finite(x) {
+		if numerals.Finite(x) {
 			total += x
 		}
 	}
 	return total
 }
-
-// finite: x can be drawn. What is as large as the largest numbers cannot: their
-// differences are infinite.
-func finite(x float64) bool { return math.Abs(x) <= 1e300 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"html/template"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/justrl/justrl/internal/webpage"
+	"github.com/justrl/justrl/internal/webpage/webpagetest"
 	"github.com/justrl/justrl/orchestrator/journal"
 )
 
@@ -55,7 +58,7 @@ func TestGolden(t *testing.T) {
 	if d := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); d != "" {
 		t.Errorf("(-want +got); run with -update if it was meant:\n%s", d)
 	}
-	wellFormed(t, got)
+	webpagetest.WellFormed(t, got, webpage.StyleSheet, nil)
 }
 
 // What a reader is to find in the page of that run, so that a golden file that
@@ -85,67 +88,6 @@ func TestPageSays(t *testing.T) {
 	}
 }
 
-// allowed are the elements of the page and their attributes: nothing that runs
-// or asks for anything.
-var allowed = map[string]string{
-	"html": "lang", "head": "", "meta": "charset http-equiv content name", "title": "", "style": "", "body": "", "header": "", "main": "",
-	"section": "aria-labelledby", "h1": "", "h2": "id", "h3": "", "h4": "", "p": "class", "div": "class role aria-label tabindex",
-	"dl": "class", "dt": "", "dd": "", "span": "class", "strong": "", "small": "", "b": "", "code": "", "mark": "", "ul": "class", "li": "",
-	"figure": "id", "figcaption": "", "article": "class", "details": "", "summary": "", "table": "", "caption": "", "thead": "", "tbody": "",
-	"tr": "", "th": "scope", "td": "class", "svg": "viewBox class role aria-label", "g": "transform",
-	"path": "d fill stroke-width stroke-dasharray stroke-dashoffset class", "text": "x y transform font-size class",
-}
-
-var (
-	tag       = regexp.MustCompile(`^<(/?)([a-zA-Z0-9]+)((?:\s+[a-zA-Z-]+="[^"]*")*)\s*>`)
-	attribute = regexp.MustCompile(`([a-zA-Z-]+)="`)
-)
-
-// wellFormed fails if there is anything in the page that the template did not
-// put there: every < begins one of its elements, and each is closed.
-func wellFormed(t testing.TB, page string) {
-	t.Helper()
-	page, ok := strings.CutPrefix(page, "<!DOCTYPE html>")
-	if !ok {
-		t.Fatal("no doctype")
-	}
-	page = strings.Replace(page, styleSheet, "", 1)
-	var open []string
-	for {
-		i := strings.IndexByte(page, '<')
-		if i < 0 {
-			break
-		}
-		page = page[i:]
-		m := tag.FindStringSubmatch(page)
-		if m == nil {
-			t.Fatalf("not an element of the page: %.80q", page)
-		}
-		attributes, known := allowed[m[2]]
-		if !known {
-			t.Fatalf("not an element of the page: %.80q", page)
-		}
-		for _, a := range attribute.FindAllStringSubmatch(m[3], -1) {
-			if !slices.Contains(strings.Fields(attributes), a[1]) {
-				t.Fatalf("not an attribute of the page: %s in %.120q", a[1], m[0])
-			}
-		}
-		switch {
-		case m[2] == "meta":
-		case m[1] == "":
-			open = append(open, m[2])
-		case len(open) == 0 || open[len(open)-1] != m[2]:
-			t.Fatalf("</%s> closes one of %v", m[2], open)
-		default:
-			open = open[:len(open)-1]
-		}
-		page = page[len(m[0]):]
-	}
-	if len(open) > 0 {
-		t.Fatalf("never closed: %v", open)
-	}
-}
-
 // The policy names the style sheet that is in the page, and nothing else.
 func TestPolicy(t *testing.T) {
 	dir := t.TempDir()
@@ -156,14 +98,10 @@ func TestPolicy(t *testing.T) {
 	if !ok {
 		t.Fatal("no style sheet")
 	}
-	want := `content="default-src &#39;none&#39;; style-src &#39;sha256-` + strings.ReplaceAll(digest(style), "+", "&#43;") + `&#39;; base-uri &#39;none&#39;; form-action &#39;none&#39;"`
+	want := `content="` + template.HTMLEscapeString(webpage.Policy(style)) + `"`
+	want = strings.ReplaceAll(want, "+", "&#43;")
 	if !strings.Contains(page, want) {
 		t.Errorf("the page's policy is not %s", want)
-	}
-	for _, bad := range []string{"url(", "@import", "http:", "https:"} {
-		if strings.Contains(styleSheet, bad) {
-			t.Errorf("the style sheet has %s", bad)
-		}
 	}
 }
 
@@ -193,9 +131,9 @@ func TestKeysAreTheJournals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range r.figures() {
-		for _, c := range f.curves {
-			if c.first() != 0 || c.last() != len(c.y)-1 {
-				t.Errorf("%s, %s has no values: %v", f.id, c.name, c.y)
+		for _, c := range f.Curves {
+			if c.First() != 0 || c.Last() != len(c.Y)-1 {
+				t.Errorf("%s, %s has no values: %v", f.ID, c.Name, c.Y)
 			}
 		}
 	}
@@ -291,7 +229,7 @@ func TestUnusualRuns(t *testing.T) {
 				write(t, dir, name, text)
 			}
 			page := pageOf(t, dir)
-			wellFormed(t, page)
+			webpagetest.WellFormed(t, page, webpage.StyleSheet, nil)
 			for _, w := range tc.want {
 				if !strings.Contains(page, w) {
 					t.Errorf("the page does not say %q", w)
@@ -313,7 +251,7 @@ func TestLongRun(t *testing.T) {
 	write(t, dir, "config.yaml", fixtureConfig(t, 5000))
 	write(t, dir, "steps.jsonl", lines(t, fixtureSteps(5000)))
 	page := pageOf(t, dir)
-	wellFormed(t, page)
+	webpagetest.WellFormed(t, page, webpage.StyleSheet, nil)
 	if len(page) > 2<<20 {
 		t.Errorf("the page has %d bytes", len(page))
 	}
@@ -325,5 +263,15 @@ func TestLongRun(t *testing.T) {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}
+	}
+}
+
+func TestNextRound(t *testing.T) {
+	var got []int
+	for n := 1; n < 2000; n = nextRound(n) {
+		got = append(got, n)
+	}
+	if d := cmp.Diff([]int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }

@@ -1,5 +1,7 @@
 package report
 
+import "github.com/justrl/justrl/internal/numerals"
+
 // mostRows is how many steps the table has at most, but for the last one.
 const mostRows = 250
 
@@ -19,27 +21,27 @@ type row struct {
 func tableColumns() []struct {
 	name, key string
 	scale     float64
-	format    format
+	format    numerals.Format
 } {
 	return []struct {
 		name, key string
 		scale     float64
-		format    format
+		format    numerals.Format
 	}{
-		{"reward", "critic/score/mean", 1, reward},
-		{"right", "reward/correct", 100, percent},
-		{"tokens, mean", "response_length/mean", 1, plain},
-		{"tokens, max", "response_length/max", 1, plain},
-		{"cut off", "response_length/clip_ratio", 100, percent},
-		{"entropy", "actor/entropy", 1, plain},
-		{"loss", "actor/pg_loss", 1, plain},
-		{"clipped", "actor/pg_clipfrac", 100, percent},
-		{"policy KL", "actor/ppo_kl", 1, plain},
-		{"gradient", "actor/grad_norm", 1, plain},
-		{"rate", "actor/lr", 1, plain},
-		{"mismatch KL", "mismatch/kl", 1, plain},
-		{"step time", "timing_s/step", 1, seconds},
-		{"tokens/s", "perf/throughput", 1, plain},
+		{"reward", "critic/score/mean", 1, numerals.Reward},
+		{"right", "reward/correct", 100, numerals.Percent},
+		{"tokens, mean", "response_length/mean", 1, numerals.Plain},
+		{"tokens, max", "response_length/max", 1, numerals.Plain},
+		{"cut off", "response_length/clip_ratio", 100, numerals.Percent},
+		{"entropy", "actor/entropy", 1, numerals.Plain},
+		{"loss", "actor/pg_loss", 1, numerals.Plain},
+		{"clipped", "actor/pg_clipfrac", 100, numerals.Percent},
+		{"policy KL", "actor/ppo_kl", 1, numerals.Plain},
+		{"gradient", "actor/grad_norm", 1, numerals.Plain},
+		{"rate", "actor/lr", 1, numerals.Plain},
+		{"mismatch KL", "mismatch/kl", 1, numerals.Plain},
+		{"step time", "timing_s/step", 1, numerals.Seconds},
+		{"tokens/s", "perf/throughput", 1, numerals.Plain},
 	}
 }
 
@@ -63,9 +65,9 @@ func (r *run) table() table {
 		}
 		canary := s.canary
 		if canary == "" {
-			canary = none
+			canary = numerals.None
 		}
-		t.Rows = append(t.Rows, row{Step: step(s.done()), Cells: append(cells, canary)})
+		t.Rows = append(t.Rows, row{Step: numerals.Step(s.done()), Cells: append(cells, canary)})
 	}
 	return t
 }

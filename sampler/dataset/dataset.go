@@ -1,13 +1,14 @@
-// Package dataset turns a file of problems into a stream of rows: parquet or
-// JSON lines in, seeded order, a length filter, and a cursor that a killed run
+// Package dataset turns a file of problems into a stream of rows: parquet, JSON
+// lines or CSV in, seeded order, a length filter, and a cursor that a killed run
 // resumes at.
 //
-// Two schemas are read, as parquet columns or as JSON fields; columns beside
-// them are ignored:
+// Two schemas are known, as parquet columns or as JSON fields (and the second as
+// the header of a CSV file); columns beside them are ignored:
 //
 //	prompt[0].content, reward_model.ground_truth   (verl's; DAPO-Math-17k has it)
 //	problem, answer                                (MathArena's)
 //
+// Any other is read by [OpenColumns], which is told where it has what.
 // A problem's ID is extra_info.index, else extra_info.id, id or problem_idx,
 // else the row's number in the file, from 0.
 //
@@ -52,21 +53,19 @@ type Source interface {
 }
 
 // Open reads the dataset at path once and returns random access to its rows.
-// The format is told by content: parquet by its magic bytes, else JSON lines.
+// The format is told by content: parquet by its magic bytes, else JSON lines; a
+// file named .csv, or .tsv with tabs, is CSV with a header row.
 // Missing columns, an empty file, a truncated or foreign one, and a row
 // without a problem or an answer are errors that name the file and the place.
 //
 // The temporary file is made in os.TempDir() ($TMPDIR) and has no name there
 // any more when Open returns.
 func Open(ctx context.Context, path string) (Source, error) {
-	s, err := open(ctx, path)
-	if err != nil {
-		return nil, fmt.Errorf("dataset %s: %w", path, plain(err))
-	}
-	return s, nil
+	return OpenColumns(ctx, path, Columns{})
 }
 
-func open(ctx context.Context, path string) (*store, error) {
+// open reads what m says; nil is the known schemas.
+func open(ctx context.Context, path string, m *mapping) (*store, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -82,11 +81,11 @@ func open(ctx context.Context, path string) (*store, error) {
 	if info.Size() == 0 {
 		return nil, fmt.Errorf("%w: the file is empty", ErrEmpty)
 	}
-	read, err := readerFor(f, path)
+	read, err := readerFor(f, path, m)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newStore()
+	s, err := newStore(m != nil && len(m.choices) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -116,30 +115,42 @@ type record struct {
 	id       string // "" if the file names none
 	question string
 	answer   string
+	choices  string // lettered lines; "" if there are none
 }
 
 var parquetMagic = []byte("PAR1")
 
-func readerFor(f io.ReaderAt, path string) (reader, error) {
+func readerFor(f io.ReaderAt, path string, m *mapping) (reader, error) {
 	head := make([]byte, 512)
 	n, err := f.ReadAt(head, 0)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	head = head[:n]
 	ext := strings.ToLower(filepath.Ext(path))
 	text := bytes.TrimLeft(bytes.TrimPrefix(head, utf8BOM), " \t\r\n")
+	parquet, lines := reader(readParquet), reader(readJSONL)
+	if m != nil {
+		parquet, lines = m.readParquet, jsonlReader(m.parseLine)
+	}
 	switch {
 	case bytes.HasPrefix(head, parquetMagic):
-		return readParquet, nil
+		return parquet, nil
 	case ext == ".parquet":
 		return nil, fmt.Errorf("is not a parquet file: it begins with %q", head[:min(n, 8)])
+	case ext == ".csv" || ext == ".tsv":
+		if m == nil {
+			if m, err = knownCSV.mapping(); err != nil {
+				return nil, err
+			}
+		}
+		return m.csvReader(map[string]rune{".csv": ',', ".tsv": '\t'}[ext]), nil
 	case len(text) == 0 || text[0] == '{' || ext == ".jsonl" || ext == ".ndjson":
-		return readJSONL, nil
+		return lines, nil
 	case text[0] == '[':
 		return nil, errors.New("is one JSON array; write one object a line instead (jq -c '.[]')")
 	}
-	return nil, fmt.Errorf("is neither parquet nor JSON lines: it begins with %q", head[:min(n, 8)])
+	return nil, fmt.Errorf("is neither parquet nor JSON lines nor named .csv: it begins with %q", head[:min(n, 8)])
 }
 
 // plain drops the path from an error of package os: the caller names it.
@@ -152,6 +163,6 @@ func plain(err error) error {
 
 // missing says which columns a file has and which it needs.
 func missing(have []string) error {
-	return fmt.Errorf("has not the columns that are needed: prompt[0].content and reward_model.ground_truth, or problem and answer; it has %s",
+	return fmt.Errorf("has not the columns that are needed: prompt[0].content and reward_model.ground_truth, or problem and answer (problems.question and problems.answer name others); it has %s",
 		strings.Join(have, ", "))
 }

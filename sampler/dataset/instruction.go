@@ -1,6 +1,11 @@
 package dataset
 
-import "strings"
+import (
+	"errors"
+	"strings"
+
+	"github.com/justrl/justrl/sampler"
+)
 
 // Instruction is the sentence that asks for a boxed answer, the only
 // instruction of JustRL.
@@ -17,6 +22,38 @@ func TrainingPrompt(question string) string {
 // evaluation script has it, the [Instruction] follows after one space.
 func EvaluationPrompt(question string) string {
 	return bare(question) + " " + Instruction
+}
+
+// The places of a template that [Ask] fills.
+const (
+	questionPlace = "{question}"
+	choicesPlace  = "{choices}"
+)
+
+// Ask is the user's message of a problem, its choices included, with an
+// instruction: "" is [Instruction], as [TrainingPrompt] has it; a text follows
+// after an empty line; one with {question} in it is the whole message, in which
+// {choices} stands for the lettered lines, which else follow the question.
+func Ask(p sampler.Problem, instruction string) string {
+	question := p.Question
+	if p.Choices != "" && !strings.Contains(instruction, choicesPlace) {
+		question = strings.TrimRight(question, "\n") + "\n" + p.Choices
+	}
+	switch {
+	case instruction == "":
+		return TrainingPrompt(question)
+	case strings.Contains(instruction, questionPlace):
+		return strings.NewReplacer(questionPlace, question, choicesPlace, p.Choices).Replace(instruction)
+	}
+	return question + "\n\n" + instruction
+}
+
+// CheckInstruction says what is wrong with an instruction for [Ask]; nil if nothing is.
+func CheckInstruction(instruction string) error {
+	if strings.Contains(instruction, choicesPlace) && !strings.Contains(instruction, questionPlace) {
+		return errors.New("has {choices} but not {question}")
+	}
+	return nil
 }
 
 // What surrounds every problem of DAPO-Math-17k as published. It asks for

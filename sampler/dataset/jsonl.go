@@ -16,8 +16,17 @@ const maxLine = 16 << 20
 
 var utf8BOM = []byte("\xef\xbb\xbf")
 
-// readJSONL reads one object a line; blank lines are skipped.
+// readJSONL reads the known schemas.
 func readJSONL(f io.ReaderAt, size int64, add func(record) error) error {
+	return jsonlReader(parseLine)(f, size, add)
+}
+
+// jsonlReader reads one object a line; blank lines are skipped.
+func jsonlReader(parse func([]byte) (record, error)) reader {
+	return func(f io.ReaderAt, size int64, add func(record) error) error { return eachLine(f, size, parse, add) }
+}
+
+func eachLine(f io.ReaderAt, size int64, parse func([]byte) (record, error), add func(record) error) error {
 	sc := bufio.NewScanner(io.NewSectionReader(f, 0, size))
 	sc.Buffer(make([]byte, 0, 1<<16), maxLine)
 	n := 0
@@ -29,7 +38,7 @@ func readJSONL(f io.ReaderAt, size int64, add func(record) error) error {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		r, err := parseLine(line)
+		r, err := parse(line)
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}

@@ -110,7 +110,7 @@ func readGroup(group parquet.RowGroup, want columns, row *int64, add func(record
 		if i < 0 {
 			return nil
 		}
-		return &cells{name: want.names[i], pages: chunks[i].Pages()}
+		return &cells{name: want.names[i], pages: chunks[i].Pages(), text: valueText}
 	}
 	question, role, answer := open(want.question), open(want.role), open(want.answer)
 	all := []*cells{question, role, answer}
@@ -174,6 +174,7 @@ type cells struct {
 	buf    [128]parquet.Value
 	have   []parquet.Value // unread part of buf
 	row    []*string       // the current row's values; nil is null
+	text   func(parquet.Value) (*string, error)
 }
 
 // nextRow fills row with the values up to the next one that begins a row.
@@ -199,7 +200,7 @@ func (c *cells) nextRow() error {
 		if v.RepetitionLevel() == 0 && len(c.row) > 0 {
 			return nil
 		}
-		text, err := valueText(v)
+		text, err := c.text(v)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", c.name, err)
 		}

@@ -31,9 +31,10 @@ type store struct {
 	digest  hash.Hash
 	sum     string
 	scratch []byte
+	fields  int // of a record: 4 with choices, else 3
 }
 
-func newStore() (*store, error) {
+func newStore(choices bool) (*store, error) {
 	f, err := os.CreateTemp("", "justrl-rows-*")
 	if err != nil {
 		return nil, fmt.Errorf("make the row store: %w", err)
@@ -42,18 +43,25 @@ func newStore() (*store, error) {
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, errors.Join(fmt.Errorf("make the row store: %w", err), f.Close())
 	}
+	fields := 3
+	if choices {
+		fields = 4
+	}
 	return &store{
-		file: f, w: bufio.NewWriterSize(f, 1<<18), offsets: []int64{0},
+		fields: fields, file: f, w: bufio.NewWriterSize(f, 1<<18), offsets: []int64{0},
 		seen: map[[16]byte]uint32{}, digest: sha256.New(),
 	}, nil
 }
 
 func (s *store) add(r record) error {
 	b := s.scratch[:0]
-	for _, field := range [...]string{r.id, r.question, r.answer} {
+	fields := [...]string{r.id, r.question, r.answer, r.choices}
+	for _, field := range fields[:s.fields] {
 		b = binary.AppendUvarint(b, uint64(len(field)))
 	}
-	b = append(append(append(b, r.id...), r.question...), r.answer...)
+	for _, field := range fields[:s.fields] {
+		b = append(b, field...)
+	}
 	s.scratch = b
 
 	sum := sha256.Sum256(b)
@@ -112,17 +120,17 @@ func (s *store) Problem(ctx context.Context, i int64) (sampler.Problem, error) {
 	if _, err := s.file.ReadAt(b, s.offsets[n]); err != nil {
 		return sampler.Problem{}, fmt.Errorf("read row %d from the row store: %w", i, err)
 	}
-	var lens [3]uint64
-	for j := range lens {
+	var lens [4]uint64
+	for j := range s.fields {
 		v, n := binary.Uvarint(b)
 		lens[j], b = v, b[n:]
 	}
 	text := string(b)
-	p := sampler.Problem{
-		ID:       text[:lens[0]],
-		Question: text[lens[0] : lens[0]+lens[1]],
-		Answer:   text[lens[0]+lens[1]:],
+	next := func(j int) (field string) {
+		field, text = text[:lens[j]], text[lens[j]:]
+		return field
 	}
+	p := sampler.Problem{ID: next(0), Question: next(1), Answer: next(2), Choices: next(3)}
 	if p.ID == "" {
 		p.ID = strconv.FormatInt(i, 10)
 	}

@@ -1,5 +1,5 @@
 // Package openai talks to any OpenAI-compatible server about what all of them
-// have: the list of models, and chat. It goes through go-openai.
+// have: the list of models, and chat, whole or streamed. Chat goes through go-openai.
 //
 // go-openai leaves out fields whose value is zero, so that temperature 0
 // silently becomes the server's default. Requests of this package are
@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/goccy/go-json"
 	goopenai "github.com/sashabaranov/go-openai"
@@ -27,12 +28,16 @@ type Client struct {
 	c     *goopenai.Client
 	e     *endpoint.Endpoint
 	retry endpoint.Retry
+	plain atomic.Bool // the server refuses extensions
 }
+
+const chatPath = "/v1/chat/completions"
 
 // New makes a Client; it sends nothing. The zero Retry is the default.
 func New(e *endpoint.Endpoint, retry endpoint.Retry) *Client {
 	cfg := goopenai.DefaultConfig("") // the endpoint adds the key
 	cfg.BaseURL = e.URL() + "/v1"
+	cfg.EmptyMessagesLimit = 1 << 20 // of lines without data in a row: some servers send them while nothing happens
 	cfg.HTTPClient = doer{e, endpoint.DefaultMaxReply}
 	return &Client{c: goopenai.NewClientWithConfig(cfg), e: e, retry: retry}
 }
@@ -43,19 +48,29 @@ type Model struct {
 	Root    string // what it was loaded from; "" if the server does not say
 	Parent  string // the base model of an adapter, else ""
 	OwnedBy string
+	// MaxModelLen is the context in tokens, prompt and answer together; 0 if the server does not say.
+	MaxModelLen int
 }
 
 // Models lists what the server serves, in its own order.
 func (c *Client) Models(ctx context.Context) ([]Model, error) {
 	var models []Model
 	err := c.retry.Do(ctx, func(ctx context.Context) error {
-		list, err := c.c.ListModels(ctx)
-		if err != nil {
-			return c.fail(ctx, http.MethodGet, "/v1/models", err)
+		var list struct { // go-openai's has no context
+			Data []struct {
+				ID          string `json:"id"`
+				Root        string `json:"root"`
+				Parent      string `json:"parent"`
+				OwnedBy     string `json:"owned_by"`
+				MaxModelLen int    `json:"max_model_len"`
+			} `json:"data"`
 		}
-		models = make([]Model, len(list.Models))
-		for i, m := range list.Models {
-			models[i] = Model{ID: m.ID, Root: m.Root, Parent: m.Parent, OwnedBy: m.OwnedBy}
+		if err := c.e.Do(ctx, http.MethodGet, "/v1/models", nil, &list); err != nil {
+			return err
+		}
+		models = make([]Model, len(list.Data))
+		for i, m := range list.Data {
+			models[i] = Model(m)
 		}
 		return nil
 	})
@@ -78,6 +93,7 @@ type ChatRequest struct {
 	MaxTokens   int       `json:"max_tokens"`
 	Seed        int64     `json:"seed"`
 	Stop        []string  `json:"stop"`
+	*Extensions           // nil sends none
 }
 
 // ChatChoice is one answer.
@@ -88,30 +104,48 @@ type ChatChoice struct {
 
 // Chat returns exactly r.N answers, in the order of their index.
 func (c *Client) Chat(ctx context.Context, r ChatRequest) ([]ChatChoice, error) {
+	var choices []ChatChoice
+	err := c.retry.Do(ctx, func(ctx context.Context) error {
+		return c.send(ctx, r, func(r ChatRequest) any { return r }, func(ctx context.Context) error {
+			reply, err := c.c.CreateChatCompletion(ctx, goopenai.ChatCompletionRequest{})
+			if err == nil {
+				choices, err = chatChoices(r.N, reply.Choices)
+			}
+			return err
+		})
+	})
+	return choices, err
+}
+
+// send checks r and has ask send what body makes of it. Where the server knows
+// no extensions, r goes without.
+//
+// The body that go-openai makes is replaced: with the model's name in it, it
+// would refuse those that OpenAI has no chat for.
+func (c *Client) send(ctx context.Context, r ChatRequest, body func(ChatRequest) any, ask func(context.Context) error) error {
 	if r.Model == "" || len(r.Messages) == 0 || r.N < 1 || r.MaxTokens < 1 {
-		return nil, errors.New("openai: chat: model, messages, n ≥ 1 and max_tokens ≥ 1 are needed")
+		return errors.New("openai: chat: model, messages, n ≥ 1 and max_tokens ≥ 1 are needed")
 	}
 	if r.Stop == nil {
 		r.Stop = []string{}
 	}
-	body, err := json.MarshalWithOption(r, json.DisableHTMLEscape())
-	if err != nil {
-		return nil, fmt.Errorf("openai: chat: encode request: %w", err)
-	}
-	var choices []ChatChoice
-	err = c.retry.Do(ctx, func(ctx context.Context) error {
-		// The body that go-openai makes is replaced: with the model's name in it, it
-		// would refuse those that OpenAI has no chat for.
-		reply, err := c.c.CreateChatCompletion(withBody(ctx, body), goopenai.ChatCompletionRequest{})
-		if err == nil {
-			choices, err = chatChoices(r.N, reply.Choices)
+	for {
+		if c.plain.Load() {
+			r.Extensions = nil
 		}
+		b, err := json.MarshalWithOption(body(r), json.DisableHTMLEscape())
 		if err != nil {
-			return c.fail(ctx, http.MethodPost, "/v1/chat/completions", err)
+			return fmt.Errorf("openai: chat: encode request: %w", err)
 		}
-		return nil
-	})
-	return choices, err
+		err = ask(withBody(ctx, b))
+		switch {
+		case err == nil:
+			return nil
+		case r.Extensions == nil || !refusesExtensions(err):
+			return c.fail(ctx, http.MethodPost, chatPath, err)
+		}
+		c.plain.Store(true)
+	}
 }
 
 func chatChoices(n int, got []goopenai.ChatCompletionChoice) ([]ChatChoice, error) {

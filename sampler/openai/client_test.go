@@ -23,7 +23,7 @@ func TestModels(t *testing.T) {
 		{"vLLM with an adapter", `{"object":"list","data":[
 			{"id":"tiny","object":"model","created":1,"owned_by":"vllm","root":"/m/tiny","parent":null,"max_model_len":512,"permission":[{"id":"p"}]},
 			{"id":"ada","object":"model","created":1,"owned_by":"vllm","root":"/m/ada","parent":"tiny","max_model_len":null,"permission":[]}]}`,
-			[]Model{{ID: "tiny", Root: "/m/tiny", OwnedBy: "vllm"}, {ID: "ada", Root: "/m/ada", Parent: "tiny", OwnedBy: "vllm"}}},
+			[]Model{{ID: "tiny", Root: "/m/tiny", OwnedBy: "vllm", MaxModelLen: 512}, {ID: "ada", Root: "/m/ada", Parent: "tiny", OwnedBy: "vllm"}}},
 		{"a server that says the least", `{"data":[{"id":"b"},{"id":"a"}]}`, []Model{{ID: "b"}, {ID: "a"}}},
 		{"no models", `{"object":"list","data":[]}`, []Model{}},
 	} {
@@ -40,7 +40,7 @@ func TestModels(t *testing.T) {
 	t.Run("the fake's", func(t *testing.T) {
 		fake := openaitest.New(t, openaitest.Options{APIKey: "sk"})
 		got, err := client(t, fake.URL, "sk").Models(t.Context())
-		if err != nil || len(got) != 1 || got[0].ID != "tiny" || got[0].OwnedBy != "vllm" {
+		if err != nil || len(got) != 1 || got[0].ID != "tiny" || got[0].OwnedBy != "vllm" || got[0].MaxModelLen != 512 {
 			t.Errorf("models %+v, %v", got, err)
 		}
 	})

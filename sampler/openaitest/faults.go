@@ -12,13 +12,16 @@ import (
 // FaultKind is a way to misbehave.
 type FaultKind int
 
-// The faults. Those from FaultAbort on only make sense for /v1/completions.
+// The faults. Those from FaultStall to FaultEnd are for streamed answers, those
+// from FaultAbort on only make sense for /v1/completions.
 const (
 	FaultStatus  FaultKind = iota // answers Status and Body
 	FaultClose                    // closes the connection without an answer
 	FaultCut                      // closes it in the middle of the right answer
 	FaultHang                     // answers nothing until the client goes away
 	FaultGarbage                  // answers 200 with something that is not JSON
+	FaultStall                    // sends half of the right answer, and then nothing until the client goes away
+	FaultEnd                      // ends it after half of the right answer, as if that were all
 	FaultAbort                    // ends sample Sample with finish_reason abort
 	FaultDrop                     // leaves choice Sample out
 	FaultTwice                    // gives choice Sample the index of its neighbour
@@ -116,13 +119,17 @@ func (s *Server) misbehave(f Fault, right http.Handler, w http.ResponseWriter, r
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case FaultHang:
-		s.engine.mu.Change(func() { s.engine.running++ })
-		defer s.engine.mu.Change(func() { s.engine.running-- })
-		select {
-		case <-r.Context().Done():
-		case <-s.stop:
+		s.hang(r)
+	case FaultStall, FaultEnd:
+		whole := httptest.NewRecorder()
+		right.ServeHTTP(whole, r)
+		events := bytes.SplitAfter(whole.Body.Bytes(), []byte("\n\n"))
+		w.Header().Set("Content-Type", whole.Header().Get("Content-Type"))
+		_, _ = w.Write(bytes.Join(events[:len(events)/2], nil))
+		_ = http.NewResponseController(w).Flush()
+		if f.Kind == FaultStall {
+			s.hang(r)
 		}
-		panic(http.ErrAbortHandler)
 	case FaultGarbage:
 		_, _ = w.Write([]byte("<html>not what you asked for</html>"))
 	case FaultNaN, FaultNull:
@@ -137,6 +144,17 @@ func (s *Server) misbehave(f Fault, right http.Handler, w http.ResponseWriter, r
 		w.WriteHeader(whole.Code)
 		_, _ = w.Write(spoil(whole.Body.Bytes(), f, s.engine.o.Vocab, s.engine.o.MaxModelLen))
 	}
+}
+
+// hang answers nothing more until the client goes away.
+func (s *Server) hang(r *http.Request) {
+	s.engine.mu.Change(func() { s.engine.running++ })
+	defer s.engine.mu.Change(func() { s.engine.running-- })
+	select {
+	case <-r.Context().Done():
+	case <-s.stop:
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // spoilLogprob puts word in the place of the first token_logprobs entry.

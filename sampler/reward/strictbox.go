@@ -3,7 +3,10 @@
 //
 // [StrictBox] is the one that JustRL trains with. It normalises nothing, on
 // purpose: the paper found that a more forgiving verifier makes training worse.
-// [Overlong] is DAPO's penalty on long answers, for baselines.
+// [Overlong] is DAPO's penalty on long answers, for baselines. The others are for
+// data beyond mathematics: [Choice], [Exact], [Numeric], [F1], [Regex], and a
+// program or a server of the user's own, [Command] and [HTTP]. Nothing here makes
+// a wrong answer of a verifier's failure.
 package reward
 
 import (

@@ -45,6 +45,7 @@ var packSpec = model.Spec{
 // are printed, and are far from it only if tensors more or less are kept. Each
 // is of a process of its own, whose heap holds nothing of another pack.
 func TestMemoryOfAPack(t *testing.T) {
+	onCPU(t) // it asks the process, not the card
 	if how := os.Getenv(measured); how != "" {
 		logPeak(t, how)
 		return

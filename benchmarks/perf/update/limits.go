@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/justrl/justrl/benchmarks/perf/measure"
 	"github.com/justrl/justrl/benchmarks/perf/update/wire"
@@ -125,8 +126,9 @@ const (
 	largestPack = 16384
 	// packBound is the bytes that a process with a pack of largestPack may have resident.
 	packBound = 3e9
-	// linearBound is how many times as much a token may take from half of
-	// largestPack to all of it as from a quarter to a half.
+	// linearBound is how many times as much a token may take from the second of
+	// three packs to the third, each twice the one before, as from the first to
+	// the second.
 	linearBound = 1.2
 )
 
@@ -139,19 +141,23 @@ func (o options) memory(ctx context.Context, stderr io.Writer) (*memoryResult, e
 		return nil, err
 	}
 	for _, recompute := range []bool{false, true} {
-		for _, p := range []struct{ tokens, sequences, longest int }{
-			{largestPack / 4, 4, 1024}, {largestPack / 2, 8, 1024}, {largestPack, 16, 1024}, {largestPack, 2, 16000},
-		} {
-			w, err := w.with(o, onePack(p.tokens, p.sequences, p.longest, w.spec.Vocab, o.seed))
+		first := largestPack / 4
+		if recompute { // tokens take so little that in small packs a chunk of logits is what counts
+			first = largestPack / 2
+		}
+		packs := []packMemory{{Tokens: largestPack, Sequences: 2, Longest: 16000}}
+		for _, tokens := range []int{4 * first, 2 * first, first} {
+			packs = slices.Insert(packs, 0, packMemory{Tokens: tokens, Sequences: tokens / 1024, Longest: 1024})
+		}
+		for _, m := range packs {
+			w, err := w.with(o, onePack(m.Tokens, m.Sequences, m.Longest, w.spec.Vocab, o.seed))
 			if err != nil {
 				return nil, err
 			}
-			o.recompute, w.packTokens = recompute, p.tokens
-			m, err := o.packMemory(ctx, w, stderr)
-			if err != nil {
+			o.recompute, w.packTokens, m.Recompute = recompute, m.Tokens, recompute
+			if m.Loaded, m.Peak, err = o.packMemory(ctx, w, stderr); err != nil {
 				return nil, err
 			}
-			m.Tokens, m.Sequences, m.Longest, m.Recompute = p.tokens, p.sequences, p.longest, recompute
 			result.Packs = append(result.Packs, m)
 			fmt.Fprintf(stderr, "update: memory, %s tokens, recompute %s: %d MB\n", m.lengths(), onOff(recompute), m.Peak>>20)
 		}
@@ -168,23 +174,23 @@ func (p packMemory) lengths() string {
 	return fmt.Sprintf("%d + %d", p.Longest, p.Tokens-p.Longest)
 }
 
-func (o options) packMemory(ctx context.Context, w workload, stderr io.Writer) (m packMemory, err error) {
+func (o options) packMemory(ctx context.Context, w workload, stderr io.Writer) (loaded, peak int64, err error) {
 	r, err := o.launch(ctx, ours, w.settings(o), stderr)
 	if err != nil {
-		return m, err
+		return 0, 0, err
 	}
 	defer r.Close()
 	for range 2 { // the second has the moments from the beginning
 		s, err := r.step(wire.Groups{To: 1})
 		if err != nil {
-			return m, err
+			return 0, 0, err
 		}
 		if s.GradNorms[0] == 0 {
-			return m, errors.New("a pack without a gradient: not what training takes")
+			return 0, 0, errors.New("a pack without a gradient: not what training takes")
 		}
 	}
 	at, err := measure.MemoryOf(r.PID())
-	return packMemory{Loaded: r.loaded.Now, Peak: at.Peak}, err
+	return r.loaded.Now, at.Peak, err
 }
 
 // slope is the bytes that a token more takes from pack a to pack b.

@@ -149,13 +149,27 @@ func TestDisagree(t *testing.T) {
 		{"no number", math.NaN(), 3, "loss"},
 	} {
 		b := wire.Step{Losses: []float64{tc.loss}, GradNorms: []float64{tc.norm}}
-		if got := disagree(a, b); tc.want == "" != (got == "") || !strings.Contains(got, tc.want) {
+		if got := disagree(a, b, agreement); tc.want == "" != (got == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+	two := wire.Step{Losses: []float64{-0.2, -0.2}, GradNorms: []float64{3, 3}}
+	for _, tc := range []struct {
+		first, second, later float64
+		want                 string
+	}{
+		{3, 3.0008, agreement, "update 2's gradient norm"},
+		{3, 3.0008, 1e-3, ""},
+		{3, 3.004, 1e-3, "update 2's gradient norm"},
+		{3.0008, 3, 1e-3, "update 1's gradient norm"}, // the first is from the same weights
+	} {
+		if got := disagree(two, wire.Step{Losses: two.Losses, GradNorms: []float64{tc.first, tc.second}}, tc.later); tc.want == "" != (got == "") || !strings.HasPrefix(got, tc.want) {
+			t.Errorf("%+v: %q", tc, got)
 		}
 	}
 	near := wire.Step{Losses: []float64{0}, GradNorms: []float64{3}}
 	for loss, want := range map[float64]bool{0: false, 9e-7: false, 2e-6: true} {
-		if got := disagree(near, wire.Step{Losses: []float64{loss}, GradNorms: []float64{3}}); want != (got != "") {
+		if got := disagree(near, wire.Step{Losses: []float64{loss}, GradNorms: []float64{3}}, agreement); want != (got != "") {
 			t.Errorf("0 and %g: %q", loss, got)
 		}
 	}

@@ -85,7 +85,7 @@ func (o options) compete(ctx context.Context, w workload, others []string, pairs
 		}
 		if round == 0 {
 			for _, e := range c.Entries[1:] {
-				e.Differ = disagree(c.Entries[0].First, e.First)
+				e.Differ = disagree(c.Entries[0].First, e.First, laterAgreement(e.Name))
 			}
 		}
 	}

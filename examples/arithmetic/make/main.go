@@ -16,17 +16,13 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
 
+	"github.com/justrl/justrl/examples/warmup"
 	"github.com/justrl/justrl/sampler/dataset"
-	"github.com/justrl/justrl/sampler/tokenizer"
-	"github.com/justrl/justrl/updater"
-	"github.com/justrl/justrl/updater/model"
-	"github.com/justrl/justrl/updater/torch"
 )
 
 type options struct {
@@ -64,110 +60,18 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	dir := filepath.Join(o.out, "policy")
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	tok, err := makeTokenizer(dir, train, rng)
-	if err != nil {
-		return err
-	}
-	if err := torch.Init(dir, spec(tok), o.seed); err != nil {
-		return err
-	}
-	if err := writeGenerationConfig(dir, tok); err != nil {
-		return err
-	}
-	return warmUp(ctx, o, dir, tok, train, rng)
-}
-
-// spec is the smallest shape that learns the sums and that vLLM's CPU kernels
-// take: they refuse heads narrower than 32.
-func spec(tok *tokenizer.Tokenizer) model.Spec {
-	return model.Spec{
-		Architecture: "Qwen2ForCausalLM", Layers: 3, Hidden: 128, Intermediate: 352, Heads: 4, KVHeads: 2, HeadDim: 32,
-		Vocab: (tok.Vocab() + 63) / 64 * 64, MaxPositions: 2048, RMSEps: 1e-6, Rope: model.Rope{Theta: 10000},
-		TiedHead: false, QKVBias: true, DType: "float32", EOS: tok.EOS(),
-	}
-}
-
-// chatML is the form of conversation that Qwen2 was trained in, without its system message.
-const chatML = `{%- for message in messages %}
-{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-{{- '<|im_start|>assistant\n' }}
-{%- endif %}
-`
-
-// makeTokenizer trains a BPE on what the policy will read and write.
-func makeTokenizer(dir string, train []sum, rng *rand.Rand) (*tokenizer.Tokenizer, error) {
 	var corpus []string
 	for _, s := range train[:2000] {
 		corpus = append(corpus, dataset.TrainingPrompt(s.question()), s.workedOut(), s.blurted(rng), "user\nassistant\nsystem\n")
 	}
-	err := tokenizer.Train(dir, corpus, tokenizer.TrainOptions{
-		Vocab: 380, Special: []string{"<|endoftext|>", "<|im_start|>", "<|im_end|>"}, EOS: "<|im_end|>", Pad: "<|endoftext|>", Template: chatML,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return tokenizer.Load(dir)
-}
-
-// warmUp is supervised learning of the mixture of habits.
-func warmUp(ctx context.Context, o options, dir string, tok *tokenizer.Tokenizer, train []sum, rng *rand.Rand) error {
-	optimizer := updater.DefaultOptimizerConfig()
-	cfg := updater.DefaultConfig()
-	cfg.MaxPackTokens = 4096
-	t, err := torch.Open(ctx, torch.Options{Dir: dir, Threads: o.threads, Update: cfg, Optimizer: optimizer})
-	if err != nil {
-		return err
-	}
-	defer t.Close() //nolint:errcheck // nothing is lost
-	eos := tok.EOS()[0]
-	for u := range o.updates {
-		batch := make([]updater.Rollout, o.batch)
-		for i := range batch {
+	return warmup.Policy(ctx, warmup.Options{
+		Dir: filepath.Join(o.out, "policy"), Corpus: corpus, Vocab: 380,
+		Updates: o.updates, Batch: o.batch, LR: o.lr, Seed: o.seed, Threads: o.threads,
+		Draw: func() (message, answer string) { // the mixture of habits
 			s := train[rng.IntN(len(train))]
-			prompt, err := tok.Prompt(dataset.TrainingPrompt(s.question()))
-			if err != nil {
-				return err
-			}
-			batch[i] = updater.Rollout{PromptTokenIDs: prompt, TokenIDs: append(tok.Encode(s.respond(rng)), eos)}
-		}
-		loss, err := t.Supervise(ctx, batch, rate(o, u))
-		if err != nil {
-			return err
-		}
-		if u%50 == 0 || u == o.updates-1 {
-			slog.Info("warm-up", "update", u, "of", o.updates, "nats/token", loss)
-		}
-	}
-	trained, err := os.MkdirTemp(o.out, ".policy-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(trained) //nolint:errcheck // moved away when all went well
-	if err := t.Export(ctx, trained); err != nil {
-		return err
-	}
-	if err := os.Chmod(trained, 0o755); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	return os.Rename(trained, dir)
-}
-
-// rate rises linearly over the first tenth and falls to zero as a cosine.
-func rate(o options, update int) float64 {
-	warm := o.updates / 10
-	if update < warm {
-		return o.lr * float64(update+1) / float64(warm)
-	}
-	return o.lr * (1 + math.Cos(math.Pi*float64(update-warm)/float64(o.updates-warm))) / 2
+			return dataset.TrainingPrompt(s.question()), s.respond(rng)
+		},
+	})
 }
 
 // writeProblems writes sums in the schema of the published training sets.
@@ -202,12 +106,4 @@ func writeProblems(path, split string, sums []sum) error {
 		}
 	}
 	return f.Close()
-}
-
-func writeGenerationConfig(dir string, tok *tokenizer.Tokenizer) error {
-	b, err := json.MarshalIndent(map[string]any{"eos_token_id": tok.EOS(), "do_sample": true, "temperature": 1.0}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, "generation_config.json"), append(b, '\n'), 0o644)
 }

@@ -1,0 +1,171 @@
+package evaluate
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/justrl/justrl/benchmarks"
+	"github.com/justrl/justrl/internal/atomicdir"
+)
+
+// RecordName is the file in an evaluation's folder that says what it is.
+const RecordName = "eval.json"
+
+// Settings decide over the answers: a folder has answers of one kind only.
+type Settings struct {
+	Model     string                 `json:"model"` // served name
+	Sampling  Sampling               `json:"sampling"`
+	Templates map[string]string      `json:"templates"` // text by title; "" is the paper's
+	Sets      map[string]SetSettings `json:"sets"`
+}
+
+// SetSettings is what is asked of a set.
+type SetSettings struct {
+	N        int    `json:"n"`
+	Problems int    `json:"problems"`
+	SHA256   string `json:"sha256"` // of the problems' ids, questions and answers
+}
+
+// Record is what an evaluation's folder says of itself: how the answers were
+// sampled, and what did it last.
+type Record struct {
+	Settings
+	Began    time.Time      `json:"began"`
+	Version  string         `json:"justrl_version"`
+	Servers  []ServerInfo   `json:"servers"`
+	Found    Findings       `json:"found"`
+	Grading  map[string]any `json:"grading"` // versions of whatever decides over an answer
+	Finished *time.Time     `json:"finished,omitempty"`
+}
+
+// NewSettings are those of cells.
+func NewSettings(model string, sampling Sampling, cells []*Cell) (Settings, error) {
+	s := Settings{Model: model, Sampling: sampling, Templates: map[string]string{}, Sets: map[string]SetSettings{}}
+	var templates []Template
+	for _, c := range cells {
+		s.Sets[c.Set] = SetSettings{N: c.N, Problems: len(c.Problems), SHA256: sumOf(c.Problems)}
+		if _, known := s.Templates[c.Template.Title()]; !known {
+			templates = append(templates, c.Template)
+		}
+		s.Templates[c.Template.Title()] = c.Template.Text
+	}
+	return s, distinct(templates)
+}
+
+func sumOf(problems []benchmarks.Problem) string {
+	h := sha256.New()
+	enc := json.NewEncoder(h)
+	for _, p := range problems {
+		_ = enc.Encode([]any{p.ID, p.Question, p.Answer}) // neither these nor a hash can fail
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Merge is s with the sets and templates of old that s does not have. What
+// both have must be the same: the error names every difference.
+func (s Settings) Merge(old Settings) (Settings, error) {
+	var faults []error
+	differ := func(what string, is, was any) {
+		if is != was {
+			faults = append(faults, fmt.Errorf("%s is %v, was %v", what, is, was))
+		}
+	}
+	differ("model", s.Model, old.Model)
+	differ("temperature", s.Sampling.Temperature, old.Sampling.Temperature)
+	differ("top_p", s.Sampling.TopP, old.Sampling.TopP)
+	differ("max_tokens", s.Sampling.MaxTokens, old.Sampling.MaxTokens)
+	differ("seed", s.Sampling.Seed, old.Sampling.Seed)
+	merged := s
+	merged.Sets, merged.Templates = maps.Clone(old.Sets), maps.Clone(old.Templates)
+	for _, name := range slices.Sorted(maps.Keys(s.Sets)) {
+		if was, both := old.Sets[name]; both {
+			is := s.Sets[name]
+			differ("n of "+name, is.N, was.N)
+			differ("number of problems of "+name, is.Problems, was.Problems)
+			if is.Problems == was.Problems && is.SHA256 != was.SHA256 {
+				faults = append(faults, fmt.Errorf("%s has other problems than it had", name))
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Templates)) {
+		if was, both := old.Templates[name]; both && was != s.Templates[name] {
+			faults = append(faults, fmt.Errorf("prompt template %s has another text than it had", name))
+		}
+	}
+	if merged.Sets == nil {
+		merged.Sets = map[string]SetSettings{}
+	}
+	if merged.Templates == nil {
+		merged.Templates = map[string]string{}
+	}
+	maps.Copy(merged.Sets, s.Sets)
+	maps.Copy(merged.Templates, s.Templates)
+	return merged, joined(faults)
+}
+
+func joined(faults []error) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	words := make([]string, len(faults))
+	for i, f := range faults {
+		words[i] = f.Error()
+	}
+	return errors.New(strings.Join(words, ", "))
+}
+
+// ReadRecord reads a folder's record; fs.ErrNotExist if it has none.
+func ReadRecord(dir string) (Record, error) {
+	var r Record
+	path := filepath.Join(dir, RecordName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// Join writes r as the record of a folder, which is made if need be. If the
+// folder has one already, it is an evaluation to go on with: one of other
+// settings is refused.
+func (r Record) Join(dir string) (Record, error) {
+	old, err := ReadRecord(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return r, err
+	default:
+		r.Began = old.Began
+		if r.Settings, err = r.Merge(old.Settings); err != nil {
+			return r, fmt.Errorf("%s has answers of another evaluation: %w; give another --out, or the settings that it has", dir, err)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return r, err
+	}
+	return r, r.Write(dir)
+}
+
+// Write replaces the record of a folder.
+func (r Record) Write(dir string) error {
+	return atomicdir.ReplaceFile(filepath.Join(dir, RecordName), func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	})
+}

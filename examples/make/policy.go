@@ -1,0 +1,60 @@
+//go:build torch
+
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"path/filepath"
+
+	"github.com/justrl/justrl/examples/warmup"
+)
+
+// makePolicy warms a policy up on exercises that are not held out: it learns to
+// work them out, but seldom does.
+func makePolicy(ctx context.Context, o options, t task) error {
+	_, held := t.split(o.generator(), o.train, o.heldOut)
+	heldOut := map[string]bool{}
+	for _, e := range held {
+		heldOut[t.message(e)] = true
+	}
+	rng := rand.New(rand.NewPCG(uint64(o.seed), 1))
+	draw := func() exercise {
+		for {
+			if e := t.draw(rng); !heldOut[t.message(e)] {
+				return e
+			}
+		}
+	}
+	var corpus []string
+	for range 2000 {
+		e := draw()
+		corpus = append(corpus, t.message(e), e.worked, e.blurt(rng), "user\nassistant\nsystem\n")
+	}
+	return warmup.Policy(ctx, warmup.Options{
+		Dir: filepath.Join(o.policy, t.name), Corpus: corpus, Vocab: 448,
+		Updates: o.updates, Batch: o.batch, LR: o.lr, Seed: o.seed, Threads: o.threads,
+		Draw: func() (message, answer string) {
+			e := draw()
+			return t.message(e), e.respond(rng)
+		},
+	})
+}
+
+// diligence is how often an exercise is worked out in the warm-up. It differs
+// by exercise, so that greedy answers change habit one after another.
+func (e exercise) diligence() float64 {
+	h := uint32(2166136261)
+	for _, b := range []byte(e.question) {
+		h = (h ^ uint32(b)) * 16777619
+	}
+	return 0.1 + 0.3*float64(h%100)/100
+}
+
+// respond draws an answer in the mixed manner of the warm-up.
+func (e exercise) respond(rng *rand.Rand) string {
+	if rng.Float64() < e.diligence() {
+		return e.worked
+	}
+	return e.blurt(rng)
+}

@@ -1,0 +1,392 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/justrl/justrl/benchmarks"
+	"github.com/justrl/justrl/benchmarks/evaluate"
+	"github.com/justrl/justrl/benchmarks/generations"
+	"github.com/justrl/justrl/benchmarks/judge"
+	"github.com/justrl/justrl/benchmarks/sets"
+	"github.com/justrl/justrl/sampler/dataset"
+	"github.com/justrl/justrl/sampler/openai"
+	"github.com/justrl/justrl/sampler/openaitest"
+)
+
+const chatPath = "/v1/chat/completions"
+
+// sumsSet is a file of n problems "What is i + i?".
+func sumsSet(t *testing.T, n int) string {
+	t.Helper()
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"problem":"What is %d + %d?","answer":"%d"}`+"\n", i, i, 2*i)
+	}
+	return file(t, "sums.jsonl", b.String())
+}
+
+var sum = regexp.MustCompile(`What is (\d+) \+`)
+
+// sums is a server that answers them, right where the seed is even.
+func sums(t *testing.T, change func(*openaitest.Options)) *openaitest.Server {
+	t.Helper()
+	o := openaitest.Options{MaxModelLen: 4096, Script: func(prompt []int32, seed int64) []int32 {
+		n := 0
+		if m := sum.FindStringSubmatch(openaitest.Decode(prompt)); m != nil {
+			_, _ = fmt.Sscan(m[1], &n)
+		}
+		return openaitest.Encode(fmt.Sprintf(`So it is \boxed{%d}.<|im_end|>`, 2*n+int(seed%2)))
+	}}
+	if change != nil {
+		change(&o)
+	}
+	return openaitest.New(t, o)
+}
+
+// judging is a server whose model says the same of everything.
+func judging(t *testing.T, says string) *openaitest.Server {
+	t.Helper()
+	return openaitest.New(t, openaitest.Options{Model: "judge", MaxModelLen: 8192, Script: func([]int32, int64) []int32 { return openaitest.Encode(says + "<|im_end|>") }})
+}
+
+// evalArgs is a small evaluation.
+func evalArgs(url, set, out string, more ...string) []string {
+	return append([]string{"eval", "--server", url, "--bench", set, "--out", out, "--n", "3", "--max-tokens", "200", "--verifier", "strict-box", "--patience", "1s"}, more...)
+}
+
+// chats are the bodies of a server's chat requests.
+func chats(t *testing.T, s *openaitest.Server) []openai.ChatRequest {
+	t.Helper()
+	var out []openai.ChatRequest
+	for _, r := range s.Requests(chatPath) {
+		var body openai.ChatRequest
+		if err := json.Unmarshal(r.Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, body)
+	}
+	return out
+}
+
+// complete checks that a file has each of the problems' answers once, and
+// returns them.
+func complete(t *testing.T, path string, problems, n int) []benchmarks.Generation {
+	t.Helper()
+	var all []benchmarks.Generation
+	seen := map[string]bool{}
+	err := generations.Scan(path, func(_ generations.Line, g benchmarks.Generation) error {
+		if key := fmt.Sprint(g.ExampleID, g.Seed); seen[key] {
+			return fmt.Errorf("twice: problem and seed %s", key)
+		} else {
+			seen[key] = true
+		}
+		all = append(all, g)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seeds := evaluate.Seeds(0, "sums", n)
+	for i := range problems {
+		for _, s := range seeds {
+			if !seen[fmt.Sprint(i, s)] {
+				t.Errorf("problem %d has no answer of seed %d", i, s)
+			}
+		}
+	}
+	if len(all) != problems*n {
+		t.Errorf("%d answers, want %d", len(all), problems*n)
+	}
+	return all
+}
+
+const sumsFile = "sums_t0.7_p0.9_n3-MNT200.jsonl"
+
+func TestEval(t *testing.T) {
+	server := sums(t, nil)
+	out := filepath.Join(t.TempDir(), "out")
+	args := evalArgs(server.URL, sumsSet(t, 5), out)
+	code, stdout, stderr := run(t, append(args, "--json")...)
+	if code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	right := 0
+	for _, g := range complete(t, filepath.Join(out, sumsFile), 5, 3) {
+		if g.Seed%2 == 0 {
+			right++
+		}
+	}
+	var report struct {
+		Templates []struct {
+			Template string
+			Average  float64
+			Results  []struct {
+				Hyperparameters map[string]string
+				MeanScore       float64 `json:"mean_score"`
+				Problems        int
+				Answers         int
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+		t.Fatalf("%v: %s", err, stdout)
+	}
+	want := float64(right) / 15
+	if len(report.Templates) != 1 || len(report.Templates[0].Results) != 1 {
+		t.Fatalf("%s", stdout)
+	}
+	if r := report.Templates[0].Results[0]; r.MeanScore != want || r.Problems != 5 || r.Answers != 15 || report.Templates[0].Average != want || report.Templates[0].Template != "paper" ||
+		r.Hyperparameters["task_name"] != "sums" || r.Hyperparameters["max_tokens"] != "200" {
+		t.Errorf("%+v, want the mean score %g", report, want)
+	}
+	for _, name := range []string{evaluate.RecordName, resultsName, verdictsName} {
+		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	// The same again asks for nothing, and says the same.
+	code, table, stderr := run(t, args...)
+	if code != ExitOK || !strings.Contains(stderr, "15 of 15 answers are there already") || len(chats(t, server)) != 15 {
+		t.Errorf("exit code %d, %d requests\n%s", code, len(chats(t, server)), stderr)
+	}
+	for _, part := range []string{"avg@n %", "sums", fmt.Sprintf("%.2f", 100*want), "written to " + out} {
+		if !strings.Contains(table, part) {
+			t.Errorf("%q is not in the table\n%s", part, table)
+		}
+	}
+	// One of other settings is refused before it asks.
+	code, _, stderr = run(t, append(args, "--temperature", "0.6", "--limit", "2")...)
+	if code != ExitUsage || !strings.Contains(stderr, "temperature is 0.6, was 0.7, number of problems of sums is 2, was 5") || len(chats(t, server)) != 15 {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// The judge, on a server of its own, is asked about exactly what the rules reject.
+func TestEvalJudge(t *testing.T) {
+	for _, tc := range []struct {
+		says    string
+		correct bool
+		warns   bool
+	}{{"A", true, false}, {"B", false, false}, {"Hm", false, true}} {
+		t.Run(tc.says, func(t *testing.T) {
+			server, second := sums(t, nil), judging(t, tc.says)
+			out := filepath.Join(t.TempDir(), "out")
+			args := evalArgs(server.URL, sumsSet(t, 4), out, "--judge", second.URL)
+			code, _, stderr := run(t, args...)
+			if code != ExitOK {
+				t.Fatalf("exit code %d\n%s", code, stderr)
+			}
+			if warned := strings.Contains(stderr, "is it a judge?"); warned != tc.warns {
+				t.Errorf("warned: %t\n%s", warned, stderr)
+			}
+			var want, got []string
+			for _, g := range complete(t, filepath.Join(out, sumsFile), 4, 3) {
+				if g.Seed%2 != 0 {
+					message, err := judge.Default().Render(fmt.Sprintf("What is %d + %d?", g.ExampleID, g.ExampleID), g.Answer, g.Response)
+					if err != nil {
+						t.Fatal(err)
+					}
+					want = append(want, message)
+				}
+			}
+			for _, r := range chats(t, second) {
+				got = append(got, r.Messages[0].Content)
+				if r.Temperature != 0 || r.MaxTokens != judge.MaxTokens || r.Model != "judge" {
+					t.Errorf("asked %+v", r)
+				}
+			}
+			slices.Sort(want)
+			want = slices.Compact(want) // equal answers are asked about once
+			slices.Sort(got)
+			if !slices.Equal(got, want) || len(want) == 0 {
+				t.Errorf("the judge was asked about\n%q\nwant\n%q", got, want)
+			}
+			for _, v := range verdicts(t, filepath.Join(out, verdictsName)) {
+				if wrong := v.Seed%2 != 0; wrong && (v.By != benchmarks.ByJudge || v.Correct != tc.correct) || !wrong && (v.By != benchmarks.ByRule || !v.Correct) {
+					t.Errorf("verdict %+v", v)
+				}
+			}
+			// What it said is kept.
+			if code, _, stderr := run(t, args...); code != ExitOK || len(chats(t, second)) != len(want) {
+				t.Errorf("exit code %d, %d questions\n%s", code, len(chats(t, second)), stderr)
+			}
+			record, err := evaluate.ReadRecord(out)
+			if err != nil || record.Finished == nil || fmt.Sprint(record.Grading["judged"]) == "" {
+				t.Errorf("record %+v, %v", record, err)
+			}
+		})
+	}
+}
+
+func verdicts(t *testing.T, path string) []benchmarks.Verdict {
+	t.Helper()
+	var out []benchmarks.Verdict
+	err := eachLine(path, func(_ int, v benchmarks.Verdict) error {
+		out = append(out, v)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Two templates are two cells with the same seeds, and the spread between them.
+func TestEvalTemplates(t *testing.T) {
+	server := sums(t, nil)
+	out := filepath.Join(t.TempDir(), "out")
+	short := file(t, "short.txt", "{{question}} Box it.")
+	code, stdout, stderr := run(t, evalArgs(server.URL, sumsSet(t, 2), out, "--template", "paper", "--template", short)...)
+	if code != ExitOK || !strings.Contains(stdout, "sums over 2 templates") || !strings.Contains(stdout, "template short") {
+		t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	complete(t, filepath.Join(out, sumsFile), 2, 3)
+	for _, g := range complete(t, filepath.Join(out, "short", sumsFile), 2, 3) {
+		if !strings.HasSuffix(g.Prompt, "? Box it.") {
+			t.Errorf("prompt %q", g.Prompt)
+		}
+	}
+}
+
+func TestEvalSeveralServers(t *testing.T) {
+	a, b := sums(t, nil), sums(t, nil)
+	out := filepath.Join(t.TempDir(), "out")
+	code, _, stderr := run(t, evalArgs(a.URL, sumsSet(t, 10), out, "--server", b.URL)...)
+	if code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	complete(t, filepath.Join(out, sumsFile), 10, 3)
+	if len(chats(t, a)) == 0 || len(chats(t, b)) == 0 {
+		t.Errorf("%d and %d requests", len(chats(t, a)), len(chats(t, b)))
+	}
+	other := sums(t, func(o *openaitest.Options) { o.Model = "another" })
+	code, _, stderr = run(t, evalArgs(a.URL, sumsSet(t, 1), t.TempDir(), "--server", other.URL)...)
+	if code != ExitUsage || !strings.Contains(stderr, "must serve one model") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// A context that has no room for max_tokens is told of, before and after.
+func TestEvalClips(t *testing.T) {
+	server := sums(t, func(o *openaitest.Options) {
+		o.MaxModelLen = 150
+		o.Script = func([]int32, int64) []int32 { return openaitest.Encode(strings.Repeat("x", 1000)) }
+	})
+	out := filepath.Join(t.TempDir(), "out")
+	code, _, stderr := run(t, evalArgs(server.URL, sumsSet(t, 1), out)...)
+	if code != ExitOK || !strings.Contains(stderr, "has a context of 150 tokens") || !strings.Contains(stderr, "answers were cut at") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	for _, g := range complete(t, filepath.Join(out, sumsFile), 1, 3) {
+		if g.FinishReason != "length" || g.Tokens >= 150 {
+			t.Errorf("%+v", g)
+		}
+	}
+}
+
+func TestEvalErrors(t *testing.T) {
+	server, set := sums(t, nil), sumsSet(t, 2)
+	gone := sums(t, nil)
+	gone.Close()
+	small := judging(t, "A")
+	small.Set(func(o *openaitest.Options) { o.MaxModelLen = 300 })
+	for _, tc := range []struct {
+		name string
+		code int
+		args []string
+		want []string
+	}{
+		{"nothing", ExitUsage, []string{"eval"}, []string{"--server", "--bench", "--out"}},
+		{"no such set", ExitUsage, evalArgs(server.URL, "AIME23", "o"), []string{"AIME23", "AIME24"}},
+		{"no such file", ExitUsage, evalArgs(server.URL, "none.jsonl", "o"), []string{"none.jsonl", "no such file"}},
+		{"a set twice", ExitUsage, evalArgs(server.URL, set, "o", "--bench", set), []string{"twice"}},
+		{"no such server", ExitServer, evalArgs(gone.URL, set, "o"), []string{gone.URL, "nothing listens there"}},
+		{"no such model", ExitServer, evalArgs(server.URL, set, "o", "--served-model", "big"), []string{`does not serve "big"`, "tiny"}},
+		{"not a URL", ExitUsage, evalArgs("localhost", set, "o"), []string{"http://host:port"}},
+		{"no such template", ExitUsage, evalArgs(server.URL, set, "o", "--template", "none.txt"), []string{"none.txt"}},
+		{"a template without a question", ExitUsage, evalArgs(server.URL, set, "o", "--template", file(t, "x.txt", "hi")), []string{"x.txt", "{{question}}"}},
+		{"no such verifier", ExitUsage, evalArgs(server.URL, set, "o", "--verifier", "luck"), []string{"luck", "strict-box"}},
+		{"top-p", ExitUsage, evalArgs(server.URL, set, "o", "--top-p", "0"), []string{"--top-p must be above 0"}},
+		{"n", ExitUsage, evalArgs(server.URL, set, "o", "--n", "0"), []string{"--n must be at least 1"}},
+		{"a judge's flag without one", ExitUsage, evalArgs(server.URL, set, "o", "--judge-empty-question"), []string{"--judge URL"}},
+		{"no such judge", ExitServer, evalArgs(server.URL, set, filepath.Join(t.TempDir(), "o"), "--judge", gone.URL), []string{gone.URL}},
+		{"a judge's template", ExitUsage, evalArgs(server.URL, set, filepath.Join(t.TempDir(), "o"), "--judge", server.URL, "--judge-template", file(t, "j.txt", "{{truth}}")), []string{"j.txt", "{{response}}"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			code, _, stderr := run(t, tc.args...)
+			if code != tc.code {
+				t.Errorf("exit code %d, want %d: %s", code, tc.code, stderr)
+			}
+			for _, w := range tc.want {
+				if !strings.Contains(stderr, w) {
+					t.Errorf("stderr %q lacks %q", stderr, w)
+				}
+			}
+		})
+	}
+	if n := len(chats(t, server)); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}
+
+// What eval writes is what grade writes about the same answers.
+func TestEvalAgreesWithGrade(t *testing.T) {
+	server := sums(t, nil)
+	out, again := filepath.Join(t.TempDir(), "out"), filepath.Join(t.TempDir(), "again")
+	if code, _, stderr := run(t, evalArgs(server.URL, sumsSet(t, 5), out)...); code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	if code, _, stderr := run(t, "grade", "--generations", out, "--verifier", "strict-box", "--out", again); code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	for _, name := range []string{resultsName, verdictsName, markdownName, csvName} {
+		mine, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := os.ReadFile(filepath.Join(again, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(theirs), string(mine)); diff != "" {
+			t.Errorf("%s (-grade +eval)\n%s", name, diff)
+		}
+	}
+}
+
+// The nine sets of the paper, killed and resumed above on a set of our own.
+func TestEvalNineSets(t *testing.T) {
+	dir := "../../../shared/data/benchmarks"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("SKIPPED: the nine sets are not on this machine: %v", err)
+	}
+	server := openaitest.New(t, openaitest.Options{MaxModelLen: 8192, Script: func([]int32, int64) []int32 { return openaitest.Encode(`It is \boxed{7}.<|im_end|>`) }})
+	out := filepath.Join(t.TempDir(), "out")
+	code, stdout, stderr := run(t, "eval", "--server", server.URL, "--bench", "all", "--data-dir", dir, "--limit", "3", "--n", "2", "--max-tokens", "64", "--verifier", "strict-box", "--out", out)
+	if code != ExitOK || len(chats(t, server)) != 9*3*2 {
+		t.Fatalf("exit code %d, %d requests\n%s%s", code, len(chats(t, server)), stdout, stderr)
+	}
+	for _, set := range sets.All() {
+		if !strings.Contains(stdout, strings.ToLower(set.Name)) {
+			t.Errorf("%s is not in the table\n%s", set.Name, stdout)
+		}
+		problems, err := (sets.Store{Dir: dir}).Load(t.Context(), set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems { // as the authors' program has it, letter by letter
+			if got, err := (evaluate.Template{}).Prompt(p.Question); err != nil || got != p.Question+" "+dataset.Instruction {
+				t.Errorf("%s, problem %d: prompt %q (%v)", set.Name, p.ID, got, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/justrl/justrl/benchmarks"
+	"github.com/justrl/justrl/benchmarks/evaluate"
+	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/sampler"
+)
+
+// measurement is one evaluation: eval's, or one of a sweep's.
+type measurement struct {
+	model       string // as results have it
+	sampling    evaluate.Sampling
+	cells       []*evaluate.Cell
+	asker       evaluate.Asker
+	concurrency int
+	servers     []evaluate.ServerInfo
+	found       func() evaluate.Findings
+	rules       rules
+	jury        juryOptions
+	out         string
+	shown       *evalProgress
+	answered    func(*evaluate.Cell, benchmarks.Generation) // of each new answer, beside shown
+}
+
+// rules are an open verifier and how it is used.
+type rules struct {
+	reward   config.Reward
+	verifier sampler.Verifier
+}
+
+// by is what results say of them.
+func (r rules) by() gradedBy {
+	by := gradedBy{Program: version(), Verifier: r.reward.Verifier}
+	if v, ok := r.verifier.(versioned); ok {
+		by.Versions = v.Versions()
+	}
+	return by
+}
+
+// do samples what is missing, grades all, and writes the results into out.
+func (m measurement) do(ctx context.Context) (report evalReport, err error) {
+	settings, err := evaluate.NewSettings(m.model, m.sampling, m.cells)
+	if err != nil {
+		return report, usage(err)
+	}
+	record := evaluate.Record{Settings: settings, Began: time.Now().UTC().Truncate(time.Second), Version: version(), Servers: m.servers, Grading: map[string]any{"rules": m.rules.by()}}
+	if record, err = record.Join(m.out); err != nil {
+		return report, usage(err)
+	}
+	jury, err := openJury(ctx, m.jury, m.out, m.sampling.MaxTokens, m.shown)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, jury.Close()) }()
+	workers := verifierWorkers(m.rules.reward)
+	grader := &evaluate.Grader{Rule: m.rules.verifier, Timeout: time.Duration(m.rules.reward.Timeout), Workers: workers}
+	if l, ok := m.rules.verifier.(*limited); ok { // it has places and a limit of its own
+		grader.Timeout, grader.Workers = 0, cap(l.free)
+	}
+	grading := 2 * workers
+	if jury != nil {
+		grader.Judge, grading = jury.judge, grading+judgesAtOnce
+		record.Grading["judge"] = jury.info
+		if err := record.Write(m.out); err != nil {
+			return report, err
+		}
+	}
+	e := evaluate.Evaluation{
+		Asker: m.asker, Grader: grader, Cells: m.cells, Sampling: m.sampling, Concurrency: m.concurrency, Grading: grading,
+		OnKnown: m.shown.Known, OnVerdict: m.shown.Verdict,
+		OnAnswer: func(c *evaluate.Cell, g benchmarks.Generation) {
+			m.shown.Answer(c, g)
+			if m.answered != nil {
+				m.answered(c, g)
+			}
+		},
+	}
+	results, err := e.Run(ctx)
+	record.Found = m.found()
+	m.shown.Found(record.Found, m.servers)
+	if jury != nil {
+		record.Grading["judged"] = jury.judge.Stats()
+		jury.nonsense(m.shown)
+	}
+	if err != nil {
+		return report, errors.Join(err, record.Write(m.out))
+	}
+	return finishEval(results, record, m.rules.by(), m.out)
+}

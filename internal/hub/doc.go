@@ -1,0 +1,22 @@
+// Package hub brings files of models and data sets from the Hugging Face hub
+// into the cache of Python's huggingface_hub, so that either finds what the other
+// has fetched; and plain files with a known SHA-256 from anywhere.
+//
+// The cache ($HF_HUB_CACHE, else $HF_HOME/hub, else ~/.cache/huggingface/hub):
+//
+//	models--org--name/            (datasets--org--name)
+//	  refs/main                   the commit that a branch or tag was last seen at
+//	  blobs/HASH                  a file, named by its SHA-256 (LFS) or git's SHA-1
+//	  blobs/HASH.incomplete       the part of it that has come
+//	  snapshots/COMMIT/PATH       a relative link to its blob
+//	  trees/COMMIT.json           the files that the commit has
+//	.locks/models--org--name/HASH.lock
+//
+// A blob has its name only when all of it is there, hashes to that name and is
+// synced. What was broken off is continued, by whatever process comes next; two
+// processes that want one blob take turns on its lock, and should a file system's
+// locks be a lie, both write the same bytes to the same places.
+//
+// Deliberately absent: uploads, Xet's own protocol (the hub serves the same files
+// over HTTP), caches without symbolic links, and deleting: `hf cache` does that.
+package hub

@@ -1,0 +1,343 @@
+package dataset
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// Scalars calls each for every row of the file at path, in order, with all of the
+// row's columns that can be told as text: reward_model.ground_truth for a field
+// of a struct, prompt[0].content for a field of a list's first struct, and a list of
+// scalars in one, its entries separated by ", ". Nulls, empty lists and bytes that are
+// no text are left out. Numbers are as they are written, booleans are true or false.
+//
+// values is the callee's to keep. An error of each ends the reading; errors name
+// the file and the row or line. Unlike [Open] it needs no column to be there.
+func Scalars(ctx context.Context, path string, each func(values map[string]string) error) error {
+	if err := scalars(ctx, path, each); err != nil {
+		return fmt.Errorf("dataset %s: %w", path, plain(err))
+	}
+	return nil
+}
+
+func scalars(ctx context.Context, path string, each func(map[string]string) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	rows := 0
+	add := func(values map[string]string) error {
+		if rows++; rows%1024 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return each(values)
+	}
+	var magic [4]byte
+	n, err := f.ReadAt(magic[:], 0)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return err
+	case bytes.Equal(magic[:n], parquetMagic):
+		return parquetScalars(f, info.Size(), add)
+	case strings.EqualFold(filepath.Ext(path), ".parquet"):
+		return fmt.Errorf("is not a parquet file: it begins with %q", magic[:n])
+	case strings.EqualFold(filepath.Ext(path), ".csv"):
+		return csvScalars(f, ',', add)
+	case strings.EqualFold(filepath.Ext(path), ".tsv"):
+		return csvScalars(f, '\t', add)
+	}
+	return jsonScalars(f, add)
+}
+
+// leaf is a parquet column and what it is called.
+type leaf struct {
+	name string
+	kind listing
+}
+
+// listing says what of a column's values of a row counts.
+type listing int
+
+const (
+	single  listing = iota // there is one
+	joined                 // all of a list of scalars
+	leading                // those of a list's first struct
+)
+
+func parquetScalars(f io.ReaderAt, size int64, each func(map[string]string) error) (err error) {
+	defer func() { // as in readParquet
+		if p := recover(); p != nil {
+			err = fmt.Errorf("is damaged: %v", p)
+		}
+	}()
+	if err := checkFooter(f, size); err != nil {
+		return err
+	}
+	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return fmt.Errorf("is damaged: %w", err)
+	}
+	leaves := map[int]leaf{}
+	for i, path := range file.Schema().Columns() {
+		if l, ok := leafOf(file.Schema(), path); ok {
+			leaves[i] = l
+		}
+	}
+	if len(leaves) == 0 {
+		return errors.New("has no columns that are text or numbers")
+	}
+	row := 0
+	for _, group := range file.RowGroups() {
+		if err := groupScalars(group, leaves, &row, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leafOf names a column after its path without what the format puts between a
+// list and its entries. A list within a list has no name.
+func leafOf(node parquet.Node, path []string) (leaf, bool) {
+	var l leaf
+	name, skip := "", false
+	for i, part := range path {
+		for _, field := range node.Fields() {
+			if field.Name() == part {
+				node = field
+				break
+			}
+		}
+		if skip { // an entry of a list
+			skip = false
+			continue
+		}
+		if node.Repeated() {
+			if l.kind != single {
+				return l, false
+			}
+			l.kind = joined
+			// A repeated group with one field is what the format puts there; else it is itself the entry.
+			if wrapper := !node.Leaf() && len(node.Fields()) == 1; wrapper || i > 0 && slices.Contains([]string{"list", "array", "bag"}, part) {
+				skip = wrapper
+				continue
+			}
+		} else if l.kind == joined {
+			l.kind, name = leading, name+"[0]"
+		}
+		if name != "" {
+			name += "."
+		}
+		name += part
+	}
+	l.name = name
+	if node.Type().Kind() == parquet.Int96 {
+		return l, false
+	}
+	return l, true
+}
+
+func groupScalars(group parquet.RowGroup, leaves map[int]leaf, row *int, each func(map[string]string) error) (err error) {
+	chunks := group.ColumnChunks()
+	open := map[int]*column{}
+	defer func() {
+		for _, c := range open {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	for i, l := range leaves {
+		open[i] = &column{cells: cells{name: l.name, pages: chunks[i].Pages()}}
+	}
+	for range group.NumRows() {
+		values := map[string]string{}
+		for i, l := range leaves {
+			if err := open[i].nextRow(); err != nil {
+				return fmt.Errorf("row %d: is damaged: read %s: %w", *row, l.name, err)
+			}
+			if text := open[i].text(l.kind); text != nil {
+				values[l.name] = *text
+			}
+		}
+		if err := each(values); err != nil {
+			return err
+		}
+		*row++
+	}
+	return nil
+}
+
+// column reads the values of one column, row by row, whatever they are.
+type column struct {
+	cells
+	values []*string // the current row's; nil is null, or no text
+}
+
+func (c *column) nextRow() error {
+	c.values = c.values[:0]
+	for n := 0; ; n++ {
+		if len(c.have) == 0 {
+			err := c.fill()
+			if errors.Is(err, io.EOF) && n > 0 {
+				return nil
+			}
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return err
+			}
+		}
+		v := c.have[0]
+		if v.RepetitionLevel() == 0 && n > 0 {
+			return nil
+		}
+		c.values = append(c.values, anyText(v))
+		c.have = c.have[1:]
+	}
+}
+
+func (c *column) text(kind listing) *string {
+	if kind != joined {
+		return c.values[0]
+	}
+	var parts []string
+	for _, v := range c.values {
+		if v != nil {
+			parts = append(parts, *v)
+		}
+	}
+	if parts == nil {
+		return nil
+	}
+	s := strings.Join(parts, ", ")
+	return &s
+}
+
+// anyText is valueText for the kinds that no question or answer has, too.
+func anyText(v parquet.Value) *string {
+	if !v.IsNull() && (v.Kind() == parquet.Boolean || v.Kind() == parquet.Float) {
+		s := v.String()
+		return &s
+	}
+	s, err := valueText(v)
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
+func jsonScalars(f io.Reader, each func(map[string]string) error) error {
+	sc := bufio.NewScanner(f)
+	sc.Buffer(make([]byte, 0, 1<<16), maxLine)
+	for n := 1; sc.Scan(); n++ {
+		line := sc.Bytes()
+		if n == 1 {
+			line = bytes.TrimPrefix(line, utf8BOM)
+		}
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		if !utf8.Valid(line) {
+			return fmt.Errorf("line %d: is not UTF-8", n)
+		}
+		dec := json.NewDecoder(bytes.NewReader(line))
+		dec.UseNumber()
+		var top map[string]any
+		if err := dec.Decode(&top); err != nil {
+			return fmt.Errorf("line %d: not a JSON object: %w", n, err)
+		}
+		values := map[string]string{}
+		flatten(values, "", top)
+		if err := each(values); err != nil {
+			return err
+		}
+	}
+	return sc.Err()
+}
+
+// flatten puts what is in v, under name, into values.
+func flatten(values map[string]string, name string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, in := range v {
+			at := k
+			if name != "" {
+				at = name + "." + k
+			}
+			flatten(values, at, in)
+		}
+	case []any:
+		var parts []string
+		for _, in := range v {
+			s, ok := scalarOf(in)
+			if !ok {
+				flatten(values, name+"[0]", v[0])
+				return
+			}
+			parts = append(parts, s)
+		}
+		if parts != nil {
+			values[name] = strings.Join(parts, ", ")
+		}
+	default:
+		if s, ok := scalarOf(v); ok && v != nil {
+			values[name] = s
+		}
+	}
+}
+
+func scalarOf(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	case bool:
+		return fmt.Sprint(v), true
+	case nil:
+		return "", true
+	}
+	return "", false
+}
+
+func csvScalars(f io.Reader, comma rune, each func(map[string]string) error) error {
+	r := csv.NewReader(skipBOM(f))
+	r.Comma = comma
+	names, err := r.Read()
+	for err == nil {
+		var fields []string
+		if fields, err = r.Read(); err != nil {
+			break
+		}
+		values := map[string]string{}
+		for i, v := range fields {
+			if utf8.ValidString(v) {
+				values[strings.TrimSpace(names[i])] = v
+			}
+		}
+		if err := each(values); err != nil {
+			return err
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return csvError(err)
+}
