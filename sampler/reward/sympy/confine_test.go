@@ -28,6 +28,15 @@ func octal(text string) string {
 	return b.String()
 }
 
+// decimal is a text's bytes as a tuple has them.
+func decimal(text string) string {
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		fmt.Fprintf(&b, "%d,", c)
+	}
+	return b.String()
+}
+
 // Answers that are made to do something: none does, each is answered or out of
 // time within its limit, and the neighbours get theirs.
 func TestHostile(t *testing.T) {
@@ -65,7 +74,7 @@ func TestHostile(t *testing.T) {
 		"a file":                        open,
 		"in a string, in octal":         `ln("` + octal(write) + `")`,
 		"a file, in octal":              `re('` + octal(open) + `')`,
-		"of single characters":          "sqrt('" + strings.Repeat("%c", len(open)) + "'%(" + strings.Trim(strings.Join(strings.Fields(fmt.Sprint([]byte(open))), ","), "[]") + "))",
+		"of single characters":          "sqrt('" + strings.Repeat("%c", len(open)) + "'%(" + decimal(open) + "))",
 		"joined":                        `ln("` + octal(open[:9]) + `""` + octal(open[9:]) + `")`,
 		"in bytes":                      `ln(b"` + octal(open) + `")`,
 		"in LaTeX":                      `\sqrt("` + strings.ReplaceAll(octal(open), `\`, `\textbackslash `) + `")`,

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import os
 
-sys.path[:] = [p for p in sys.path if p]  # not the folder that the user is in
+sys.path[:] = [os.path.abspath(p) for p in sys.path if p]  # not the folder that the user is in
 missing, path = [], []
 for name in ("sympy", "mpmath", "pylatexenc"):
     spec = importlib.util.find_spec(name)
@@ -17,4 +17,5 @@ for name in ("sympy", "mpmath", "pylatexenc"):
     folder = os.path.dirname(os.path.dirname(os.path.abspath(spec.origin)))
     if folder not in path:
         path.append(folder)
+path.sort(key=lambda p: sys.path.index(p) if p in sys.path else -1)  # what the user has first stays first
 print(json.dumps({"executable": sys.executable, "missing": missing, "path": path}))
