@@ -65,15 +65,19 @@ func TestVLLMEvalIsKilledAndGoesOn(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
+		var failed error // once it has ended
+		ended := make(chan struct{})
+		go func() {
+			failed = cmd.Wait()
+			close(ended)
+		}()
 		for deadline := time.Now().Add(5 * time.Minute); ; {
 			if _, err := os.Stat(out); err == nil && count(answers(t, out)) >= part {
 				break
 			}
 			select {
-			case err := <-ended:
-				t.Fatalf("it ended before it could be killed: %v\n%s", err, said.Bytes())
+			case <-ended:
+				t.Fatalf("it ended before it could be killed: %v\n%s", failed, said.Bytes())
 			case <-time.After(5 * time.Millisecond):
 			}
 			if time.Now().After(deadline) {
