@@ -58,7 +58,7 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 	}
 	defer func() { err = errors.Join(err, jury.Close()) }()
 	workers := verifierWorkers(m.rules.reward)
-	grader := &evaluate.Grader{Rule: m.rules.verifier, Timeout: time.Duration(m.rules.reward.Timeout), Workers: workers}
+	grader := &evaluate.Grader{Rule: m.rules.verifier, Timeout: verifierLimit(m.rules.reward), Workers: workers}
 	if l, ok := m.rules.verifier.(*limited); ok { // it has places and a limit of its own
 		grader.Timeout, grader.Workers = 0, cap(l.free)
 	}

@@ -90,7 +90,7 @@ func newGrader(c *cli.Context) (g grader, done func() error, err error) {
 	if g.verifier, done, err = openVerifier(c, r); err != nil {
 		return g, nil, err
 	}
-	g.name, g.limit = r.Verifier, time.Duration(r.Timeout)
+	g.name, g.limit = r.Verifier, verifierLimit(r)
 	if g.workers = c.Int("workers"); g.workers == 0 {
 		g.workers = verifierWorkers(r)
 	}

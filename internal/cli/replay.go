@@ -50,7 +50,7 @@ func replay(c *cli.Context, run string) error {
 	if err := journal.Exists(run); err != nil {
 		return err
 	}
-	cfg, err := resolve("", filepath.Join(run, "config.yaml"), nil)
+	cfg, err := config.LoadRun(filepath.Join(run, "config.yaml"))
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func runCommand() *cli.Command {
 // runConfig resolves flags over file over preset; with --resume the run's own
 // config.yaml takes the place of both.
 func runConfig(c *cli.Context) (config.Config, error) {
-	preset, file := c.String("preset"), c.String("config")
+	read := func() (config.Config, error) { return resolve(c.String("preset"), c.String("config"), nil) }
 	recorded := filepath.Join(c.String("out"), "config.yaml")
 	if c.Bool("resume") {
 		if c.String("out") == "" {
@@ -76,9 +76,9 @@ func runConfig(c *cli.Context) (config.Config, error) {
 		if _, err := os.Stat(recorded); errors.Is(err, fs.ErrNotExist) {
 			return config.Config{}, fmt.Errorf("--out %s: %w", c.String("out"), journal.ErrNoRun)
 		}
-		preset, file = "", recorded
+		read = func() (config.Config, error) { return config.LoadRun(recorded) }
 	}
-	cfg, err := resolve(preset, file, nil)
+	cfg, err := read()
 	if err != nil {
 		return cfg, err
 	}
@@ -187,7 +187,7 @@ func absolute(cfg *config.Config) error {
 // sameRun refuses to resume with settings that would make it another run. What
 // may change is where, how long and how carefully it runs.
 func sameRun(recorded string, cfg config.Config) error {
-	before, err := resolve("", recorded, nil)
+	before, err := config.LoadRun(recorded)
 	if err == nil {
 		err = absolute(&before)
 	}

@@ -165,7 +165,7 @@ func measureSweep(c *cli.Context, plan *sweep.Plan, st *sweep.State, problems ma
 		}
 	}
 	w := &sweeping{c: c, plan: plan, problems: problems, shown: newEvalProgress(c.App.ErrWriter, total)}
-	w.rules = rules{r, newLimited(v, verifierWorkers(r), time.Duration(r.Timeout))}
+	w.rules = rules{r, newLimited(v, verifierWorkers(r), verifierLimit(r))}
 	defer func() { err = errors.Join(err, w.shown.Close()) }()
 	return w.do(c.Context, st)
 }

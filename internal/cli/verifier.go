@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -53,6 +54,16 @@ func newVerifier(ctx context.Context, r config.Reward, report func(line string))
 		return nil, nothing, r.Validate()
 	}
 	return v, nothing, nil
+}
+
+// verifierLimit bounds one verification. The rule grader's pairs have a limit in
+// the worker that they are given; what comes before that is waiting for one, maybe
+// for one that starts again, and says nothing about the pair.
+func verifierLimit(r config.Reward) time.Duration {
+	if r.Verifier == config.VerifierRule {
+		return 10 * time.Minute
+	}
+	return time.Duration(r.Timeout)
 }
 
 // verifierWorkers is how many verifications run at a time.

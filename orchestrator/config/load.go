@@ -185,3 +185,22 @@ func locate(err error, path string) error {
 	pos := y.GetToken().Position
 	return fmt.Errorf("%s:%d:%d: %s", path, pos.Line, pos.Column, what)
 }
+
+// LoadRun is the configuration in a run directory, in which every default is
+// written out. A key that a file lacks is younger than the run, and means there
+// what the run did before there was one, whatever its preset says today.
+func LoadRun(path string) (Config, error) {
+	preset, err := PresetOf(path)
+	if err != nil {
+		return Config{}, err
+	}
+	if preset == "" {
+		preset = DefaultPreset
+	}
+	c, err := Preset(preset)
+	if err != nil {
+		return c, err
+	}
+	c.Validation.Verifier = "" // held-out answers were scored as training's
+	return c, c.LoadFile(path)
+}

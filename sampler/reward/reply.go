@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -32,6 +33,9 @@ func (r reply) is(id uint64) bool {
 	return string(r.ID) == n || string(r.ID) == strconv.Quote(n)
 }
 
+// maxScore is what a score may be at most, either way: squares of rewards are summed.
+const maxScore = 1e6
+
 // judgement is the score of a reply, or its error.
 func (r reply) judgement() (s sampler.Score, err error) {
 	switch {
@@ -39,6 +43,8 @@ func (r reply) judgement() (s sampler.Score, err error) {
 		return s, fmt.Errorf("it says: %s", short(*r.Error))
 	case r.Score == nil:
 		return s, errors.New("its reply has neither score nor error")
+	case math.Abs(*r.Score) > maxScore:
+		return s, fmt.Errorf("its score of %g is beyond %g", *r.Score, maxScore)
 	}
 	s.Reward, s.Correct = *r.Score, *r.Score > 0
 	if r.Correct != nil {
