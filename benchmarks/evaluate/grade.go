@@ -29,6 +29,9 @@ type Grader struct {
 	// Workers is how many answers the rules look at at once: what waits for a
 	// worker must not spend its Timeout on it. 0 is one at a time.
 	Workers int
+	// Fatal tells which failures of the rules are no answer's and end everything,
+	// such as a server that cannot be reached; nil: none.
+	Fatal func(error) bool
 
 	once           sync.Once
 	free           chan struct{} // a place for each worker
@@ -53,10 +56,13 @@ func (g *Grader) Grade(ctx context.Context, question string, gen benchmarks.Gene
 		return v, cause
 	}
 	graded := g.graded.Add(1)
-	v.Answer = score.Answer
+	v.Answer = grade.Kept(score.Answer)
 	if err == nil {
 		v.Correct = score.Correct
 	} else {
+		if g.Fatal != nil && g.Fatal(err) {
+			return v, err
+		}
 		v.Error = err.Error()
 		if err := g.fails(err, graded); err != nil {
 			return v, err

@@ -158,9 +158,6 @@ func (f *file) grade(g benchmarks.Generation, truth string, s generations.Sample
 		return err
 	}
 	*to = metrics.NewAnswer(g, v, timedOut && v.Error != "")
-	if len(v.Answer) > maxAnswer {
-		v.Answer = strings.ToValidUTF8(v.Answer[:maxAnswer], "") + "…" // a copy
-	}
 	f.out.Verdicts[s.Ordinal], f.out.Lines[s.Ordinal] = v, s.Number
 	if f.o.Done != nil {
 		f.o.Done(v)
@@ -174,7 +171,7 @@ func (f *file) verify(g benchmarks.Generation, v *benchmarks.Verdict) (timedOut 
 	if f.ctx.Err() != nil {
 		return false, context.Cause(f.ctx)
 	}
-	v.Answer = strings.Clone(score.Answer) // a part of the response would keep all of it in memory
+	v.Answer = Kept(score.Answer)
 	if err != nil && f.o.Fatal != nil && f.o.Fatal(err) {
 		return false, err
 	}
@@ -193,6 +190,15 @@ func (f *file) judge(g benchmarks.Generation, v *benchmarks.Verdict) error {
 	}
 	v.By, v.Judgement, v.Correct, v.Error = benchmarks.ByJudge, said, said == "A", ""
 	return nil
+}
+
+// Kept is what a verdict repeats of an answer: a copy, since a part of the response
+// would keep all of it in memory, and its beginning where it is as long as some.
+func Kept(answer string) string {
+	if len(answer) > maxAnswer {
+		return strings.ToValidUTF8(answer[:maxAnswer], "") + "…"
+	}
+	return strings.Clone(answer)
 }
 
 // Verify asks a verifier about one pair, for so long at most (0: without a

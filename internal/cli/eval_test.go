@@ -437,3 +437,44 @@ reward:
 		t.Errorf("exit code %d, %q", code, stderr)
 	}
 }
+
+// A verifier that answers nothing says nothing of a model.
+func TestEvalWithoutVerdicts(t *testing.T) {
+	server := sums(t, nil)
+	set := sumsSet(t, 2)
+	for _, tc := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"a command that ends", []string{"--verifier", "command", "--set", "reward.command=[/bin/false]"}, ExitFailed, "none of 6 answers has a verdict"},
+		{"a server that is not there", []string{"--verifier", "http", "--set", "reward.url=http://127.0.0.1:1/score"}, ExitServer, "127.0.0.1:1"},
+	} {
+		args := append(evalArgs(server.URL, set, filepath.Join(t.TempDir(), "out")), tc.args...)
+		code, stdout, stderr := run(t, args...)
+		if code != tc.code || !strings.Contains(stderr, tc.want) || strings.Contains(stdout, "0.00") {
+			t.Errorf("%s: exit code %d\n%s\n%s", tc.name, code, stdout, stderr)
+		}
+	}
+}
+
+// A long answer is not kept whole, and another way of grading is said.
+func TestEvalGradedAnew(t *testing.T) {
+	long := openaitest.New(t, openaitest.Options{MaxModelLen: 32768, Script: func([]int32, int64) []int32 {
+		return openaitest.Encode(`\boxed{` + strings.Repeat("7", 9000) + "}<|im_end|>")
+	}})
+	set, out := sumsSet(t, 1), filepath.Join(t.TempDir(), "out")
+	args := []string{"eval", "--server", long.URL, "--bench", set, "--out", out, "--n", "1", "--max-tokens", "20000", "--verifier"}
+	if code, _, stderr := run(t, append(args, "exact")...); code != ExitOK || strings.Contains(stderr, "replaced") {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	for _, v := range verdicts(t, filepath.Join(out, verdictsName)) {
+		if len(v.Answer) < 1000 || len(v.Answer) > 5000 {
+			t.Errorf("a verdict with an answer of %d bytes", len(v.Answer))
+		}
+	}
+	if code, _, stderr := run(t, append(args, "strict-box")...); code != ExitOK || !strings.Contains(stderr, "was graded by exact: its results are replaced by those of strict-box") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+}

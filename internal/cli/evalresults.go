@@ -48,7 +48,7 @@ type evalReport struct {
 }
 
 // finishEval turns verdicts into figures, and writes both.
-func finishEval(results []evaluate.Result, record evaluate.Record, by gradedBy, out string) (evalReport, error) {
+func finishEval(results []evaluate.Result, record evaluate.Record, by gradedBy, out string, notice func(string, ...any)) (evalReport, error) {
 	report := evalReport{Out: out, Model: record.Model, Found: record.Found, Grading: record.Grading}
 	scores := map[string][]float64{} // of a set, by template
 	for _, r := range results {
@@ -58,6 +58,9 @@ func finishEval(results []evaluate.Result, record evaluate.Record, by gradedBy, 
 		}
 		of := &report.Templates[len(report.Templates)-1]
 		f, err := summarize(of.dir, r, record.Sampling)
+		if err == nil {
+			err = f.judged(filepath.Join(of.dir, f.File), notice)
+		}
 		if err != nil {
 			return report, err
 		}

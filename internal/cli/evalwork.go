@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -49,6 +50,7 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 		return report, usage(err)
 	}
 	record := evaluate.Record{Settings: settings, Began: time.Now().UTC().Truncate(time.Second), Version: version(), Servers: m.servers, Grading: map[string]any{"rules": m.rules.by()}}
+	before, _ := evaluate.ReadRecord(m.out) // Join says what is wrong with one
 	if record, err = record.Join(m.out); err != nil {
 		return report, usage(err)
 	}
@@ -58,7 +60,7 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 	}
 	defer func() { err = errors.Join(err, jury.Close()) }()
 	workers := verifierWorkers(m.rules.reward)
-	grader := &evaluate.Grader{Rule: m.rules.verifier, Timeout: verifierLimit(m.rules.reward), Workers: workers}
+	grader := &evaluate.Grader{Rule: m.rules.verifier, Timeout: verifierLimit(m.rules.reward), Workers: workers, Fatal: isGone}
 	if l, ok := m.rules.verifier.(*limited); ok { // it has places and a limit of its own
 		grader.Timeout, grader.Workers = 0, cap(l.free)
 	}
@@ -69,6 +71,9 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 		if err := record.Write(m.out); err != nil {
 			return report, err
 		}
+	}
+	if was, is := gradedHow(before.Grading), gradedHow(record.Grading); before.Finished != nil && was != is {
+		m.shown.Notice("%s was graded by %s: its results are replaced by those of %s", m.out, was, is)
 	}
 	e := evaluate.Evaluation{
 		Asker: m.asker, Grader: grader, Cells: m.cells, Sampling: m.sampling, Concurrency: m.concurrency, Grading: grading,
@@ -90,5 +95,24 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 	if err != nil {
 		return report, errors.Join(err, record.Write(m.out))
 	}
-	return finishEval(results, record, m.rules.by(), m.out)
+	return finishEval(results, record, m.rules.by(), m.out, m.shown.Notice)
+}
+
+// gradedHow is who decides by a record's word.
+func gradedHow(grading map[string]any) string {
+	b, err := json.Marshal(grading)
+	if err != nil {
+		return ""
+	}
+	var g struct {
+		Rules struct{ Verifier string }
+		Judge *struct{ Server struct{ Model string } }
+	}
+	if json.Unmarshal(b, &g) != nil {
+		return ""
+	}
+	if g.Judge == nil {
+		return g.Rules.Verifier
+	}
+	return g.Rules.Verifier + " and the judge " + g.Judge.Server.Model
 }

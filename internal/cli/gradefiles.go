@@ -208,14 +208,19 @@ func gradeFile(ctx context.Context, path string, o grade.Options, seed uint64, n
 	if f.SamplesMin != f.SamplesMax {
 		notice("%s: its problems have from %d to %d answers each; every problem counts as much as the others", path, f.SamplesMin, f.SamplesMax)
 	}
+	return f, f.judged(path, notice)
+}
+
+// judged says how many answers have no verdict. That none has is an error: it says
+// nothing of a model.
+func (f gradedFile) judged(path string, notice func(string, ...any)) error {
 	if v := f.Verdicts; v.Errors == f.Answers && v.Timeouts == 0 {
-		first := f.graded.Verdicts[0]
-		return f, fmt.Errorf("%s:%d: %s; none of %d answers has a verdict", path, f.graded.Lines[0], first.Error, f.Answers)
+		return fmt.Errorf("%s:%d: %s; none of %d answers has a verdict", path, f.graded.Lines[0], f.graded.Verdicts[0].Error, f.Answers)
 	}
 	if said := unscored(f.Verdicts.Errors, f.Verdicts.Timeouts); said != "" {
 		notice("%s: %s", path, said)
 	}
-	return f, nil
+	return nil
 }
 
 func writeGraded(dir string, files []gradedFile) error {

@@ -17,7 +17,7 @@ func TestBaselinesDifferInNothingElse(t *testing.T) {
 	for preset, want := range map[string][]string{
 		"justrl-nemotron-1.5b": {"steps is 3440, was 4380"},
 		"justrl-overlong":      {"reward.overlong_buffer is 4096, was 0"},
-		"justrl-robust":        {"reward.verifier is rule, was strict-box"},
+		"justrl-robust":        {"reward.verifier is rule, was strict-box", "reward.max_unscored is 0.01, was 0"},
 		"grpo-classic": {
 			"update.clip_high is 0.2, was 0.28", "update.aggregation is seq-mean-token-mean, was token-mean", "update.kl_coef is 0.04, was 0",
 		},
