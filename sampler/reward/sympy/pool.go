@@ -24,10 +24,6 @@ const (
 	DefaultMemory = 1 << 30
 )
 
-// recycleAfter is after how many questions a worker is replaced: what it leaks
-// (classes that sympy makes for unknown functions) stays small.
-const recycleAfter = 20_000
-
 // Options of a [Pool]; the zero value is good.
 type Options struct {
 	Workers   int           // processes; 0: one for every CPU
@@ -226,7 +222,7 @@ func (p *Pool) ask(ctx context.Context, kind byte, first, second string) (_ byte
 // release puts a worker back, or, when it is of no use any more, another in its
 // place; nobody waits for that.
 func (p *Pool) release(w *worker, err error) {
-	if err == nil && w.number < recycleAfter {
+	if err == nil && !w.worn() {
 		p.idle <- w
 		return
 	}

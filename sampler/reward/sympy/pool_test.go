@@ -265,3 +265,36 @@ func TestConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A worker that has grown is replaced, and only then.
+func TestWorn(t *testing.T) {
+	p := open(t, 1, withProbe())
+	process := func() *worker {
+		w := <-p.idle
+		p.idle <- w
+		return w
+	}
+	first := process()
+	if size, known := residentSize(first.cmd.Process.Pid); !known || size < 20<<20 {
+		t.Skipf("SKIPPED: no /proc that tells a process's size: %d", size)
+	}
+	ask := func(program string) {
+		t.Helper()
+		for range wornLook {
+			if _, err := do(t.Context(), p, program); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ask("")
+	if process() != first {
+		t.Error("replaced although it is small")
+	}
+	ask("import sys\nif not hasattr(sys, 'grown'): sys.grown = b'x' * (200 << 20)")
+	if process() == first {
+		t.Error("not replaced although it has grown")
+	}
+	if size, _ := residentSize(process().cmd.Process.Pid); size > wornSize {
+		t.Errorf("the next one has %d bytes", size)
+	}
+}

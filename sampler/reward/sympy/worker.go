@@ -181,7 +181,7 @@ func (w *worker) exchange(ctx context.Context, question []byte, limit time.Durat
 func (w *worker) post(err error) error {
 	w.reap()
 	if status, ok := w.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		if s := status.Signal(); s == syscall.SIGPROF || s == syscall.SIGXCPU {
+		if status.Signal() == syscall.SIGPROF {
 			return fmt.Errorf("%w: its CPU time was up", errTooLong)
 		}
 	}

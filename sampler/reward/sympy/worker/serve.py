@@ -6,7 +6,6 @@ import codecs
 import gc
 import json
 import os
-import resource
 import signal
 import struct
 import sys
@@ -77,14 +76,12 @@ def serve(settings):
     # What is there stays: not to be looked through for garbage again and again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
     versions = {
         "python": sys.version.split()[0],
         "sympy": sympy.__version__,
         "mpmath": sys.modules["mpmath"].__version__,
         "pylatexenc": sys.modules["pylatexenc"].__version__,
     }
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     out = quiet()
     try:
         holding = confine(settings["layers"], [os.path.dirname(os.__file__)] + settings["path"], settings["memory"])
@@ -98,10 +95,6 @@ def serve(settings):
         # The kernel ends the process when its CPU time for the pair is up: what
         # it does cannot prevent that, and a busy machine makes no difference.
         signal.setitimer(signal.ITIMER_PROF, seconds)
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        soft = int(used.ru_utime + used.ru_stime + seconds) + 2
-        if hard == resource.RLIM_INFINITY or soft < hard:
-            resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
         try:
             status, text = answer(kind, first, second)
         except MemoryError:
