@@ -7,7 +7,7 @@ import (
 )
 
 // commonsense is multiple choice about things that everybody knows: what kind
-// they are of, and which is the largest or the smallest.
+// they are of, and which is larger or smaller than another.
 func commonsense() task {
 	return task{
 		name: "commonsense", instruction: `Put the letter within \boxed{}.`, ending: ".csv",
@@ -50,43 +50,49 @@ func drawKind(rng *rand.Rand) exercise {
 	return choice(rng, fmt.Sprintf("Which is a kind of %s?", right.kind), chosen, right, func(t thing) string { return t.kind })
 }
 
-// drawSize asks for the largest or the smallest of four of different sizes.
+// drawSize asks for the one of four that is larger, or smaller, than another thing.
 func drawSize(rng *rand.Rand) exercise {
-	var chosen []thing
-	taken := map[int]bool{}
-	for _, t := range some(rng, things, len(things)) {
-		if !taken[t.size] && len(chosen) < 4 {
-			chosen = append(chosen, t)
-			taken[t.size] = true
+	for {
+		of, sign, word := pick(rng, things), 1, "larger"
+		if rng.IntN(2) == 0 {
+			sign, word = -1, "smaller"
 		}
-	}
-	most, word := 1, "largest"
-	if rng.IntN(2) == 0 {
-		most, word = -1, "smallest"
-	}
-	right := chosen[0]
-	for _, t := range chosen {
-		if most*t.size > most*right.size {
-			right = t
+		var fits, others []thing
+		for _, t := range some(rng, things, len(things)) {
+			switch {
+			case sign*t.size > sign*of.size:
+				fits = append(fits, t)
+			case t.size != of.size:
+				others = append(others, t)
+			}
 		}
+		if len(fits) == 0 || len(others) < 3 {
+			continue // nothing is larger than a whale
+		}
+		e := choice(rng, fmt.Sprintf("Which is %s than a %s?", word, of.name), append(others[:3:3], fits[0]), fits[0], size)
+		e.worked = fmt.Sprintf("%s: %s.\n", of.name, size(of)) + e.worked
+		return e
 	}
-	return choice(rng, fmt.Sprintf("Which is the %s?", word), chosen, right, func(t thing) string { return fmt.Sprint("size ", t.size) })
 }
 
-// choice shuffles the things, and says of each what is known.
+func size(t thing) string { return fmt.Sprint("size ", t.size) }
+
+// choice shuffles the things. Worked out, it is said of each what is known, up to the right one.
 func choice(rng *rand.Rand, question string, of []thing, right thing, known func(thing) string) exercise {
 	of = some(rng, of, len(of))
 	e := exercise{question: question}
 	var steps []string
-	letter := ""
 	for i, t := range of {
 		e.choices = append(e.choices, t.name)
-		steps = append(steps, fmt.Sprintf("%c. %s: %s.", 'A'+i, t.name, known(t)))
+		letter := string(rune('A' + i))
+		if e.answer == "" {
+			steps = append(steps, fmt.Sprintf("%s. %s: %s", letter, t.name, known(t)))
+		}
 		if t == right {
-			e.answer, letter = fmt.Sprint(i+1), string(rune('A'+i))
+			e.answer = fmt.Sprint(i + 1)
+			e.worked = strings.Join(steps, ".\n") + ", yes.\n" + boxed(letter)
 		}
 	}
-	e.worked = strings.Join(steps, "\n") + fmt.Sprintf("\nIt is the %s, %s.\n", right.name, known(right)) + boxed(letter)
 	e.blurt = func(rng *rand.Rand) string { return boxed(string(rune('A' + rng.IntN(len(of))))) }
 	return e
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// multihop is questions that take two facts to answer: for whom somebody works,
-// and where that one lives. A place has two words, so that half an answer has half a reward.
+// multihop is questions that take two facts to answer: for which team somebody
+// plays, and where that comes from. A place has two words, so that half an answer has half a reward.
 func multihop() task {
 	return task{
 		name: "multihop", instruction: `Put the place within \boxed{}.`, ending: ".jsonl",
@@ -26,29 +26,26 @@ func multihop() task {
 }
 
 var (
+	teams = []string{"Reds", "Blues", "Greens", "Whites", "Golds", "Blacks"}
 	sides = []string{"North", "South", "Old", "New"}
 	towns = []string{"Brome", "Calden", "Delton", "Elmore", "Fenwick", "Garby"}
 )
 
 func drawHops(rng *rand.Rand) exercise {
-	who, town := some(rng, people, 3), some(rng, towns, 3)
+	who, team, town := some(rng, people, 3), some(rng, teams, 3), some(rng, towns, 3)
 	var facts []string
-	place := make([]string, len(who))
+	plays, from, place := make([]string, 3), make([]string, 3), make([]string, 3)
 	for i, name := range who {
 		place[i] = pick(rng, sides) + " " + town[i]
-		facts = append(facts, fmt.Sprintf("%s lives in %s.", name, place[i]))
-	}
-	// Each works for the next, around: nobody is named less often than another.
-	boss := func(i int) int { return (i + 1) % len(who) }
-	for i, name := range who {
-		facts = append(facts, fmt.Sprintf("%s works for %s.", name, who[boss(i)]))
+		plays[i] = fmt.Sprintf("%s plays for the %s.", name, team[i])
+		from[i] = fmt.Sprintf("The %s come from %s.", team[i], place[i])
+		facts = append(facts, plays[i], from[i])
 	}
 	asked := rng.IntN(len(who))
-	facts = some(rng, facts, len(facts))
 	return exercise{
-		question: strings.Join(facts, " ") + fmt.Sprintf(" Where does the boss of %s live?", who[asked]),
-		answer:   place[boss(asked)],
-		worked:   fmt.Sprintf("%s works for %s. %s lives in %s.\n", who[asked], who[boss(asked)], who[boss(asked)], place[boss(asked)]) + boxed(place[boss(asked)]),
+		question: strings.Join(some(rng, facts, len(facts)), " ") + fmt.Sprintf(" Where does the team of %s come from?", who[asked]),
+		answer:   place[asked],
+		worked:   plays[asked] + " " + from[asked] + "\n" + boxed(place[asked]),
 		blurt:    func(rng *rand.Rand) string { return boxed(pick(rng, sides) + " " + pick(rng, town)) },
 	}
 }

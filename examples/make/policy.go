@@ -34,8 +34,11 @@ func makePolicy(ctx context.Context, o options, t task) error {
 	return warmup.Policy(ctx, warmup.Options{
 		Dir: filepath.Join(o.policy, t.name), Corpus: corpus, Vocab: 448,
 		Updates: o.updates, Batch: o.batch, LR: o.lr, Seed: o.seed, Threads: o.threads,
-		Draw: func() (message, answer string) {
+		Draw: func(update int) (message, answer string) {
 			e := draw()
+			if update < o.updates/2 { // first the skill, then the habits
+				return t.message(e), e.worked
+			}
 			return t.message(e), e.respond(rng)
 		},
 	})

@@ -29,8 +29,8 @@ type Options struct {
 	LR      float64  // highest learning rate; it rises over a tenth of the updates and falls to zero as a cosine
 	Seed    int64    // of the first weights
 	Threads int      // CPU threads; 0 = all
-	// Draw is a user's message and an answer to it, both at random.
-	Draw func() (message, answer string)
+	// Draw is a user's message and an answer to it, both at random, for an update, from 0.
+	Draw func(update int) (message, answer string)
 }
 
 // Policy writes the policy's folder when all is done, in place of one that is there.
@@ -97,7 +97,7 @@ func supervise(ctx context.Context, o Options, start string, tok *tokenizer.Toke
 	for u := range o.Updates {
 		batch := make([]updater.Rollout, o.Batch)
 		for i := range batch {
-			message, answer := o.Draw()
+			message, answer := o.Draw(u)
 			prompt, err := tok.Prompt(message)
 			if err != nil {
 				return err

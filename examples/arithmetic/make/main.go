@@ -67,7 +67,7 @@ func run(ctx context.Context, o options) error {
 	return warmup.Policy(ctx, warmup.Options{
 		Dir: filepath.Join(o.out, "policy"), Corpus: corpus, Vocab: 380,
 		Updates: o.updates, Batch: o.batch, LR: o.lr, Seed: o.seed, Threads: o.threads,
-		Draw: func() (message, answer string) { // the mixture of habits
+		Draw: func(int) (message, answer string) { // the mixture of habits
 			s := train[rng.IntN(len(train))]
 			return dataset.TrainingPrompt(s.question()), s.respond(rng)
 		},
