@@ -16,10 +16,12 @@ import (
 )
 
 // Cache keeps verdicts in a file, a line each, by the SHA-256 of all that was
-// asked: the model's name, the template, question, truth and response. A line
-// is one write to the end of the file, so that processes can share it, and
-// outlives the process, however that ends. Lines that are no verdicts (a
-// process was killed while it wrote) are passed over.
+// asked: the model's name, the bound on what it says, the template, question,
+// truth, and as much of the response as was sent. A line is one write to the
+// end of the file, so that processes can share it, and outlives the process,
+// however that ends. Lines that are no verdicts are passed over: what a killed
+// process half wrote, and a [Nonsense], which is kept to be read by people and
+// holds for its process only, as the server's fault may be mended by the next.
 //
 // A nil Cache keeps nothing. It is safe for concurrent use.
 type Cache struct {
@@ -85,7 +87,7 @@ func (c *Cache) take(line []byte) {
 	if json.Unmarshal(line, &e) != nil || len(e.Key) != hex.EncodedLen(sha256.Size) {
 		return
 	}
-	if e.Judgement == Nonsense || read(e.Judgement) == e.Judgement {
+	if e.Judgement != Nonsense && read(e.Judgement) == e.Judgement {
 		c.said[e.Key] = e.Judgement
 	}
 }

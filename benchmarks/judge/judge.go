@@ -5,7 +5,8 @@
 // CompassVerifier-3B. It is asked greedily, and what it says is A (correct), B
 // (incorrect) or C (invalid). Anything else is "?", which counts as incorrect,
 // as with the authors, and is counted: see [Stats]. It is no error, and is not
-// asked again, since a greedy judge would say the same.
+// asked again by the same process, since a greedy judge would say the same; a
+// later process asks again, as another server may stand behind the name.
 //
 // The whole response is sent, as the authors do; [Options.Tail] sends its end.
 package judge
@@ -15,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
@@ -105,7 +107,7 @@ func (j *Judge) Judge(ctx context.Context, question, truth, response string) (st
 		question = ""
 	}
 	response = tail(response, j.o.Tail)
-	key := keyOf(j.o.Model, j.o.Template.Text, question, truth, response)
+	key := keyOf(j.o.Model, strconv.Itoa(j.o.MaxTokens), j.o.Template.Text, question, truth, response)
 	said, known := j.o.Cache.get(key)
 	if !known {
 		v, err, _ := j.flights.Do(key, func() (any, error) {

@@ -101,8 +101,8 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// What was said once is not asked again: not in this process, not in the next
-// one, and not by two at once.
+// What was said once is not asked again: not in this process, not by two at
+// once, and, unless it was no verdict, not in the next process.
 func TestCache(t *testing.T) {
 	fake := openaitest.New(t, openaitest.Options{MaxModelLen: 8192, Script: func(prompt []int32, _ int64) []int32 {
 		text := openaitest.Decode(prompt)
@@ -138,15 +138,16 @@ func TestCache(t *testing.T) {
 		if err := pool.Wait(); err != nil {
 			t.Fatal(err)
 		}
-		if s, want := j.Stats(), (Stats{Judged: 12, Asked: int64(4 * (1 - process)), Nonsense: 3, Correct: 3}); s != want {
+		asked := []int64{4, 1}[process] // the next one asks again what was no verdict
+		if s, want := j.Stats(), (Stats{Judged: 12, Asked: asked, Nonsense: 3, Correct: 3}); s != want {
 			t.Errorf("process %d: %+v, want %+v", process, s, want)
 		}
 		if err := cache.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := len(fake.Requests("")); n != 4 {
-		t.Errorf("%d requests, want 4", n)
+	if n := len(fake.Requests("")); n != 5 {
+		t.Errorf("%d requests, want 5", n)
 	}
 	// Every part of what is asked is a part of the key.
 	cache, err := OpenCache(path)
@@ -159,6 +160,12 @@ func TestCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, ask := range map[string]func() (*Judge, string, string, string){
+		"bound": func() (*Judge, string, string, string) {
+			return newJudge(t, Options{Client: client(t, fake.URL), Template: short, MaxTokens: 9, Cache: cache}), "q", "1", "says A"
+		},
+		"tail": func() (*Judge, string, string, string) {
+			return newJudge(t, Options{Client: client(t, fake.URL), Template: short, MaxTokens: 8, Tail: 7, Cache: cache}), "q", "1", "..says A"
+		},
 		"template": func() (*Judge, string, string, string) {
 			return newJudge(t, Options{Client: client(t, fake.URL), Template: other, MaxTokens: 8, Cache: cache}), "q", "1", "says A"
 		},

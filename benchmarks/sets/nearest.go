@@ -2,28 +2,23 @@ package sets
 
 import "strings"
 
-// nearest is the set whose name is the fewest edits away, letters and digits
-// alone counted, or the only one that begins so; "" if that is more than a third
-// of it, or two sets are as near.
-func nearest(name string) string {
-	if found := beginning(plain(name)); len(found) == 1 {
-		return found[0]
+// nearest are the sets that begin so or, where none does, those whose names are
+// the fewest edits away, letters and digits alone counted, and no more than a
+// third of the name; none if all are further.
+func nearest(name string) []string {
+	if found := beginning(plain(name)); len(found) > 0 {
+		return found
 	}
-	best, found, twice := len(name)+100, "", false
+	best, found := len(name)+100, []string(nil)
 	for _, s := range table {
 		d := distance(plain(name), plain(s.Name))
-		if d > len(plain(s.Name))/3 {
-			continue
-		}
 		switch {
+		case d > len(plain(s.Name))/3 || d > best:
+			continue
 		case d < best:
-			best, found, twice = d, s.Name, false
-		case d == best:
-			twice = true
+			best, found = d, nil
 		}
-	}
-	if twice {
-		return ""
+		found = append(found, s.Name)
 	}
 	return found
 }

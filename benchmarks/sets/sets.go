@@ -67,12 +67,12 @@ func Names() []string {
 // UnknownError is a name that no set has.
 type UnknownError struct {
 	Name    string
-	Nearest string // the set that was perhaps meant; "" if none is near
+	Nearest []string // the sets that were perhaps meant; empty if none is near
 }
 
 func (e *UnknownError) Error() string {
-	if e.Nearest != "" {
-		return fmt.Sprintf("there is no set %q; is %s meant? All are %s", e.Name, e.Nearest, strings.Join(Names(), ", "))
+	if len(e.Nearest) > 0 {
+		return fmt.Sprintf("there is no set %q; nearest: %s; there are %s", e.Name, strings.Join(e.Nearest, ", "), strings.Join(Names(), ", "))
 	}
 	return fmt.Sprintf("there is no set %q; there are %s", e.Name, strings.Join(Names(), ", "))
 }

@@ -37,15 +37,15 @@ func TestLookup(t *testing.T) {
 	for name, want := range map[string]string{
 		"AIME2024": "AIME24", "AIME 24": "AIME24", "aime_25": "AIME25", "AIM24": "AIME24", "math500": "MATH-500", "math": "MATH-500", "minvera": "Minerva",
 		"olympiad": "Olympiad-Bench", "OlympiadBench": "Olympiad-Bench", "hmmt": "HMMT25", "brumo": "BRUMO25", "cmimc": "CMIMC25", "amc": "AMC23",
-		"AIME": "", "AIME26": "", "": "", "gsm8k": "", "all of them": "", "\xff\xfe": "",
+		"AIME": "AIME24, AIME25", "AIME26": "AIME24, AIME25", "AIME 2": "AIME24, AIME25", "HMMT26": "HMMT25", "": "", "gsm8k": "", "all of them": "", "\xff\xfe": "",
 	} {
 		_, err := Lookup(name)
 		var unknown *UnknownError
-		if !errors.As(err, &unknown) || unknown.Nearest != want {
+		if !errors.As(err, &unknown) || strings.Join(unknown.Nearest, ", ") != want {
 			t.Errorf("%q: %v, want %q suggested", name, err, want)
 			continue
 		}
-		if s := err.Error(); !strings.Contains(s, "CMIMC25") || strings.Contains(s, "is "+want+" meant") != (want != "") {
+		if s := err.Error(); !strings.Contains(s, "CMIMC25") || strings.Contains(s, "; nearest: "+want+";") != (want != "") {
 			t.Errorf("%q: %s", name, s)
 		}
 	}

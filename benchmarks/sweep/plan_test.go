@@ -189,8 +189,8 @@ func TestJoin(t *testing.T) {
 				return
 			}
 			for _, w := range append(c.want, out, "give another --out") {
-				if !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), w) {
-					t.Errorf("error %v, want it with %q", err, w)
+				if !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), w) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("error %v, want it with %q, on one line", err, w)
 				}
 			}
 			if len(second.Evaluations) != len(first.Evaluations) {

@@ -130,7 +130,7 @@ func (s *State) Join(p *Plan, sums map[string]string) error {
 		next[e.Name] = all
 	}
 	if len(changes) > 0 {
-		return fmt.Errorf("%s: %w: %w; a spec may have new cells, but not change those there are: give another --out, or put it back", p.Dir, ErrChanged, errors.Join(changes...))
+		return fmt.Errorf("%s: %w: %w; a spec may have new cells, but not change those there are: give another --out, or put it back", p.Dir, ErrChanged, oneLine(changes))
 	}
 	maps.Copy(s.Evaluations, next)
 	return nil

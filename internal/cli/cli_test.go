@@ -97,7 +97,7 @@ func TestUsageErrors(t *testing.T) {
 		{"logprobs without a model", []string{"logprobs", "--in", "a", "--out", "b"}, []string{"--model"}},
 		{"data without a command", []string{"data", "get"}, []string{`"get"`, "fetch, list and verify"}},
 		{"data fetch of nothing", []string{"data", "fetch"}, []string{"a set, all, dapo, or ORG/NAME"}},
-		{"data fetch of an unknown set", []string{"data", "fetch", "AIME2024"}, []string{`"AIME2024"`, "is AIME24 meant?", "CMIMC25, all, dapo"}},
+		{"data fetch of an unknown set", []string{"data", "fetch", "AIME2024"}, []string{`"AIME2024"`, "nearest: AIME24;", "CMIMC25, all, dapo"}},
 		{"data fetch of no id", []string{"data", "fetch", "../name"}, []string{`"../name"`, "org/name"}},
 		{"data fetch of another type", []string{"data", "fetch", "--type", "space", "org/name"}, []string{"--type", `"space"`}},
 		{"data fetch of a bad glob", []string{"data", "fetch", "org/name", "--include", "[a"}, []string{"--include", `"[a"`}},

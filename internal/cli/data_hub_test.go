@@ -222,8 +222,20 @@ func TestDataFetchOfSets(t *testing.T) {
 	if err := os.Remove(mine); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr = run(t, "data", "verify", "--data-dir", dir); code != ExitOK {
+	if code, _, stderr = run(t, "data", "verify", "--data-dir", dir); code != ExitFailed || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, dir+" has none of the sets") {
 		t.Errorf("verify of nothing: code %d, %s", code, stderr)
+	}
+	for path, want := range map[string]string{filepath.Join(dir, "none"): "there is no such folder", os.Args[0]: "is not a folder"} {
+		for _, args := range [][]string{{"verify"}, {"verify", "all"}, {"verify", "AMC23"}, {"list"}} {
+			args = append([]string{"data", args[0], "--data-dir", path}, args[1:]...)
+			code, stdout, stderr = run(t, args...)
+			if code != ExitFailed || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, path) || !strings.Contains(stderr, want) {
+				t.Errorf("%v: code %d\n%s%s", args, code, stdout, stderr)
+			}
+		}
+	}
+	if code, _, stderr = run(t, "data", "verify"); code != ExitOK {
+		t.Errorf("verify of an empty cache: code %d, %s", code, stderr)
 	}
 	if code, _, stderr = run(t, "data", "verify", "--data-dir", dir, "AMC23"); code != ExitFailed || !strings.Contains(stderr, "justrl data fetch AMC23") {
 		t.Errorf("verify of what is named and missing: code %d, %s", code, stderr)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -43,6 +44,23 @@ func dataUsage(name string) cli.OnUsageErrorFunc {
 
 func dataDirFlag(otherwise string) cli.Flag {
 	return &cli.StringFlag{Name: "data-dir", EnvVars: []string{"JUSTRL_DATA_DIR"}, DefaultText: otherwise, Usage: "`DIR` of the sets, as NAME.parquet or NAME/test.parquet"}
+}
+
+// needDataDir says that a folder of sets, "" for the cache, is none.
+func needDataDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	st, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("--data-dir %s: there is no such folder", dir)
+	case err != nil:
+		return fmt.Errorf("--data-dir: %w", err)
+	case !st.IsDir():
+		return fmt.Errorf("--data-dir %s is not a folder", dir)
+	}
+	return nil
 }
 
 func jsonFlag() cli.Flag {

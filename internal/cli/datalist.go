@@ -29,6 +29,9 @@ func dataListCommand() *cli.Command {
 			if c.Args().Present() {
 				return usagef("data list takes no argument %q; see justrl data list --help", c.Args().First())
 			}
+			if err := needDataDir(c.String("data-dir")); err != nil {
+				return fmt.Errorf("data list: %w", err)
+			}
 			var all []found
 			store := sets.Store{Dir: c.String("data-dir")}
 			for _, t := range allSets() {

@@ -16,7 +16,7 @@ import (
 func dataVerifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "verify",
-		Usage:     "hash what is there and compare; it sends nothing. Exit code 1 if anything differs, or is named and missing",
+		Usage:     "hash what is there and compare; it sends nothing. Exit code 1 if anything differs, or is named and missing, or --data-dir has no set",
 		ArgsUsage: "[NAME|all|dapo|ORG/NAME[@REV]…]",
 		Flags:     []cli.Flag{dataDirFlag("the cache"), kindFlag(), revisionFlag(), jsonFlag()},
 
@@ -29,20 +29,37 @@ func dataVerifyCommand() *cli.Command {
 			if len(todo) == 0 {
 				todo = allSets()
 			}
+			dir := c.String("data-dir")
+			for _, t := range todo {
+				if t.set == nil {
+					continue
+				}
+				if err := needDataDir(dir); err != nil {
+					return fmt.Errorf("data verify: %w", err)
+				}
+				break
+			}
 			var all []found
 			var faults []error
+			missing := 0
 			for _, t := range todo {
-				f, err := verify(c.Context, t, c.String("data-dir"))
+				f, err := verify(c.Context, t, dir)
 				if c.Err() != nil {
 					return context.Cause(c.Context)
 				}
 				all = append(all, f)
+				if f.Status == statusMissing {
+					missing++
+				}
 				if err != nil && (f.Status != statusMissing || t.named) {
 					faults = append(faults, fmt.Errorf("data verify: %w", err))
 				}
 			}
 			if err := printFound(c.App.Writer, all, c.Bool("json")); err != nil {
 				return err
+			}
+			if dir != "" && missing == len(all) && len(faults) == 0 { // nothing was verified
+				return fmt.Errorf("data verify: --data-dir %s has none of the sets; justrl data fetch all --data-dir %s brings them", dir, dir)
 			}
 			return errors.Join(faults...)
 		},
