@@ -27,7 +27,7 @@ const (
 // Options of a [Pool]; the zero value is good.
 type Options struct {
 	Workers   int           // processes; 0: one for every CPU
-	TimeLimit time.Duration // CPU time for a pair, three times that by the clock; 0: DefaultTimeLimit
+	TimeLimit time.Duration // CPU time for a pair, twelve times that by the clock; 0: DefaultTimeLimit
 	Memory    int64         // address space of a worker in bytes, not held on macOS; 0: DefaultMemory
 	// Python is an interpreter (a path, or a name to look up) that has the three
 	// libraries, instead of the program's own. "": the program's own, which is

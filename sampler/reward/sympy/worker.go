@@ -35,8 +35,9 @@ const (
 	// nothing else runs, minutes where it has to compile its libraries.
 	startLimit = 3 * time.Minute
 	// wallFactor is how much longer than its CPU time a pair may take by the
-	// clock, on a machine that does other things too.
-	wallFactor = 3
+	// clock: processor time is what counts, on a machine that does other things
+	// too, and the clock ends only what waits for something.
+	wallFactor = 12
 	stderrKept = 4 << 10
 )
 
