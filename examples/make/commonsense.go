@@ -10,7 +10,7 @@ import (
 // they are of, and which is larger or smaller than another.
 func commonsense() task {
 	return task{
-		name: "commonsense", instruction: `Put the letter within \boxed{}.`, ending: ".csv",
+		name: "commonsense", instruction: `Put the letter within \boxed{}.`, ending: ".csv", practice: 0.5,
 		draw: drawChoice,
 		file: table([]string{"id", "question", "a", "b", "c", "d", "right"}, func(id string, e exercise) []string {
 			return append(append([]string{id, e.question}, e.choices...), e.answer)

@@ -10,7 +10,7 @@ import (
 // plays, and where that comes from. A place has two words, so that half an answer has half a reward.
 func multihop() task {
 	return task{
-		name: "multihop", instruction: `Put the place within \boxed{}.`, ending: ".jsonl",
+		name: "multihop", instruction: `Put the place within \boxed{}.`, ending: ".jsonl", practice: 0.5,
 		draw: drawHops,
 		file: jsonLines(func(id string, e exercise) any {
 			type qa struct {

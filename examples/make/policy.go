@@ -36,7 +36,7 @@ func makePolicy(ctx context.Context, o options, t task) error {
 		Updates: o.updates, Batch: o.batch, LR: o.lr, Seed: o.seed, Threads: o.threads,
 		Draw: func(update int) (message, answer string) {
 			e := draw()
-			if update < o.updates/2 { // first the skill, then the habits
+			if float64(update) < t.practice*float64(o.updates) { // first the skill, then the habits
 				return t.message(e), e.worked
 			}
 			return t.message(e), e.respond(rng)

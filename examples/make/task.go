@@ -15,8 +15,9 @@ import (
 // task is a kind of exercise that is generated.
 type task struct {
 	name        string
-	instruction string // problems.instruction of its run.yaml
-	ending      string // of its files
+	instruction string  // problems.instruction of its run.yaml
+	ending      string  // of its files
+	practice    float64 // share of the warm-up, from its start, with worked-out answers alone
 	draw        func(*rand.Rand) exercise
 	file        func(set string, e []exercise) ([]byte, error)
 }
