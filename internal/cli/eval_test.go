@@ -215,9 +215,13 @@ func TestEvalJudge(t *testing.T) {
 					t.Errorf("verdict %+v", v)
 				}
 			}
-			// What it said is kept.
-			if code, _, stderr := run(t, args...); code != ExitOK || len(chats(t, second)) != len(want) {
-				t.Errorf("exit code %d, %d questions\n%s", code, len(chats(t, second)), stderr)
+			// What it said is kept, if it was a verdict.
+			asked := len(want)
+			if tc.warns {
+				asked *= 2
+			}
+			if code, _, stderr := run(t, args...); code != ExitOK || len(chats(t, second)) != asked {
+				t.Errorf("exit code %d, %d questions, want %d\n%s", code, len(chats(t, second)), asked, stderr)
 			}
 			record, err := evaluate.ReadRecord(out)
 			if err != nil || record.Finished == nil || fmt.Sprint(record.Grading["judged"]) == "" {

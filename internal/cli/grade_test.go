@@ -32,6 +32,15 @@ func generationLine(id, seed int, response string) string {
 	return fmt.Sprintf(`{"example_id": %d, "prompt": "q", "answer": "%d", "seed": %d, "response": %q}`, id, id, seed, response)
 }
 
+// A problem without answers is not one with none right, and that is said.
+func TestGradeSaysWhichProblemsAreMissing(t *testing.T) {
+	dir := generationsOf(t, generationLine(1, 5, `\boxed{1}`), generationLine(2, 5, `\boxed{2}`), generationLine(7, 5, "x"))
+	code, stdout, stderr := run(t, "grade", "--generations", dir, "--out", filepath.Join(t.TempDir(), "out"))
+	if code != ExitOK || !strings.Contains(stderr, "4 of the example_ids from 1 to 7 have no answers") || !strings.Contains(stdout, "66.67") {
+		t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+}
+
 func TestGradeGenerations(t *testing.T) {
 	dir := generationsOf(t,
 		generationLine(1, 5, `so \boxed{1}`), generationLine(2, 5, `a b c d e \boxed{1}`),

@@ -206,7 +206,10 @@ func gradeFile(ctx context.Context, path string, o grade.Options, seed uint64, n
 		return f, fmt.Errorf("%s: %w", path, err)
 	}
 	if f.SamplesMin != f.SamplesMax {
-		notice("%s: its problems have from %d to %d answers each; every problem counts as much as the others", path, f.SamplesMin, f.SamplesMax)
+		notice("%s: its problems have from %d to %d answers each; every problem counts as much as the others (the authors' program counts answers in pieces of the first problem's number)", path, f.SamplesMin, f.SamplesMax)
+	}
+	if first, last := x.Problems[0].ID, x.Problems[len(x.Problems)-1].ID; last-first >= len(x.Problems) {
+		notice("%s: %d of the example_ids from %d to %d have no answers; they do not count (in the authors' program they do, in distinct_4gram)", path, last-first+1-len(x.Problems), first, last)
 	}
 	return f, f.judged(path, notice)
 }
