@@ -88,6 +88,9 @@ func (r *reader) model(key string, v ast.Node) {
 	if word == "" {
 		return
 	}
+	if others := slices.ContainsFunc(r.spec.Servers, func(s *Server) bool { return s.URL != Embedded }); len(m.names) == 0 && len(r.spec.Servers) > 0 && !others {
+		m.names = []string{Embedded} // there is no other
+	}
 	r.weights(m, at, key, word)
 	if m.Name == "" {
 		m.Name = word

@@ -110,8 +110,9 @@ type reader struct {
 func (r *reader) root(n ast.Node) {
 	s := r.spec
 	r.at = map[any]ast.Node{}
+	models := func() {} // read when all servers are known
 	r.mapping(n, "", map[string]func(string, ast.Node){
-		"models":    func(key string, v ast.Node) { r.list(v, key, r.model) },
+		"models":    func(key string, v ast.Node) { models = func() { r.list(v, key, r.model) } },
 		"servers":   func(key string, v ast.Node) { r.list(v, key, r.server) },
 		"sets":      func(key string, v ast.Node) { r.list(v, key, r.set) },
 		"sampling":  func(key string, v ast.Node) { r.list(v, key, r.sampling) },
@@ -122,6 +123,7 @@ func (r *reader) root(n ast.Node) {
 		"verifier":  func(key string, v ast.Node) { s.Verifier = r.text(v, key) },
 		"set":       func(key string, v ast.Node) { r.list(v, key, r.assignment) },
 	})
+	models()
 	for _, k := range []struct {
 		key string
 		n   int

@@ -75,6 +75,8 @@ func TestFaultsOfASpec(t *testing.T) {
 		{"a checkpoint that is not there", "models: runs/x/checkpoints/step-000300" + rest, []string{"is no complete checkpoint"}},
 		{"a checkpoint and two servers", "models: runs/x/checkpoints/step-000100\nservers: [http://a:1, http://b:1]\nsets: sums.jsonl", []string{"say with servers which of the 2 is to load it"}},
 		{"an embedded server", "models: {model: runs/x/checkpoints/step-000100, servers: embedded}\nservers: embedded\nsets: sums.jsonl", nil},
+		{"no other server than the embedded one", "models: runs/x/checkpoints/step-000100\nservers: embedded\nsets: sums.jsonl", nil},
+		{"no other server, and no folder", "models: m\nservers: embedded\nsets: sums.jsonl", []string{"the embedded server needs the folder of a model"}},
 		{"an embedded server without a folder", "models: {model: m, servers: embedded}" + rest, []string{"the embedded server needs the folder of a model"}},
 		{"an alias of nothing", "models: *m" + rest, []string{"m"}},
 		{"an alias of itself", "models: &m [*m]" + rest, []string{"models[0]"}},
