@@ -209,8 +209,8 @@ func TestGradeRefusesAndWritesNothing(t *testing.T) {
 			in := file(t, "pairs.jsonl", tc.in)
 			out := file(t, "out.jsonl", "before")
 			code, _, stderr := run(t, "grade", "--in", in, "--out", out)
-			if code != ExitFailed || !strings.Contains(stderr, tc.want) || strings.Count(stderr, "\n") != 1 {
-				t.Errorf("exit code %d, stderr %q; want %d and %q in one line", code, stderr, ExitFailed, tc.want)
+			if code != ExitFailed || !strings.Contains(stderr, tc.want) || strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "out.jsonl") {
+				t.Errorf("exit code %d, stderr %q; want %d and %q in one line, and no output blamed", code, stderr, ExitFailed, tc.want)
 			}
 			if b, err := os.ReadFile(out); err != nil || string(b) != "before" {
 				t.Errorf("the output was touched: %q, %v", b, err)
@@ -221,7 +221,12 @@ func TestGradeRefusesAndWritesNothing(t *testing.T) {
 		})
 	}
 	code, _, stderr := run(t, "grade", "--in", "/nowhere/pairs.jsonl", "--out", filepath.Join(t.TempDir(), "o"))
-	if code != ExitFailed || !strings.Contains(stderr, "/nowhere/pairs.jsonl") {
+	if code != ExitFailed || !strings.Contains(stderr, "grade: open /nowhere/pairs.jsonl: ") {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	dir := t.TempDir()
+	code, _, stderr = run(t, "grade", "--in", "/nowhere/pairs.jsonl", "--out", dir)
+	if code != ExitUsage || !strings.Contains(stderr, "--out "+dir+" is a folder") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -45,6 +46,9 @@ func gradeAction(c *cli.Context) (err error) {
 			if given(c, flag) {
 				return usagef("grade: --%s is for --generations", flag)
 			}
+		}
+		if st, err := os.Stat(c.String("out")); err == nil && st.IsDir() {
+			return usagef("grade: --out %s is a folder: with --in it is the file to write", c.String("out"))
 		}
 	}
 	if c.Int("workers") < 0 {

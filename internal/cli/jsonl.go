@@ -111,7 +111,10 @@ func writeTo(path string, fill func(w io.Writer) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	w := bufio.NewWriter(f)
-	return errors.Join(fill(w), w.Flush())
+	if err := fill(w); err != nil {
+		return err
+	}
+	return w.Flush()
 }
 
 // jsonLines is an encoder of one object a line, with < and > as they are.
