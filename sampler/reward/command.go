@@ -31,6 +31,11 @@ var _ sampler.Verifier = (*Command)(nil)
 // pair at a time, in a process group of its own. One that is not done when ctx
 // ends is killed with all of its group; so is one that died or broke the rules,
 // and the next pair gets a new one. Safe for concurrent use.
+//
+// On Linux a copy is killed when this process is, even by SIGKILL, which lets
+// nobody clean up. What can still survive that: processes that a copy has started
+// itself, unless they end with it or with its pipes; and, always, those it has
+// put into a session or group of their own. Elsewhere a copy that hangs survives too.
 type Command struct {
 	argv   []string
 	places chan *process // free ones; nil is one where none runs

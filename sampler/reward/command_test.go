@@ -29,6 +29,10 @@ func TestMain(m *testing.M) {
 		program(os.Args[2], os.Args[3:])
 		os.Exit(0)
 	}
+	if len(os.Args) > 3 && os.Args[1] == asDoomed {
+		doomed(os.Args[2], os.Args[3])
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -53,6 +57,9 @@ func program(log string, _ []string) {
 		case "hang":
 			child(rest)
 			select {}
+		case "freeze":
+			_ = os.WriteFile(rest, []byte(strconv.Itoa(os.Getpid())), 0o600) // who reads it waits for it
+			time.Sleep(time.Hour)
 		case "deaf":
 			os.Stdin.Close()
 			os.Stdout.Close()
@@ -79,6 +86,17 @@ func program(log string, _ []string) {
 			b, _ := json.Marshal(map[string]any{"id": r.ID, "score": score, "answer": r.Response})
 			fmt.Fprintln(os.Stdout, string(b))
 		}
+	}
+}
+
+// asDoomed marks a process that asks a program, whose log is its argument, what
+// the next one says.
+const asDoomed = "justrl-test-doomed"
+
+func doomed(log, response string) {
+	c, err := NewCommand([]string{os.Args[0], asProgram, log}, 1)
+	if err == nil {
+		_, _ = c.Verify(context.Background(), response, "")
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 // process is one running copy of a [Command]'s program. It has one user at a time.
 type process struct {
 	cmd     *exec.Cmd
-	in, out *os.File // our ends of its standard input and output
+	wait    func() error // once
+	in, out *os.File     // our ends of its standard input and output
 	lines   *bufio.Reader
 	stderr  *tail
 }
@@ -41,7 +42,7 @@ func startProcess(argv []string) (_ *process, err error) {
 	p.cmd.WaitDelay = grace // a child of its own may hold standard error open
 	// A group of its own: Ctrl-C on the terminal is for us, and what it starts can be killed with it.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	err = p.cmd.Start()
+	p.wait, err = start(p.cmd)
 	_, _ = theirIn.Close(), theirOut.Close()
 	if err != nil {
 		_, _ = in.Close(), out.Close()
@@ -96,7 +97,7 @@ func (p *process) readLine() ([]byte, error) {
 // kill ends the process and its group, and says how it ended.
 func (p *process) kill() string {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // before Wait: until then nobody else can have its number
-	err := p.cmd.Wait()
+	err := p.wait()
 	_, _ = p.in.Close(), p.out.Close()
 	state := "it ended"
 	if err != nil {
