@@ -342,6 +342,33 @@ func TestEvalErrors(t *testing.T) {
 	}
 }
 
+// That the same command goes on is said where it does: not before what there is
+// was read, nor where that cannot be.
+func TestEvalSaysWhatIsLeftWhereItIs(t *testing.T) {
+	server, set, out := sums(t, nil), sumsSet(t, 2), filepath.Join(t.TempDir(), "out")
+	gone := sums(t, nil)
+	gone.Close()
+	code, _, stderr := run(t, evalArgs(server.URL, set, out, "--judge", gone.URL)...)
+	if code != ExitServer || strings.Contains(stderr, "answers are in") {
+		t.Errorf("no judge: exit code %d: %s", code, stderr)
+	}
+	if code, _, stderr := run(t, evalArgs(server.URL, set, out)...); code != ExitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	path := filepath.Join(out, sumsFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("broken\n"+string(b)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr = run(t, evalArgs(server.URL, set, out)...)
+	if code != ExitFailed || strings.Contains(stderr, "answers are in") || !strings.Contains(stderr, sumsFile+":1") {
+		t.Errorf("a broken line: exit code %d: %s", code, stderr)
+	}
+}
+
 // What eval writes is what grade writes about the same answers.
 func TestEvalAgreesWithGrade(t *testing.T) {
 	server := sums(t, nil)

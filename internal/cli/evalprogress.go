@@ -35,6 +35,7 @@ type evalProgress struct {
 
 	mu       sync.Mutex
 	known    int // answers of earlier processes
+	read     int // places for answers in the cells whose stores were read
 	answers  int // of this one
 	tokens   int
 	verdicts map[*evaluate.Cell]*evalTally
@@ -82,7 +83,7 @@ func (p *evalProgress) state() string {
 // Known is told of answers that were there.
 func (p *evalProgress) Known(c *evaluate.Cell, n int) {
 	p.mu.Lock()
-	p.known += n
+	p.known, p.read = p.known+n, p.read+c.Size()
 	p.mu.Unlock()
 	if n > 0 {
 		p.Notice("%s: %d of %d answers are there already", p.title(c), n, c.Size())
@@ -157,11 +158,15 @@ func (p *evalProgress) Found(f evaluate.Findings, servers []evaluate.ServerInfo)
 	}
 }
 
-// Left says what an evaluation that ended early has left.
+// Left says what an evaluation that ended early has left; nothing where not all
+// stores were read, as nobody knows then.
 func (p *evalProgress) Left(out string) {
 	p.mu.Lock()
-	there := p.known + p.answers
+	there, read := p.known+p.answers, p.read == p.total
 	p.mu.Unlock()
+	if !read {
+		return
+	}
 	p.Notice("%d of %d answers are in %s: the same command goes on from there", there, p.total, out)
 }
 

@@ -207,6 +207,9 @@ func TestGradePairsInOrder(t *testing.T) {
 	if got.right != 298 || got.total != 300 || got.failed != 2 || got.timedOut != 1 {
 		t.Errorf("%+v", got)
 	}
+	if s := got.String(); s != "298 of 300 correct (99.33 %), 2 without a verdict" {
+		t.Errorf("%q", s)
+	}
 	b, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)

@@ -60,6 +60,15 @@ func (t *tally) add(v verdict) {
 	}
 }
 
+// String says how many are right, and how many of those that are not nobody knows about.
+func (t tally) String() string {
+	s := fmt.Sprintf("%d of %d correct (%.2f %%)", t.right, t.total, 100*float64(t.right)/float64(t.total))
+	if t.failed > 0 {
+		s += fmt.Sprintf(", %d without a verdict", t.failed)
+	}
+	return s
+}
+
 func (g grader) pairs(c *cli.Context) error {
 	t, err := g.gradePairs(c.Context, c.String("in"), c.String("out"))
 	if err != nil {
@@ -68,7 +77,7 @@ func (g grader) pairs(c *cli.Context) error {
 	if said := unscored(t.failed, t.timedOut); said != "" {
 		_, _ = fmt.Fprintln(c.App.ErrWriter, said)
 	}
-	_, err = fmt.Fprintf(c.App.Writer, "%d of %d correct (%.2f %%), written to %s\n", t.right, t.total, 100*float64(t.right)/float64(t.total), c.String("out"))
+	_, err = fmt.Fprintf(c.App.Writer, "%s, written to %s\n", t, c.String("out"))
 	return err
 }
 

@@ -27,6 +27,9 @@ func newRuleGrader(ctx context.Context, r config.Reward, report func(line string
 		TimeLimit: min(sympy.DefaultTimeLimit, time.Duration(r.Timeout)),
 	})
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // not what it kept from being started
+		}
 		return nil, func() error { return nil }, err
 	}
 	return &ruleGrader{Grader: rule.Grader{Algebra: pool}, pool: pool}, pool.Close, nil

@@ -24,7 +24,7 @@ import (
 func (e *Endpoint) Do(ctx context.Context, method, path string, in, out any) error {
 	body, err := encode(in)
 	if err != nil {
-		return fmt.Errorf("%s %s: encode request: %w", method, e.URL()+path, err)
+		return fmt.Errorf("%s %s: encode request: %w", method, e.URL()+bare(path), err)
 	}
 	var rd io.Reader
 	if body != nil {
@@ -32,7 +32,7 @@ func (e *Endpoint) Do(ctx context.Context, method, path string, in, out any) err
 	}
 	req, err := http.NewRequestWithContext(ctx, method, e.URL()+path, rd)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, e.URL()+path, err)
+		return fmt.Errorf("%s %s: not a path of a URL", method, e.URL()+bare(path)) // err has all of it
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -62,6 +62,12 @@ func (e *Endpoint) Send(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// bare is a path without its query.
+func bare(path string) string {
+	path, _, _ = strings.Cut(path, "?")
+	return path
+}
+
 func encode(in any) ([]byte, error) {
 	switch v := in.(type) {
 	case nil:
@@ -83,7 +89,7 @@ func (e *Endpoint) decode(resp *http.Response, out any) error {
 		if cause := context.Cause(resp.Request.Context()); cause != nil {
 			err = cause
 		}
-		return &ReplyError{Method: resp.Request.Method, URL: resp.Request.URL.String(), Err: err}
+		return &ReplyError{Method: resp.Request.Method, URL: shown(resp.Request.URL), Err: err}
 	}
 	// One byte more than allowed tells a reply that is too long from one that just fits.
 	b, err := io.ReadAll(io.LimitReader(resp.Body, e.maxReply+1))

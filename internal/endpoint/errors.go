@@ -106,7 +106,7 @@ func Retryable(err error) bool {
 // TransportError classifies a failure to get any reply, for clients that have
 // an http.Client of their own: an [*UnreachableError], or the request's context's cause.
 func TransportError(req *http.Request, err error) error {
-	where := req.URL.String()
+	where := shown(req.URL)
 	if cause := context.Cause(req.Context()); cause != nil {
 		return fmt.Errorf("%s %s: %w", req.Method, where, cause)
 	}
@@ -115,6 +115,16 @@ func TransportError(req *http.Request, err error) error {
 		err = wrapped.Err
 	}
 	return &UnreachableError{Method: req.Method, URL: where, Hint: hint(err), Err: err}
+}
+
+// shown is a URL as errors have it: without what its query says, which may be a key.
+func shown(u *url.URL) string {
+	if u.RawQuery == "" {
+		return u.String()
+	}
+	v := *u
+	v.RawQuery = ""
+	return v.String() + "?…"
 }
 
 func hint(err error) string {

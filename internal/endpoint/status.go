@@ -72,7 +72,7 @@ func (e *StatusError) retryable() bool {
 func NewStatusError(req *http.Request, resp *http.Response) *StatusError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // a cut error body is still an error
 	e := &StatusError{
-		Method: req.Method, URL: req.URL.String(), Status: resp.StatusCode,
+		Method: req.Method, URL: shown(req.URL), Status: resp.StatusCode,
 		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
 	}
 	e.parse(body)

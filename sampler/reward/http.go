@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -76,7 +77,8 @@ func (h *HTTP) Verify(ctx context.Context, text, truth string) (sampler.Score, e
 	}
 	s, err := got.judgement()
 	if err != nil {
-		return s, fmt.Errorf("verifier %s%s: %w", h.server, h.path, err)
+		path, _, _ := strings.Cut(h.path, "?") // a query may have a key
+		return s, fmt.Errorf("verifier %s%s: %w", h.server, path, err)
 	}
 	return s, nil
 }

@@ -74,13 +74,13 @@ func TestHTTPErrorsAreNotScores(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var asked atomic.Int32
-			h := grader(t, "/score", func(w http.ResponseWriter, r *http.Request) {
+			h := grader(t, "/score?key=hidden", func(w http.ResponseWriter, r *http.Request) {
 				asked.Add(1)
 				w.WriteHeader(c.status)
 				fmt.Fprint(w, strings.ReplaceAll(c.body, "ID", "1"))
 			})
 			s, err := h.Verify(t.Context(), "x", "x")
-			if err == nil || s != (sampler.Score{}) || !strings.Contains(err.Error(), c.want) || errors.Is(err, sampler.ErrVerifyTimeout) || strings.Contains(err.Error(), "\n") {
+			if err == nil || s != (sampler.Score{}) || !strings.Contains(err.Error(), c.want) || errors.Is(err, sampler.ErrVerifyTimeout) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "hidden") {
 				t.Errorf("%+v, %v; want an error with %q", s, err, c.want)
 			}
 			if asked.Load() != c.tries {
