@@ -17,9 +17,8 @@ var _ sampler.Verifier = Choice{}
 //
 // B, b, (B), B., [B], **B**, \text{B}, "option B" and "B. what it says" are all
 // the letter B; a letter with words behind it and nothing between ("A dog") is
-// none, nor are two letters: "A. or B.", "(A) (B)", "A. it may be C". Behind a
-// letter the words A and I, small letters without brackets ("B. x = 5") and the
-// letter itself are no second one. The ground truth is read in the same way; one that
+// none, nor are two letters: "A. or B.", "(A) (B)". What else stands behind a letter
+// is the choice's text. The ground truth is read in the same way; one that
 // is no letter is an error. The reward is +1 or -1; Score.Answer is the letter,
 // else what stood there.
 type Choice struct{}
@@ -54,24 +53,25 @@ func letter(s string) (string, bool) {
 	return strings.ToUpper(m[1]), true
 }
 
-// another tells whether what stands behind a letter names a second one.
+// another tells whether what stands behind a letter names a second one: at once,
+// or after "or" or "and". Further on a lone letter is part of the choice's text, as
+// in "B. Vitamin C".
 func another(first, rest string) bool {
 	words := strings.FieldsFunc(rest, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(",;/&*_`$", r) })
-	for i, word := range words {
-		m := bracketed.FindStringSubmatch(word)
-		if m == nil {
-			m = capital.FindStringSubmatch(word)
-		}
-		last := i == len(words)-1
-		switch {
-		case m == nil && i > 0 && len(words) == 2 && (strings.EqualFold(words[0], "or") || strings.EqualFold(words[0], "and")): // a. or b.
-			m = oneLetter.FindStringSubmatch(word)
-		case m != nil && (word == "A" || word == "I") && !last: // the words
-			continue
-		}
-		if m != nil && !strings.EqualFold(m[1], first) {
-			return true
-		}
+	if len(words) > 1 && (strings.EqualFold(words[0], "or") || strings.EqualFold(words[0], "and")) {
+		words = words[1:]
+	} else if len(words) > 1 && (words[0] == "A" || words[0] == "I") { // the words
+		return false
 	}
-	return false
+	if len(words) == 0 {
+		return false
+	}
+	m := bracketed.FindStringSubmatch(words[0])
+	if m == nil {
+		m = capital.FindStringSubmatch(words[0])
+	}
+	if m == nil && len(words) == 1 { // a. or b.
+		m = oneLetter.FindStringSubmatch(words[0])
+	}
+	return m != nil && !strings.EqualFold(m[1], first)
 }

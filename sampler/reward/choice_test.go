@@ -25,7 +25,7 @@ func TestChoice(t *testing.T) {
 		{"two in parentheses", `\boxed{(A) (B)}`, "A", false, "(A) (B)"},
 		{"two small ones in parentheses", `\boxed{(a), (b)}`, "A", false, "(a), (b)"},
 		{"two with commas", `\boxed{A., B., C.}`, "A", false, "A., B., C."},
-		{"a second thought", `answer: A. it may be C`, "A", false, "A. it may be C"},
+		{"a name that ends with a letter", `answer: B. Vitamin C`, "B", true, "B"},
 		{"an article behind it", `answer: B. A dog`, "B", true, "B"},
 		{"me behind it", `answer: B. what I think`, "B", true, "B"},
 		{"a variable behind it", `\boxed{(B) x = 5}`, "B", true, "B"},
