@@ -52,6 +52,9 @@ func (r *Report) meanOver(c *Contender, sets []string) float64 {
 func (r *Report) scoreTable() tableView {
 	published := r.publishedRows()
 	t := tableView{Caption: "avg@k in %, with 95 % intervals below", Label: "Scores by set", Words: 1, Header: []string{"set", "k"}}
+	if how := r.unlike(); how != "" {
+		t.Caption += ". " + how
+	}
 	for _, c := range r.Contenders {
 		t.Header = append(t.Header, c.Label)
 	}
