@@ -87,7 +87,7 @@ func TestLogprobsCommand(t *testing.T) {
 				}
 				out := filepath.Join(dir, "out.jsonl")
 				must(t, "logprobs", "--model", fixtures+name, "--in", lines(t, filepath.Join(dir, "in.jsonl"), seqs), "--out", out, "--temperature", temperature,
-					"--set", "update.max_pack_tokens="+map[string]string{"1": "16384", "0.7": "1"}[temperature])
+					"--set", "update.max_pack_tokens="+map[string]string{"1": "16384", "0.7": "2"}[temperature])
 				got := readLines[scored](t, content(t, out))
 				if len(got) != len(want) {
 					t.Fatalf("%d lines, want %d", len(got), len(want))
