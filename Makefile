@@ -56,11 +56,12 @@ test-browser: ## the reports as a browser shows them (installs Chromium where it
 smollm2: ## make SmolLM2-135M-Instruct, a real pretrained model, in the cache (110 MB fetched, a minute, once)
 	scripts/smollm2
 
-test-smollm2: build ## transformers as the judge: a real pretrained model, random architectures, exports (5 minutes)
+test-smollm2: build ## transformers and huggingface_hub as judges: a real pretrained model, random architectures, exports, one cache (5 minutes)
 	$(torch) go vet -tags torch,smollm2 ./internal/e2e
 	set -e; model=$$(scripts/smollm2); env=$$(scripts/vllm-env); \
 	JUSTRL_SMOLLM2=$$model JUSTRL_PYTHON=$$env/bin/python $(torch) scripts/gotest -tags torch,smollm2 -run SmolLM2 -timeout 20m -v ./internal/e2e; \
-	JUSTRL_PYTHON=$$env/bin/python $(torch) scripts/gotest -tags torch -run Transformers -timeout 20m -v ./updater/torch
+	JUSTRL_PYTHON=$$env/bin/python $(torch) scripts/gotest -tags torch -run Transformers -timeout 20m -v ./updater/torch; \
+	JUSTRL_PYTHON=$$env/bin/python scripts/gotest -run Python -v ./internal/hub
 
 bench-serve: build ## tokens a second of the embedded server, a real vLLM and transformers, in turns (minutes; MODEL=, CONTENDERS=)
 	scripts/bench-serve
