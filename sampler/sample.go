@@ -114,7 +114,7 @@ func (s *Sampler) Continue(ctx context.Context, rows []Row, p Params, seed SeedF
 			}
 			row, rollouts := rows[a.row], b.groups[a.row].Rollouts[a.first:a.first+a.count]
 			if err := s.generate(work, Request{
-				PromptTokenIDs: row.PromptTokenIDs, Params: p, Seed: seed(row), First: a.first, Count: a.count,
+				PromptTokenIDs: row.PromptTokenIDs, Params: p, Seed: seed(row), First: a.first, Count: a.count, Version: version,
 			}, rollouts); err != nil {
 				fail(fmt.Errorf("sample row %d (problem %s): %w", row.Ordinal, row.Problem.ID, err))
 				return nil

@@ -62,6 +62,8 @@ type Rollout struct {
 	FinishReason FinishReason
 	// WeightsVersion is the version that the server is known to have sampled it with.
 	WeightsVersion int64
+	// Server names the one of a fleet that sampled it; "" where there is but one.
+	Server string
 	// Score is the verifier's; its zero value before [Sampler.Sample] has filled it in.
 	Score Score
 }
@@ -99,6 +101,9 @@ type Request struct {
 	Seed  int64
 	First int
 	Count int
+	// Version is that of the weights that must answer: a fleet asks only
+	// servers that serve it. 0 is any.
+	Version int64
 }
 
 // Generator samples rollouts from one deployment. Implementations are safe for

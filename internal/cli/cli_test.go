@@ -18,7 +18,7 @@ import (
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator"
-	"github.com/justrl/justrl/sampler/vllm"
+	"github.com/justrl/justrl/sampler"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -331,7 +331,7 @@ func TestExitCodes(t *testing.T) {
 		{&endpoint.StatusError{Status: 500}, ExitServer},
 		{&endpoint.ReplyError{Err: errors.New("cut")}, ExitServer},
 		{&endpoint.TimeoutError{}, ExitServer},
-		{&vllm.CannotError{}, ExitServer},
+		{&sampler.CannotError{}, ExitServer},
 		{&bridge.CanaryError{}, ExitServer},
 		{bridge.ErrUnsupported, ExitServer},
 		{orchestrator.ErrMismatch, ExitServer},

@@ -14,18 +14,19 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/vllm"
 	"github.com/justrl/justrl/updater/model"
 )
 
 // diagnosis is what doctor says of one server.
 type diagnosis struct {
-	URL       string    `json:"url"`
-	Kind      string    `json:"kind"` // vllm, ollama, unknown
-	Reachable bool      `json:"reachable"`
-	Trainable bool      `json:"trainable"` // `justrl run` can use it as it is
-	Problem   string    `json:"problem,omitempty"`
-	Info      vllm.Info `json:"info"`
+	URL       string       `json:"url"`
+	Kind      string       `json:"kind"` // vllm, ollama, unknown
+	Reachable bool         `json:"reachable"`
+	Trainable bool         `json:"trainable"` // `justrl run` can use it as it is
+	Problem   string       `json:"problem,omitempty"`
+	Info      sampler.Info `json:"info"`
 }
 
 func doctorCommand() *cli.Command {
@@ -80,7 +81,7 @@ func diagnose(ctx context.Context, address, key, served string, vocab int) (diag
 	d.URL = e.URL()
 	if version, ok := ollamaVersion(ctx, e); ok {
 		d.Kind, d.Reachable, d.Info.Version = "ollama", true, version
-		return fail(&vllm.CannotError{URL: d.URL, What: "is an Ollama server, which neither takes nor gives token ids", Hint: "training needs vLLM; " + vllm.StartHint})
+		return fail(&sampler.CannotError{URL: d.URL, What: "is an Ollama server, which neither takes nor gives token ids", Hint: "training needs vLLM; " + vllm.StartHint})
 	}
 	info, err := vllm.Probe(ctx, e, served, probing)
 	var unreachable *endpoint.UnreachableError
@@ -94,7 +95,7 @@ func diagnose(ctx context.Context, address, key, served string, vocab int) (diag
 	if vocab == 0 {
 		vocab = info.Vocab
 	}
-	if err := info.ForTraining(d.URL, vocab); err != nil {
+	if err := vllm.ForTraining(info, d.URL, vocab); err != nil {
 		return fail(err)
 	}
 	d.Trainable = true

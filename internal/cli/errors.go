@@ -8,7 +8,7 @@ import (
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator"
-	"github.com/justrl/justrl/sampler/vllm"
+	"github.com/justrl/justrl/sampler"
 )
 
 // isServerError tells the faults of a server from those of files and of the program.
@@ -17,7 +17,7 @@ func isServerError(err error) bool {
 		unreachable *endpoint.UnreachableError
 		reply       *endpoint.ReplyError
 		status      *endpoint.StatusError
-		cannot      *vllm.CannotError
+		cannot      *sampler.CannotError
 		canary      *bridge.CanaryError
 		timeout     *endpoint.TimeoutError
 		unable      *evaluate.CannotError

@@ -11,6 +11,7 @@ import (
 
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/vllm"
 	"github.com/justrl/justrl/updater"
 	"github.com/justrl/justrl/updater/model"
@@ -20,7 +21,7 @@ import (
 type server struct {
 	name      string // for the records: its URL, or "embedded", whose port is another one each time
 	endpoint  *endpoint.Endpoint
-	info      vllm.Info
+	info      sampler.Info
 	generator *vllm.Generator
 	scorer    *vllm.Scorer
 	spec      model.Spec
@@ -87,7 +88,7 @@ func (s *server) open(ctx context.Context, cfg config.Config, notify func(error,
 	if s.info, err = vllm.Probe(ctx, s.endpoint, cfg.Served, probing); err != nil {
 		return err
 	}
-	if err := s.info.ForTraining(s.endpoint.URL(), s.spec.Vocab); err != nil {
+	if err := vllm.ForTraining(s.info, s.endpoint.URL(), s.spec.Vocab); err != nil {
 		return err
 	}
 	if err := errors.Join(s.roomFor(cfg), s.rightLogprobs(cfg)); err != nil {
@@ -111,10 +112,10 @@ var probing = endpoint.Retry{Tries: 1, Attempt: 30 * time.Second}
 // rightLogprobs refuses log-probs of another temperature than the trainer's.
 func (s *server) rightLogprobs(cfg config.Config) error {
 	gated := cfg.Mismatch != config.Mismatch{} || cfg.Update.OldLogprobs == updater.OldLogprobsServer
-	if cfg.Sampling.Temperature == 1 || s.info.LogprobsMode != vllm.LogprobsRaw || !gated {
+	if cfg.Sampling.Temperature == 1 || s.info.LogprobsMode != sampler.LogprobsRaw || !gated {
 		return nil
 	}
-	return &vllm.CannotError{
+	return &sampler.CannotError{
 		URL:  s.endpoint.URL(),
 		What: fmt.Sprintf("gives log-probs before temperature, and sampling.temperature is %g", cfg.Sampling.Temperature),
 		Hint: "start it with --logprobs-mode processed_logprobs",
@@ -127,7 +128,7 @@ func (s *server) roomFor(cfg config.Config) error {
 	if s.info.MaxModelLen == 0 || s.info.MaxModelLen >= need {
 		return nil
 	}
-	return &vllm.CannotError{
+	return &sampler.CannotError{
 		URL:  s.endpoint.URL(),
 		What: fmt.Sprintf("has a context of %d tokens, the run's prompts and answers need %d", s.info.MaxModelLen, need),
 		Hint: fmt.Sprintf("start it with --max-model-len %d, or lower %s", need, key),

@@ -11,65 +11,26 @@ import (
 	"strings"
 
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/openai"
 )
 
 // StartHint is how to start a vLLM that a training run can use.
 const StartHint = "start it with VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --logprobs-mode raw_logprobs"
 
-// LogprobsMode is what a server's log-probs are of.
-type LogprobsMode string
-
-// The modes that Probe tells apart.
-const (
-	LogprobsRaw       LogprobsMode = "raw"       // of the model's distribution, before temperature and truncation
-	LogprobsProcessed LogprobsMode = "processed" // of the distribution that was sampled from
-	LogprobsUnknown   LogprobsMode = ""          // the server did not give enough to tell
-)
-
-// Info is what a server is, as far as it lets itself be asked.
-type Info struct {
-	Version string `json:"version"` // vLLM's; "" if it has no /version
-	// Models are the served models' names, the base model first.
-	Models []string `json:"models"`
-	// Model is the one that was probed, Root what the server loaded it from.
-	Model string `json:"model"`
-	Root  string `json:"root"`
-	// MaxModelLen is the context in tokens, prompt and answer together; 0 if unknown.
-	MaxModelLen int `json:"max_model_len"`
-	// Vocab is the number of token ids that the model knows; 0 if unknown.
-	Vocab int `json:"vocab"`
-	// DevMode tells whether pause, reload and the like are reachable.
-	DevMode bool `json:"dev_mode"`
-	// Paused tells whether generation is paused; false without DevMode.
-	Paused bool `json:"paused"`
-	// WeightVersion is the server's tag of its weights; "" if it has none.
-	WeightVersion string       `json:"weight_version"`
-	LogprobsMode  LogprobsMode `json:"logprobs_mode"`
-}
-
-// CannotError says that a server is reachable but lacks what a run needs.
-type CannotError struct {
-	URL  string
-	What string
-	Hint string
-}
-
-func (e *CannotError) Error() string { return fmt.Sprintf("%s: %s; %s", e.URL, e.What, e.Hint) }
-
 // ForTraining is nil if a training run can use the server: it must have dev
 // mode, not be paused, and serve a vocabulary of vocab ids (the model's
 // vocab_size).
-func (i Info) ForTraining(url string, vocab int) error {
+func ForTraining(i sampler.Info, url string, vocab int) error {
 	var errs []error
 	if !i.DevMode {
-		errs = append(errs, &CannotError{url, "no /is_paused: vLLM's dev mode is off, so weights cannot be reloaded", StartHint})
+		errs = append(errs, &sampler.CannotError{URL: url, What: "no /is_paused: vLLM's dev mode is off, so weights cannot be reloaded", Hint: StartHint})
 	}
 	if i.Paused {
-		errs = append(errs, &CannotError{url, "generation is paused", "resume it: curl -X POST " + url + "/resume"})
+		errs = append(errs, &sampler.CannotError{URL: url, What: "generation is paused", Hint: "resume it: curl -X POST " + url + "/resume"})
 	}
 	if i.Vocab != 0 && i.Vocab != vocab {
-		errs = append(errs, &CannotError{url, fmt.Sprintf("serves %s with a vocabulary of %d, the run's model has %d", i.Model, i.Vocab, vocab), "start it with the run's model"})
+		errs = append(errs, &sampler.CannotError{URL: url, What: fmt.Sprintf("serves %s with a vocabulary of %d, the run's model has %d", i.Model, i.Vocab, vocab), Hint: "start it with the run's model"})
 	}
 	return errors.Join(errs...)
 }
@@ -78,15 +39,15 @@ func (i Info) ForTraining(url string, vocab int) error {
 // and kind of log-probs. model is the served name; "" takes the only base
 // model. It generates a few tokens and changes nothing.
 //
-// A server that answers but does not serve model gives a [*CannotError]; one
+// A server that answers but does not serve model gives a [*sampler.CannotError]; one
 // that does not answer an [*endpoint.UnreachableError].
-func Probe(ctx context.Context, e *endpoint.Endpoint, model string, retry endpoint.Retry) (Info, error) {
-	p := prober{e: e, retry: retry}
+func Probe(ctx context.Context, e *endpoint.Endpoint, model string, retry endpoint.Retry) (sampler.Info, error) {
+	p := prober{e: e, retry: retry, info: sampler.Info{Dialect: sampler.DialectVLLM, Seeds: true}}
 	for _, ask := range []func(context.Context, string) error{
 		p.models, p.version, p.context, p.devMode,
 	} {
 		if err := ask(ctx, model); err != nil {
-			return Info{}, fmt.Errorf("probe server: %w", err)
+			return sampler.Info{}, fmt.Errorf("probe server: %w", err)
 		}
 	}
 	if p.info.Paused {
@@ -94,7 +55,7 @@ func Probe(ctx context.Context, e *endpoint.Endpoint, model string, retry endpoi
 	}
 	for _, ask := range []func(context.Context, string) error{p.vocabulary, p.logprobsMode} {
 		if err := ask(ctx, model); err != nil {
-			return Info{}, fmt.Errorf("probe server: %w", err)
+			return sampler.Info{}, fmt.Errorf("probe server: %w", err)
 		}
 	}
 	return p.info, nil
@@ -103,7 +64,7 @@ func Probe(ctx context.Context, e *endpoint.Endpoint, model string, retry endpoi
 type prober struct {
 	e     *endpoint.Endpoint
 	retry endpoint.Retry
-	info  Info
+	info  sampler.Info
 }
 
 func (p *prober) do(ctx context.Context, method, path string, in, out any) error {
@@ -136,7 +97,7 @@ func (p *prober) models(ctx context.Context, want string) error {
 	list := strings.Join(p.info.Models, ", ")
 	if want == "" {
 		if n := len(models) - len(adapters); n != 1 {
-			return &CannotError{p.e.URL(), fmt.Sprintf("serves %d models (%s)", n, list), "name one"}
+			return &sampler.CannotError{URL: p.e.URL(), What: fmt.Sprintf("serves %d models (%s)", n, list), Hint: "name one"}
 		}
 		want = p.info.Models[0]
 	}
@@ -146,7 +107,7 @@ func (p *prober) models(ctx context.Context, want string) error {
 			return nil
 		}
 	}
-	return &CannotError{p.e.URL(), fmt.Sprintf("does not serve %q", want), "it serves " + list}
+	return &sampler.CannotError{URL: p.e.URL(), What: fmt.Sprintf("does not serve %q", want), Hint: "it serves " + list}
 }
 
 func (p *prober) version(ctx context.Context, _ string) error {
@@ -187,6 +148,7 @@ func (p *prober) devMode(ctx context.Context, _ string) error {
 		return err
 	}
 	p.info.DevMode, p.info.Paused = true, paused.IsPaused
+	p.info.Loads = []string{"files"}
 	var weights struct {
 		WeightVersion string `json:"weight_version"`
 	}
@@ -231,6 +193,7 @@ func (p *prober) logprobsMode(ctx context.Context, _ string) error {
 		len(sampled.Choices[0].Logprobs.TokenLogprobs) != len(sampled.Choices[0].TokenIDs) {
 		return nil // no token ids or log-probs: the Generator will say so
 	}
+	p.info.TokenIDs = true
 	given := sampled.Choices[0].Logprobs.TokenLogprobs
 	seq := append(prompt, sampled.Choices[0].TokenIDs...)
 	scorer, err := NewScorer(p.e, Options{Model: p.info.Model, Retry: p.retry})
@@ -241,13 +204,14 @@ func (p *prober) logprobsMode(ctx context.Context, _ string) error {
 	if err != nil {
 		return err
 	}
+	p.info.Scores = true
 	var diff float64
 	for i, x := range given {
 		diff += math.Abs(float64(x - raw[0][len(prompt)-1+i]))
 	}
-	p.info.LogprobsMode = LogprobsProcessed
+	p.info.LogprobsMode = sampler.LogprobsProcessed
 	if diff/float64(len(given)) < same {
-		p.info.LogprobsMode = LogprobsRaw
+		p.info.LogprobsMode = sampler.LogprobsRaw
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/openaitest"
 	"github.com/justrl/justrl/sampler/vllm"
 )
@@ -60,22 +61,23 @@ func models(list ...string) answer {
 // TestProbeOtherServers: what a server lacks is left zero, not made up.
 func TestProbeOtherServers(t *testing.T) {
 	none := answer{http.StatusNotFound, `{"detail":"Not Found"}`}
-	full := vllm.Info{
+	full := sampler.Info{
+		Dialect: sampler.DialectVLLM, TokenIDs: true, Scores: true, Seeds: true, Loads: []string{"files"},
 		Version: "0.32.0", Models: []string{"tiny"}, Model: "tiny", MaxModelLen: 512, Vocab: 512,
-		DevMode: true, WeightVersion: "default", LogprobsMode: vllm.LogprobsRaw,
+		DevMode: true, WeightVersion: "default", LogprobsMode: sampler.LogprobsRaw,
 	}
 	for _, c := range []struct {
 		name, model string
 		answers     map[string]answer
-		want        func(*vllm.Info)
+		want        func(*sampler.Info)
 	}{
-		{"no /version", "", map[string]answer{"/version": none}, func(i *vllm.Info) { i.Version = "" }},
-		{"no /tokenize", "", map[string]answer{"/tokenize": none}, func(i *vllm.Info) { i.MaxModelLen = 0 }},
-		{"no /weight_info, as before 0.30", "", map[string]answer{"/weight_info": none}, func(i *vllm.Info) { i.WeightVersion = "" }},
+		{"no /version", "", map[string]answer{"/version": none}, func(i *sampler.Info) { i.Version = "" }},
+		{"no /tokenize", "", map[string]answer{"/tokenize": none}, func(i *sampler.Info) { i.MaxModelLen = 0 }},
+		{"no /weight_info, as before 0.30", "", map[string]answer{"/weight_info": none}, func(i *sampler.Info) { i.WeightVersion = "" }},
 		{"the base model among adapters", "", map[string]answer{"/v1/models": models("ada of tiny", "tiny", "bob of tiny")},
-			func(i *vllm.Info) { i.Models, i.Root = []string{"tiny", "ada", "bob"}, "/m/tiny" }},
+			func(i *sampler.Info) { i.Models, i.Root = []string{"tiny", "ada", "bob"}, "/m/tiny" }},
 		{"one of two models", "tiny", map[string]answer{"/v1/models": models("other", "tiny")},
-			func(i *vllm.Info) { i.Models, i.Root = []string{"other", "tiny"}, "/m/tiny" }},
+			func(i *sampler.Info) { i.Models, i.Root = []string{"other", "tiny"}, "/m/tiny" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := keyed(t, instead(t, openaitest.Options{}, c.answers), "")
@@ -103,7 +105,7 @@ func TestProbeFails(t *testing.T) {
 			if !errors.As(err, &status) || status.Status != 400 || !strings.HasSuffix(status.URL, path) {
 				t.Errorf("error %v, want the 400 of %s", err, path)
 			}
-			if diff := cmp.Diff(vllm.Info{}, got); diff != "" {
+			if diff := cmp.Diff(sampler.Info{}, got); diff != "" {
 				t.Errorf("info of a failed probe: %s", diff)
 			}
 		})
@@ -120,7 +122,7 @@ func TestProbeFails(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := keyed(t, instead(t, openaitest.Options{}, map[string]answer{"/v1/models": c.models}), "")
 			_, err := vllm.Probe(t.Context(), e, "", quick)
-			var cannot *vllm.CannotError
+			var cannot *sampler.CannotError
 			if !errors.As(err, &cannot) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want a CannotError: %s", err, c.want)
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/openaitest"
 	"github.com/justrl/justrl/sampler/vllm"
 )
@@ -17,26 +18,29 @@ import (
 var quick = endpoint.Retry{Tries: 2, First: time.Millisecond}
 
 func TestProbe(t *testing.T) {
-	ready := vllm.Info{
+	ready := sampler.Info{
+		Dialect: sampler.DialectVLLM, TokenIDs: true, Scores: true, Seeds: true, Loads: []string{"files"},
 		Version: "0.32.0", Models: []string{"tiny"}, Model: "tiny", MaxModelLen: 512, Vocab: 512,
-		DevMode: true, WeightVersion: "default", LogprobsMode: vllm.LogprobsRaw,
+		DevMode: true, WeightVersion: "default", LogprobsMode: sampler.LogprobsRaw,
 	}
 	for _, c := range []struct {
 		name  string
 		o     openaitest.Options
 		pause bool
-		want  func(*vllm.Info)
+		want  func(*sampler.Info)
 		cant  []string // what ForTraining with a vocabulary of 512 says
 	}{
-		{"a server for training", openaitest.Options{}, false, func(*vllm.Info) {}, nil},
-		{"processed log-probs", openaitest.Options{Processed: true}, false, func(i *vllm.Info) { i.LogprobsMode = vllm.LogprobsProcessed }, nil},
-		{"no dev mode", openaitest.Options{NoDevMode: true}, false, func(i *vllm.Info) { i.DevMode, i.WeightVersion = false, "" },
+		{"a server for training", openaitest.Options{}, false, func(*sampler.Info) {}, nil},
+		{"processed log-probs", openaitest.Options{Processed: true}, false, func(i *sampler.Info) { i.LogprobsMode = sampler.LogprobsProcessed }, nil},
+		{"no dev mode", openaitest.Options{NoDevMode: true}, false, func(i *sampler.Info) { i.DevMode, i.WeightVersion, i.Loads = false, "", nil },
 			[]string{"dev mode is off", "VLLM_SERVER_DEV_MODE=1 vllm serve"}},
-		{"another vocabulary", openaitest.Options{Vocab: 640}, false, func(i *vllm.Info) { i.Vocab = 640 },
+		{"another vocabulary", openaitest.Options{Vocab: 640}, false, func(i *sampler.Info) { i.Vocab = 640 },
 			[]string{"serves tiny with a vocabulary of 640, the run's model has 512"}},
-		{"paused", openaitest.Options{}, true, func(i *vllm.Info) { i.Paused, i.Vocab, i.LogprobsMode = true, 0, "" },
+		{"paused", openaitest.Options{}, true, func(i *sampler.Info) {
+			i.Paused, i.Vocab, i.LogprobsMode, i.TokenIDs, i.Scores = true, 0, "", false, false
+		},
 			[]string{"generation is paused", "/resume"}},
-		{"everything wrong at once", openaitest.Options{NoDevMode: true, Vocab: 600}, false, func(i *vllm.Info) { i.DevMode, i.WeightVersion, i.Vocab = false, "", 600 },
+		{"everything wrong at once", openaitest.Options{NoDevMode: true, Vocab: 600}, false, func(i *sampler.Info) { i.DevMode, i.WeightVersion, i.Vocab, i.Loads = false, "", 600, nil },
 			[]string{"dev mode is off", "vocabulary of 600"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -57,7 +61,7 @@ func TestProbe(t *testing.T) {
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("model %q (-want +got)\n%s", model, diff)
 				}
-				err = got.ForTraining(e.URL(), 512)
+				err = vllm.ForTraining(got, e.URL(), 512)
 				if (err == nil) != (len(c.cant) == 0) {
 					t.Fatalf("ForTraining: %v", err)
 				}
@@ -79,7 +83,7 @@ func TestProbeRefuses(t *testing.T) {
 	t.Run("another model", func(t *testing.T) {
 		e := keyed(t, fake.URL, "sk-1")
 		_, err := vllm.Probe(t.Context(), e, "big", quick)
-		var cannot *vllm.CannotError
+		var cannot *sampler.CannotError
 		if !errors.As(err, &cannot) || !strings.Contains(err.Error(), `does not serve "big"; it serves tiny`) {
 			t.Errorf("error %v", err)
 		}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/samplertest"
 	"github.com/justrl/justrl/sampler/vllm"
 )
@@ -21,7 +22,7 @@ import (
 // to nobody else (scripts/with-vllm MODEL go test -tags vllm …).
 
 // realServer is the server of JUSTRL_VLLM_URL and what Probe says of it.
-func realServer(t *testing.T) (*endpoint.Endpoint, vllm.Info) {
+func realServer(t *testing.T) (*endpoint.Endpoint, sampler.Info) {
 	t.Helper()
 	url := os.Getenv("JUSTRL_VLLM_URL")
 	if url == "" {
@@ -49,10 +50,10 @@ func TestVLLMProbe(t *testing.T) {
 	if !info.DevMode || info.Paused || info.WeightVersion == "" {
 		t.Errorf("dev mode %v, paused %v, weights %q", info.DevMode, info.Paused, info.WeightVersion)
 	}
-	if info.LogprobsMode != vllm.LogprobsRaw {
+	if info.LogprobsMode != sampler.LogprobsRaw {
 		t.Errorf("log-probs are %q, want raw, vLLM's default", info.LogprobsMode)
 	}
-	if err := info.ForTraining(e.URL(), info.Vocab); err != nil {
+	if err := vllm.ForTraining(info, e.URL(), info.Vocab); err != nil {
 		t.Error(err)
 	}
 }
