@@ -54,26 +54,26 @@ func TestProbeRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		served string
-		spoil  func(*sglangtest.Server)
+		spoil  func(*testing.T, *sglangtest.Server)
 		retry  endpoint.Retry
 		want   string
 	}{
 		{"another model", "huge", nil, quick, `does not serve "huge"; it serves tiny`},
-		{"no generation", "", func(s *sglangtest.Server) {
+		{"no generation", "", func(_ *testing.T, s *sglangtest.Server) {
 			s.Takeover("/get_model_info", 1, func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
 				_, _ = w.Write([]byte(`{"model_path":"bge","is_generation":false}`))
 			})
 		}, quick, "serves bge, which does not generate text"},
-		{"paused", "", func(s *sglangtest.Server) {
-			if _, err := http.Post(s.URL+"/pause_generation", "application/json", strings.NewReader("{}")); err != nil { //nolint:bodyclose,noctx // a test's
-				panic(err)
+		{"paused", "", func(t *testing.T, s *sglangtest.Server) {
+			if err := dial(t, s.URL).Do(t.Context(), http.MethodPost, "/pause_generation", struct{}{}, nil); err != nil {
+				t.Error(err)
 			}
 		}, endpoint.Retry{Tries: 1, Attempt: 50 * time.Millisecond}, "did not generate 16 tokens within 50ms; if it was paused, let it go on: curl -X POST"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fake := sglangtest.New(t, sglangtest.Options{})
 			if c.spoil != nil {
-				c.spoil(fake)
+				c.spoil(t, fake)
 			}
 			_, err := sglang.Probe(t.Context(), dial(t, fake.URL), c.served, c.retry)
 			var cannot *sampler.CannotError
