@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/justrl/justrl/sampler/localserver"
 	"github.com/justrl/justrl/sampler/openaitest"
@@ -47,7 +46,7 @@ func (s *Server) answer(ctx context.Context, body []byte) (map[string]any, error
 	}
 	for _, id := range req.Prompt {
 		if id < 0 || int(id) >= m.Vocab {
-			return nil, errors.New("Prompt contains invalid tokens")
+			return nil, errors.New("prompt contains invalid tokens")
 		}
 	}
 	sample, err := s.sample(ctx, req)
@@ -82,9 +81,10 @@ func (s *Server) answer(ctx context.Context, body []byte) (map[string]any, error
 
 // sample draws, or gives the token that a bias forces.
 func (s *Server) sample(ctx context.Context, req request) (localserver.Sample, error) {
-	for _, bias := range req.LogitBias {
-		if bias[1] < 1e5 || req.NPredict != 1 {
-			return localserver.Sample{}, fmt.Errorf("the fake knows a bias only as a certainty, of one token")
+	if len(req.LogitBias) > 0 {
+		bias := req.LogitBias[0]
+		if bias[1] < 1e5 || req.NPredict != 1 || len(req.LogitBias) > 1 {
+			return localserver.Sample{}, errors.New("the fake knows a bias only as a certainty, of one token")
 		}
 		scored, err := s.engine.Score(ctx, append(req.Prompt, int32(bias[0])), 0)
 		if err != nil {

@@ -57,8 +57,8 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req = top.request
-	if err := s.verify(req); err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+	if refusal := s.verify(req); refusal != "" {
+		refuse(w, http.StatusBadRequest, refusal)
 		return
 	}
 	answers := make([]any, len(req.InputIDs))
@@ -75,41 +75,41 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, answers)
 }
 
-// verify is SamplingParams.verify and the tokenizer manager's check of lengths, in their words.
-func (s *Server) verify(req request) error {
+// verify is SamplingParams.verify and the tokenizer manager's check of lengths, in their words; "" if nothing is wrong.
+func (s *Server) verify(req request) (refusal string) {
 	m := s.engine.Model()
 	if len(req.InputIDs) == 0 || len(req.InputIDs) != len(req.SamplingParams) {
-		return errors.New("input_ids cannot be empty.")
+		return "input_ids cannot be empty."
 	}
 	for i, p := range req.SamplingParams {
 		prompt := req.InputIDs[i]
 		switch {
 		case p.N != 1:
-			return errors.New("the fake samples one answer a prompt")
+			return "the fake samples one answer a prompt"
 		case p.Temperature < 0:
-			return fmt.Errorf("temperature must be a non-negative finite number, got %v.", p.Temperature)
+			return fmt.Sprintf("temperature must be a non-negative finite number, got %v.", p.Temperature)
 		case p.TopP <= 0 || p.TopP > 1:
-			return fmt.Errorf("top_p must be in (0, 1], got %v.", p.TopP)
+			return fmt.Sprintf("top_p must be in (0, 1], got %v.", p.TopP)
 		case p.TopK < 1 && p.TopK != -1:
-			return fmt.Errorf("top_k must be -1 (disable) or at least 1, got %d.", p.TopK)
+			return fmt.Sprintf("top_k must be -1 (disable) or at least 1, got %d.", p.TopK)
 		case p.MaxNewTokens < 0:
-			return fmt.Errorf("max_new_tokens must be at least 0, got %d.", p.MaxNewTokens)
+			return fmt.Sprintf("max_new_tokens must be at least 0, got %d.", p.MaxNewTokens)
 		case len(prompt) >= m.MaxLen && p.MaxNewTokens > 0 || len(prompt) > m.MaxLen:
-			return fmt.Errorf("The input (%d tokens) is longer than the model's context length (%d tokens).", len(prompt), m.MaxLen)
+			return fmt.Sprintf("The input (%d tokens) is longer than the model's context length (%d tokens).", len(prompt), m.MaxLen)
 		case len(prompt)+p.MaxNewTokens > m.MaxLen:
-			return fmt.Errorf("Requested token count exceeds the model's maximum context length of %d tokens. You requested a total of %d tokens: %d tokens from the input messages and %d tokens for the completion.",
+			return fmt.Sprintf("Requested token count exceeds the model's maximum context length of %d tokens. You requested a total of %d tokens: %d tokens from the input messages and %d tokens for the completion.",
 				m.MaxLen, len(prompt)+p.MaxNewTokens, len(prompt), p.MaxNewTokens)
 		}
 		for id := range p.LogitBias {
-			return fmt.Errorf("logit_bias must has keys in [0, %d], got %s.", m.Vocab-1, id)
+			return fmt.Sprintf("logit_bias must has keys in [0, %d], got %s.", m.Vocab-1, id)
 		}
 		for _, id := range prompt {
 			if id < 0 || int(id) >= m.Vocab {
-				return fmt.Errorf("The input_ids contain values greater than the vocab size (%d).", m.Vocab)
+				return fmt.Sprintf("The input_ids contain values greater than the vocab size (%d).", m.Vocab)
 			}
 		}
 	}
-	return nil
+	return ""
 }
 
 // one is the answer to prompt i.
