@@ -3,6 +3,7 @@ package llama
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/justrl/justrl/sampler"
@@ -59,20 +60,47 @@ func (g *Generator) rollout(r sampler.Request, reply *completionReply) (out samp
 	return out, cut, nil
 }
 
-// sampledLogprobs are those of the reply's tokens.
+// sampledLogprobs are those of the reply's tokens; NaN of a token for which it
+// has none, or for which it is not certain which of them is its: llama-server
+// leaves a token out of completion_probabilities when the text does not end with
+// a whole character after it.
 func sampledLogprobs(reply *completionReply) ([]float32, error) {
-	if len(reply.Probabilities) != len(reply.Tokens) {
-		return nil, fmt.Errorf("%d completion_probabilities for %d tokens", len(reply.Probabilities), len(reply.Tokens))
+	probs, tokens := reply.Probabilities, reply.Tokens
+	if len(probs) > len(tokens) {
+		return nil, fmt.Errorf("%d completion_probabilities for %d tokens", len(probs), len(tokens))
 	}
-	out := make([]float32, len(reply.Tokens))
-	for i, p := range reply.Probabilities {
-		if p.ID != reply.Tokens[i] {
+	// Of the ways to find them in order among the tokens, the first and the last.
+	first, last := make([]int, len(probs)), make([]int, len(probs))
+	for k, i := 0, 0; k < len(probs); k, i = k+1, i+1 {
+		for i < len(tokens) && tokens[i] != probs[k].ID {
+			i++
+		}
+		if i == len(tokens) {
 			return nil, errors.New("completion_probabilities are of other tokens than tokens")
 		}
-		if !(p.Logprob <= maxLogprob && p.Logprob > minLogprob) {
-			return nil, fmt.Errorf("token %d has log-prob %v, which no sampled token can have", i, p.Logprob)
+		first[k] = i
+	}
+	for k, i := len(probs)-1, len(tokens)-1; k >= 0; k, i = k-1, i-1 {
+		for tokens[i] != probs[k].ID {
+			i--
 		}
-		out[i] = float32(p.Logprob)
+		last[k] = i
+	}
+	out := make([]float32, len(tokens))
+	for i := range out {
+		out[i] = float32(math.NaN())
+	}
+	for k, p := range probs {
+		if !possible(p.Logprob) {
+			return nil, fmt.Errorf("token %d has log-prob %v, which no sampled token can have", first[k], p.Logprob)
+		}
+		if first[k] == last[k] {
+			out[first[k]] = float32(p.Logprob)
+		}
 	}
 	return out, nil
 }
+
+func possible(x logprob) bool { return x <= maxLogprob && x > minLogprob }
+
+func isNaN(x float32) bool { return x != x }

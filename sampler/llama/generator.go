@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -57,7 +58,9 @@ func New(e *endpoint.Endpoint, o Options) (*Generator, error) {
 // Generate implements [sampler.Generator], with one HTTP request a sample.
 //
 // llama-server knows no stop tokens beside the model's own: a rollout with
-// Params.StopTokenIDs is sampled to its end and cut here.
+// Params.StopTokenIDs is sampled to its end and cut here. Nor does it give the
+// log-prob of a token after which the text ends within a character: those are
+// asked for apart, as the Scorer does.
 func (g *Generator) Generate(ctx context.Context, r sampler.Request) ([]sampler.Rollout, error) {
 	if err := r.Validate(); err != nil {
 		return nil, fmt.Errorf("llama: request: %w", err)
@@ -109,6 +112,15 @@ func (g *Generator) once(ctx context.Context, r sampler.Request, j int) (sampler
 		return sampler.Rollout{}, g.bad(err)
 	}
 	out.Sample = j
+	for i, x := range out.Logprobs {
+		if !isNaN(x) {
+			continue
+		}
+		prefix := slices.Concat(r.PromptTokenIDs, out.TokenIDs[:i])
+		if out.Logprobs[i], err = (&Scorer{g}).next(ctx, prefix, out.TokenIDs[i]); err != nil {
+			return sampler.Rollout{}, fmt.Errorf("log-prob of token %d: %w", i, err)
+		}
+	}
 	if cut {
 		if out.Text, err = g.text(ctx, out.TokenIDs[:len(out.TokenIDs)-1]); err != nil {
 			return sampler.Rollout{}, err

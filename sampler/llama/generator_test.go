@@ -82,7 +82,7 @@ func TestRefusesReplies(t *testing.T) {
 		{"too many", func(r object) { r["tokens"] = []int{5, 5, 5, 5, 5} }, "5 tokens, over n_predict 4"},
 		{"another prompt", func(r object) { r["tokens_evaluated"] = 5 }, "a prompt of 5 tokens, sent 4"},
 		{"another vocabulary", func(r object) { r["tokens"] = []int{512} }, "token 0 is 512, outside the vocabulary of 512"},
-		{"fewer log-probs", func(r object) { r["completion_probabilities"] = probs(r)[1:] }, "completion_probabilities for"},
+		{"more log-probs", func(r object) { r["completion_probabilities"] = append(probs(r), probs(r)...) }, "completion_probabilities for"},
 		{"of other tokens", func(r object) { first(r)["id"] = 9 }, "of other tokens than tokens"},
 		{"null", func(r object) { first(r)["logprob"] = nil }, "a log-prob is no number"},
 		{"minus infinity", func(r object) { first(r)["logprob"] = -3.4e38 }, "which no sampled token can have"},
@@ -131,6 +131,49 @@ func TestStopTokenCutsTheText(t *testing.T) {
 	o := got[0]
 	if !slices.Equal(o.TokenIDs, script[:3]) || len(o.Logprobs) != 3 || o.Text != openaitest.Decode(script[:2]) || o.FinishReason != sampler.FinishStop {
 		t.Errorf("%+v", o)
+	}
+}
+
+// Tokens that end within a character have no log-probs in the reply: they are asked for.
+func TestTornCharacters(t *testing.T) {
+	for name, torn := range map[string]func(id int32) bool{
+		"some": func(id int32) bool { return id%3 == 0 }, "none whole": func(id int32) bool { return id != openaitest.Encode("a")[0] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake, g, s := open(t, openaitest.Options{})
+			want, err := g.Generate(t.Context(), request(2, 20))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fake.Tear(torn)
+			got, err := g.Generate(t.Context(), request(2, 20))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-whole +torn):\n%s", diff)
+			}
+			if _, err := s.Score(t.Context(), [][]int32{{3, 6, 9, 10}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	// Twice the same token, once with a log-prob: whose it is cannot be known.
+	fake, g, _ := open(t, openaitest.Options{Script: func([]int32, int64) []int32 { return []int32{30, 31, 31, 32} }})
+	want, err := g.Generate(t.Context(), request(1, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.Edit(func(r object) {
+		p, _ := r["completion_probabilities"].([]any)
+		r["completion_probabilities"] = append(p[:1:1], p[2:]...)
+	})
+	got, err := g.Generate(t.Context(), request(1, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-whole +one missing):\n%s", diff)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ const StartHint = "start it with llama-server --model MODEL.gguf --ctx-size N --
 
 // Probe asks a server what it is: its model, context (of one slot), vocabulary
 // and build. served is the model's name, "" takes the one that is served. It
-// generates a token and changes nothing.
+// generates a few tokens and changes nothing.
 //
 // A server of another kind or with another model gives a
 // [*sampler.CannotError]; one that does not answer an
@@ -100,34 +101,41 @@ func (p *prober) models(ctx context.Context, want string) error {
 	return p.cannot("does not serve %q", "it serves "+strings.Join(p.info.Models, ", "), want)
 }
 
-// tokens samples one at a temperature of 4, at which raw and processed
-// log-probs of an unlikely token lie apart, and forces the same one.
+// tokens samples a few at a temperature at which raw and processed log-probs of
+// unlikely tokens lie far apart, and scores the same ones.
 func (p *prober) tokens(ctx context.Context, _ string) error {
-	req := plain([]int32{0, 1}, 1)
-	req.Temperature, req.NProbs = 4, 1
+	const temperature, tokens, same = 4, 8, 0.1
+	req := plain([]int32{0, 1}, tokens)
+	req.Temperature, req.NProbs = temperature, 1
 	var reply completionReply
 	if err := p.do(ctx, http.MethodPost, completionPath, req, &reply); err != nil {
 		return err
 	}
+	p.info.TokenIDs = len(reply.Tokens) > 0
 	given, err := sampledLogprobs(&reply)
-	if err != nil || len(given) != 1 {
-		return nil //nolint:nilerr // no token ids or log-probs: the Generator will say so
+	if err != nil || len(reply.Probabilities) == 0 {
+		return nil //nolint:nilerr // no log-probs: the Generator will say so
 	}
-	p.info.TokenIDs = true
 	s, err := NewScorer(p.e, Options{Retry: p.retry})
 	if err != nil {
 		return err
 	}
 	raw, err := s.Score(ctx, [][]int32{append(req.Prompt, reply.Tokens...)})
 	var bad *endpoint.ReplyError
-	if errors.As(err, &bad) { // the token was not to be forced
+	if errors.As(err, &bad) { // its tokens are not to be forced
 		return nil
 	} else if err != nil {
 		return err
 	}
 	p.info.Scores = true
+	diff, n := 0.0, 0
+	for i, x := range given {
+		if !isNaN(x) {
+			diff, n = diff+math.Abs(float64(x-raw[0][i+1])), n+1
+		}
+	}
 	p.info.LogprobsMode = sampler.LogprobsProcessed
-	if d := given[0] - raw[0][1]; -0.1 < d && d < 0.1 {
+	if diff <= same*float64(n) {
 		p.info.LogprobsMode = sampler.LogprobsRaw
 	}
 	return nil

@@ -2,7 +2,9 @@ package llama
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"net/http"
 
 	"github.com/justrl/justrl/internal/endpoint"
@@ -59,20 +61,60 @@ func (s *Scorer) Score(ctx context.Context, seqs [][]int32) ([][]float32, error)
 
 // next is the log-prob of id after a prefix.
 func (s *Scorer) next(ctx context.Context, prefix []int32, id int32) (float32, error) {
-	const certain = 1e6 // no two logits lie so far apart
-	req := plain(prefix, 1)
-	req.Temperature, req.NProbs, req.LogitBias = 0, 1, []any{[]any{id, certain}}
-	req.CachePrompt = len(prefix) > 1
 	var reply completionReply
-	if err := s.g.e.Do(ctx, http.MethodPost, completionPath, req, &reply); err != nil {
+	if err := s.g.e.Do(ctx, http.MethodPost, completionPath, forced(prefix, id), &reply); err != nil {
 		return 0, err
 	}
 	if len(reply.Tokens) != 1 || reply.Tokens[0] != id {
 		return 0, s.g.bad(fmt.Errorf("tokens %v, forced to be %d", reply.Tokens, id))
 	}
 	out, err := sampledLogprobs(&reply)
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, s.g.bad(err)
+	case isNaN(out[0]): // it ends within a character
+		return s.beside(ctx, prefix, id)
 	}
 	return out[0], nil
+}
+
+// beside is the log-prob of id after a prefix, found among those of the whole
+// vocabulary (megabytes) beside a token that is forced because its text is whole.
+func (s *Scorer) beside(ctx context.Context, prefix []int32, id int32) (float32, error) {
+	var whole struct {
+		Tokens []int32 `json:"tokens"`
+	}
+	if err := s.g.e.Do(ctx, http.MethodPost, "/tokenize", map[string]string{"content": "a"}, &whole); err != nil {
+		return 0, err
+	}
+	if len(whole.Tokens) == 0 {
+		return 0, &endpoint.ReplyError{Method: http.MethodPost, URL: s.g.e.URL() + "/tokenize", Err: errors.New(`no tokens of "a"`)}
+	}
+	req := forced(prefix, whole.Tokens[len(whole.Tokens)-1])
+	req.NProbs = math.MaxInt32
+	var reply struct {
+		Probabilities []struct {
+			Top []tokenProbs `json:"top_logprobs"`
+		} `json:"completion_probabilities"`
+	}
+	if err := s.g.e.Do(ctx, http.MethodPost, completionPath, req, &reply); err != nil {
+		return 0, err
+	}
+	if len(reply.Probabilities) == 1 {
+		for _, t := range reply.Probabilities[0].Top {
+			if t.ID == id && possible(t.Logprob) {
+				return float32(t.Logprob), nil
+			}
+		}
+	}
+	return 0, s.g.bad(fmt.Errorf("no log-prob of token %d in %d completion_probabilities", id, len(reply.Probabilities)))
+}
+
+// forced is a request for one token, which it is.
+func forced(prefix []int32, id int32) completion {
+	const certain = 1e6 // no two logits lie so far apart
+	req := plain(prefix, 1)
+	req.Temperature, req.NProbs, req.LogitBias = 0, 1, []any{[]any{id, certain}}
+	req.CachePrompt = len(prefix) > 1
+	return req
 }

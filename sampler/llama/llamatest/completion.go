@@ -56,9 +56,16 @@ func (s *Server) answer(ctx context.Context, body []byte) (map[string]any, error
 	ids, probs := []int32{}, []any{}
 	for _, t := range sample.Tokens {
 		ids = append(ids, t.ID)
+		if s.isTorn(t.ID) {
+			continue
+		}
 		piece := openaitest.Decode([]int32{t.ID})
+		top := []any{}
+		for _, c := range t.Top {
+			top = append(top, map[string]any{"id": c.ID, "token": "", "bytes": []byte{}, "logprob": c.Logprob})
+		}
 		probs = append(probs, map[string]any{
-			"id": t.ID, "token": piece, "bytes": []byte(piece), "logprob": t.Logprob, "top_logprobs": []any{},
+			"id": t.ID, "token": piece, "bytes": []byte(piece), "logprob": t.Logprob, "top_logprobs": top,
 		})
 	}
 	text := ids
@@ -79,6 +86,12 @@ func (s *Server) answer(ctx context.Context, body []byte) (map[string]any, error
 	return answer, nil
 }
 
+func (s *Server) isTorn(id int32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.torn != nil && s.torn(id)
+}
+
 // sample draws, or gives the token that a bias forces.
 func (s *Server) sample(ctx context.Context, req request) (localserver.Sample, error) {
 	if len(req.LogitBias) > 0 {
@@ -86,7 +99,7 @@ func (s *Server) sample(ctx context.Context, req request) (localserver.Sample, e
 		if bias[1] < 1e5 || req.NPredict != 1 || len(req.LogitBias) > 1 {
 			return localserver.Sample{}, errors.New("the fake knows a bias only as a certainty, of one token")
 		}
-		scored, err := s.engine.Score(ctx, append(req.Prompt, int32(bias[0])), 0)
+		scored, err := s.engine.Score(ctx, append(req.Prompt, int32(bias[0])), min(req.NProbs, s.engine.Model().Vocab))
 		if err != nil {
 			return localserver.Sample{}, err
 		}

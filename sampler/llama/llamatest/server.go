@@ -32,6 +32,7 @@ type Server struct {
 	http   *httptest.Server
 
 	mu       sync.Mutex
+	torn     func(id int32) bool
 	bodies   [][]byte // of requests to /completion
 	edits    []func(reply map[string]any)
 	failures []int
@@ -51,6 +52,7 @@ func New(t testing.TB, o openaitest.Options) *Server {
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, map[string]string{"status": "ok"}) })
 	mux.HandleFunc("POST /completion", s.completion)
 	mux.HandleFunc("POST /detokenize", s.detokenize)
+	mux.HandleFunc("POST /tokenize", s.tokenize)
 	s.http = httptest.NewServer(mux)
 	s.URL = s.http.URL
 	t.Cleanup(s.Close)
@@ -73,6 +75,13 @@ func (s *Server) Bodies() [][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([][]byte(nil), s.bodies...)
+}
+
+// Tear makes tokens end within a character: they have no log-probs of their own.
+func (s *Server) Tear(torn func(id int32) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.torn = torn
 }
 
 // Edit changes the next right reply of /completion.
@@ -125,6 +134,15 @@ func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, 200, map[string]string{"content": openaitest.Decode(req.Tokens)})
+}
+
+func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) {
+	var req struct{ Content string }
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		refuse(w, 400, "invalid_request_error", err.Error())
+		return
+	}
+	reply(w, 200, map[string]any{"tokens": openaitest.Encode(req.Content)})
 }
 
 func (s *Server) completion(w http.ResponseWriter, r *http.Request) {
