@@ -162,7 +162,7 @@ func TestColumnsErrors(t *testing.T) {
 		"CSV fields":                 {writeFile(t, "a.csv", "q,a\n1,2\n\"x\ny\",2,3\n"), q, "line 3: has more or fewer fields than the header"},
 		"CSV quote":                  {writeFile(t, "a.csv", "q,a\n1,2\nx\"y,2\n"), q, "line 3: a quote is not closed"},
 		"CSV quote that is not shut": {writeFile(t, "a.csv", "q,a\n1,2\n\"x,2\n3,4\n"), q, "a quote is not closed, or stands within a field (the row begins on line 3)"},
-		"CSV endless quote":          {writeFile(t, "a.csv", "q,a\n1,2\n\"x"+strings.Repeat("yyyyyyy\n", 3<<20)), q, "a row is longer than"},
+		"CSV endless quote":          {writeFile(t, "a.csv", "q,a\n1,2\n\"x"+strings.Repeat("yyyyyyy\n", 3<<20)), q, "the row after line 2 is longer than 16777216 bytes"},
 		"CSV empty answer":           {writeFile(t, "a.csv", "q,a\n1,2\n\"x\ny\",\n"), q, "line 3: the answer is empty"},
 		"CSV not text":               {writeFile(t, "a.csv", "q,a\n1,2\n\xff,2\n"), q, "line 3: q is not UTF-8"},
 		"CSV header alone":           {writeFile(t, "a.csv", "q,a\n"), q, "no rows"},
