@@ -11,6 +11,11 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
+// plainDictionary is what older writers call both a dictionary and indexes into one.
+//
+//lint:ignore SA1019 files have it
+const plainDictionary = format.PlainDictionary //nolint:staticcheck // the same
+
 var errPageShort = errors.New("the page ends within its levels: fetch the file again")
 
 // page decompresses p.packed, the page of h, checks it and puts it up for the library.
@@ -22,7 +27,7 @@ func (p *pages) page(h *format.PageHeader) (err error) {
 		if p.body, err = p.unpacked(p.packed, int(h.UncompressedPageSize), 0); err != nil {
 			return err
 		}
-		if d.Encoding != format.Plain && d.Encoding != format.PlainDictionary {
+		if d.Encoding != format.Plain && d.Encoding != plainDictionary {
 			return fmt.Errorf("a dictionary in %s: fetch the file again", d.Encoding)
 		}
 		n := int(d.NumValues)
@@ -178,7 +183,7 @@ func (p *pages) checkValues(e format.Encoding, b []byte, n bounds) error {
 	default:
 		return errors.New("no such type of values: fetch the file again")
 	}
-	if indexes := e == format.PlainDictionary || e == format.RLEDictionary; !indexes && n.most*width > maxPage {
+	if indexes := e == plainDictionary || e == format.RLEDictionary; !indexes && n.most*width > maxPage {
 		return fmt.Errorf("%d values of %d bytes in a page; at most %d bytes are read: write the file with smaller pages", n.most, width, maxPage)
 	}
 	switch e {
@@ -187,7 +192,7 @@ func (p *pages) checkValues(e format.Encoding, b []byte, n bounds) error {
 			return fmt.Errorf("%d values of %d bytes or more in %d bytes: fetch the file again", n.least, width, len(b))
 		}
 		return nil
-	case format.PlainDictionary, format.RLEDictionary:
+	case plainDictionary, format.RLEDictionary:
 		if !p.dictionary {
 			return errors.New("it needs a dictionary, and none is before it: fetch the file again")
 		}
