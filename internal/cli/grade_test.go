@@ -130,7 +130,7 @@ func TestGradeGenerationsSaysWhatItLeavesOut(t *testing.T) {
 	if code != ExitOK || !strings.Contains(stderr, generationsFile+":4: the last line is broken off") || !strings.Contains(stderr, "from 1 to 2 answers") {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
-	if b, err := os.ReadFile(filepath.Join(out, resultsName)); err != nil || !strings.Contains(string(b), `"torn_last_line": true`) {
+	if b, err := os.ReadFile(filepath.Join(out, resultsName)); err != nil || !strings.Contains(string(b), `"torn_last_line": true`) || !strings.Contains(string(b), `"confinement": "`) {
 		t.Errorf("%v: %s", err, b)
 	}
 }
