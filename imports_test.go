@@ -56,6 +56,8 @@ var rules = []rule{
 	{from: "sampler/...", to: []string{"internal/hub"}, tests: true, why: "a sampler reads files that are there"},
 	{from: "internal/chart", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
 		why: "it is below everything"},
+	{from: "internal/prompt", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
+		why: "it is below everything"},
 	{from: "internal/numerals", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
 		why: "it is below everything"},
 	{from: "internal/webpage/...", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,

@@ -142,7 +142,7 @@ func TestKit(t *testing.T) {
 					t.Fatal(err)
 				}
 				d.Add(g.Response)
-				row.Answers = append(row.Answers, NewAnswer(g, benchmarks.Verdict{Correct: want.Verdicts[strconv.Itoa(p.ID)][i], By: benchmarks.ByRule}, false))
+				row.Answers = append(row.Answers, NewAnswer(g, benchmarks.Verdict{Correct: want.Verdicts[strconv.Itoa(p.ID)][i], By: benchmarks.ByRule}))
 			}
 			row.Distinct4 = d.Share()
 			problems = append(problems, row)

@@ -27,8 +27,12 @@ func (s Set) Read(ctx context.Context, path string) ([]benchmarks.Problem, error
 }
 
 // Open reads the problems of any file that [dataset.OpenColumns] knows, in the
-// file's order. With an instruction ([dataset.Ask]) each has a message of its own.
+// file's order. With an instruction ([dataset.ParseMessage]) each has a message of its own.
 func Open(ctx context.Context, path string, as dataset.Columns, instruction string) (problems []benchmarks.Problem, err error) {
+	message, err := dataset.ParseMessage(instruction)
+	if err != nil {
+		return nil, fmt.Errorf("instruction: %w", err)
+	}
 	source, err := dataset.OpenColumns(ctx, path, as)
 	if err != nil {
 		return nil, err
@@ -41,7 +45,9 @@ func Open(ctx context.Context, path string, as dataset.Columns, instruction stri
 		}
 		problem := benchmarks.Problem{ID: int(i), Question: strip(dataset.WithChoices(p)), Answer: strip(p.Answer)}
 		if instruction != "" {
-			problem.Message = dataset.Ask(p, instruction)
+			if problem.Message, err = message.Of(p); err != nil {
+				return nil, fmt.Errorf("%s: row %d: instruction: %w", path, i, err)
+			}
 		}
 		problems = append(problems, problem)
 	}

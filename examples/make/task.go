@@ -54,7 +54,15 @@ func (t task) message(e exercise) string {
 	for i, c := range e.choices {
 		lines = append(lines, fmt.Sprintf("%c. %s", 'A'+i, c))
 	}
-	return dataset.Ask(sampler.Problem{Question: e.question, Choices: strings.Join(lines, "\n")}, t.instruction)
+	message, err := dataset.ParseMessage(t.instruction)
+	if err != nil {
+		panic(err) // it is a part of the program
+	}
+	text, err := message.Of(sampler.Problem{Question: e.question, Choices: strings.Join(lines, "\n")})
+	if err != nil {
+		panic(err)
+	}
+	return text
 }
 
 func boxed(answer string) string { return `The answer is \boxed{` + answer + "}." }

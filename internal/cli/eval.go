@@ -109,7 +109,7 @@ func runEval(c *cli.Context) (err error) {
 		return err
 	}
 	defer closeServers()
-	verifier, closeVerifier, err := openVerifier(c, cfg.Reward)
+	rules, closeVerifier, err := openRules(c, cfg.Reward, 0)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func runEval(c *cli.Context) (err error) {
 	m := measurement{
 		model: fleet.Infos()[0].Model, sampling: sampling, cells: cells,
 		asker: fleet, concurrency: concurrency, servers: fleet.Infos(), found: fleet.Findings,
-		rules: rules{cfg.Reward, verifier}, jury: juryOptionsOf(c), out: out, shown: shown,
+		rules: rules, jury: juryOptionsOf(c), out: out, shown: shown,
 	}
 	report, err := m.do(ctx)
 	if err != nil {
@@ -173,6 +173,3 @@ func openFleet(ctx context.Context, c *cli.Context, concurrency int, shown *eval
 	fleet.Quiet = c.Duration("quiet")
 	return fleet, closeAll, nil
 }
-
-// judgesAtOnce is how many answers a judge is asked about at once.
-const judgesAtOnce = 64

@@ -153,7 +153,7 @@ func doSweep(c *cli.Context, spec *sweep.Spec, r config.Reward) (err error) {
 
 // measureSweep does what is left, with one verifier for all.
 func measureSweep(c *cli.Context, plan *sweep.Plan, st *sweep.State, problems map[*sweep.Set][]benchmarks.Problem, r config.Reward) (err error) {
-	v, closeVerifier, err := newVerifier(c.Context, r, lines(c.App.ErrWriter))
+	rules, closeVerifier, err := openRules(c, r, 0)
 	if err != nil {
 		return err
 	}
@@ -164,8 +164,7 @@ func measureSweep(c *cli.Context, plan *sweep.Plan, st *sweep.State, problems ma
 			total += cell.Size()
 		}
 	}
-	w := &sweeping{c: c, plan: plan, problems: problems, shown: newEvalProgress(c.App.ErrWriter, total)}
-	w.rules = rules{r, newLimited(v, verifierWorkers(r), verifierLimit(r))}
+	w := &sweeping{c: c, plan: plan, problems: problems, rules: rules, shown: newEvalProgress(c.App.ErrWriter, total)}
 	defer func() { err = errors.Join(err, w.shown.Close()) }()
 	return w.do(c.Context, st)
 }

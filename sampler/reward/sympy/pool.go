@@ -86,10 +86,25 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	if d := p.versions.differs(); d != "" {
 		o.Report("the rule grader runs on " + d)
 	}
-	if missing := slices.DeleteFunc(slices.Clone(wantedLayers), func(l string) bool { return slices.Contains(p.holding, l) }); len(missing) > 0 {
-		o.Report("answers are evaluated by sympy with less confinement than there could be; this system does not allow: " + strings.Join(missing, ", "))
+	if err := p.confined(o.Report); err != nil {
+		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
+}
+
+// confined refuses Linux's workers when neither of the kernel's layers holds them:
+// CPython's own is none to rely on alone. One of the two will do, and is told of: old
+// kernels have no Landlock, and some containers do not allow it.
+func (p *Pool) confined(report func(line string)) error {
+	missing := slices.DeleteFunc(slices.Clone(wantedLayers), func(l string) bool { return slices.Contains(p.holding, l) })
+	if slices.Contains(missing, "landlock") && slices.Contains(missing, "seccomp") {
+		return &SetupError{"confine the sympy workers", errors.New("this system allows neither seccomp nor Landlock"),
+			"answers are not evaluated there: use a container or kernel with one of them (the defaults of Docker and containerd have allowed both since 2022), or --verifier strict-box, which evaluates nothing"}
+	}
+	if len(missing) > 0 {
+		report("answers are evaluated by sympy with less confinement than there could be; this system does not allow: " + strings.Join(missing, ", "))
+	}
+	return nil
 }
 
 // newPool starts n workers.
@@ -123,6 +138,10 @@ func newPool(ctx context.Context, n int, l launch) (_ *Pool, err error) {
 
 // Versions are what the workers run on.
 func (p *Pool) Versions() Versions { return p.versions }
+
+// Confinement is the layers that hold the workers, of landlock, limits, seccomp
+// and audit (see the package's comment): part of every result. Not to be changed.
+func (p *Pool) Confinement() []string { return p.holding }
 
 // Normalize is the answer as it is compared with another. It waits for a worker.
 // Its errors are ctx's, or wrap sampler.ErrVerifyTimeout or one of this
