@@ -200,6 +200,14 @@ func TestLies(t *testing.T) {
 		{"a part that is not described", 1000, withPart(plain(206, nil, body[1000:])), nil, 2},
 		{"a part of something longer", 1000, withPart(plain(206, map[string]string{"Content-Range": "bytes 1000-50000/50001"}, bytesOf(50_001)[1000:])), []string{"50001 bytes long, expected are 50000"}, 1},
 		{"a part of unknown size", 1000, withPart(plain(206, map[string]string{"Content-Range": "bytes 1000-49999/*"}, body[1000:])), nil, 1},
+		{"a part that ends before it begins", 1000, withPart(plain(206, map[string]string{"Content-Range": "bytes 1000-999/50000"}, body[1000:])), nil, 2},
+		{"a part that ends behind the end", 1000, withPart(plain(206, map[string]string{"Content-Range": "bytes 1000-50000/50000"}, body[1000:])), nil, 2},
+		{"a part that is shorter than it says", 1000, withPart(func(w http.ResponseWriter, r *http.Request) bool {
+			from := 0
+			_, _ = fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
+			to := min(from+20_000, len(body))
+			return plain(206, map[string]string{"Content-Range": fmt.Sprintf("bytes %d-49999/50000", from)}, body[from:to])(w, r)
+		}), nil, 3},
 		{"the rest is of another file", 1000, withPart(plain(206, map[string]string{"Content-Range": "bytes 1000-49999/50000"}, other[1000:])), nil, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -233,6 +241,48 @@ func TestLies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a proxy says in a file's place, with status 200, does not cost what has come.
+func TestShortReplyKeepsThePart(t *testing.T) {
+	f := newFakeHub(t)
+	body := bytesOf(50_000)
+	f.files["a.bin"], f.lfs["a.bin"] = body, true
+	c := f.client(t, Options{})
+	partial := filepath.Join(c.repo(ref("")), "blobs", sha256Of(body)+".incomplete")
+	if err := os.MkdirAll(filepath.Dir(partial), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(partial, body[:40_000], 0o666); err != nil {
+		t.Fatal(err)
+	}
+	f.setFault(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, "/blob/") {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"blocked": true}`))
+		return true
+	})
+	_, err := c.File(t.Context(), ref("a.bin"))
+	wantOneLine(t, err, "17 bytes long, expected are 50000")
+	wantFile(t, partial, body[:40_000])
+}
+
+// Whatever is read of a Content-Range is a span within a size.
+func FuzzContentRange(f *testing.F) {
+	for _, s := range []string{"bytes 7-41/42", "bytes 0-0/*", "bytes */42", "bytes -5-3/4", "bytes 1-0/9", "bytes 9-9/9", "items 0-1/2", "bytes 0-9223372036854775807/9223372036854775808"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		from, size, err := contentRange(s)
+		if err == nil && (from < 0 || size < -1 || size >= 0 && from >= size) {
+			t.Errorf("%q is read as from %d of %d", s, from, size)
+		}
+		if err != nil && strings.ContainsAny(err.Error(), "\r\n") {
+			t.Errorf("not one line: %q", err)
+		}
+	})
 }
 
 // A small file is held to git's SHA-1.
