@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/justrl/justrl/internal/atomicdir"
 )
 
 // Defaults of [Options].
@@ -41,12 +42,13 @@ type Options struct {
 // Pool is workers that answer for many callers at once. Open makes it, Close
 // ends it. Its methods are safe for concurrent use.
 type Pool struct {
-	launch   launch
-	life     context.Context // until Close
-	kill     context.CancelFunc
-	idle     chan *worker // one entry a worker; nil: to be started by who takes it
-	versions Versions
-	holding  []string
+	launch    launch
+	removeDir func() error    // launch.dir
+	life      context.Context // until Close
+	kill      context.CancelFunc
+	idle      chan *worker // one entry a worker; nil: to be started by who takes it
+	versions  Versions
+	holding   []string
 
 	mu     sync.Mutex
 	closed bool
@@ -109,10 +111,11 @@ func (p *Pool) confined(report func(line string)) error {
 
 // newPool starts n workers.
 func newPool(ctx context.Context, n int, l launch) (_ *Pool, err error) {
-	if l.dir, err = os.MkdirTemp("", "justrl-sympy-"); err != nil {
+	var remove func() error
+	if l.dir, remove, err = atomicdir.Scratch("sympy"); err != nil {
 		return nil, err
 	}
-	p := &Pool{launch: l, idle: make(chan *worker, n)}
+	p := &Pool{launch: l, removeDir: remove, idle: make(chan *worker, n)}
 	p.life, p.kill = context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
 	for range n {
@@ -183,7 +186,7 @@ func (p *Pool) Close() error {
 			w.end()
 		}
 	}
-	return os.RemoveAll(p.launch.dir)
+	return p.removeDir()
 }
 
 // enter counts something that Close waits for.
