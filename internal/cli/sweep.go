@@ -20,7 +20,6 @@ import (
 	"github.com/justrl/justrl/benchmarks/sweep"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
-	"github.com/justrl/justrl/sampler/dataset"
 )
 
 func sweepCommand() *cli.Command {
@@ -277,7 +276,7 @@ func sweepProblems(c *cli.Context, spec *sweep.Spec) (map[*sweep.Set][]benchmark
 	for _, s := range spec.Sets {
 		var problems []benchmarks.Problem
 		if s.Path != "" {
-			problems, err = sets.Open(c.Context, s.Path, dataset.Columns{}, "")
+			problems, err = s.Open(c.Context)
 		} else {
 			var set sets.Set
 			if set, err = sets.Lookup(s.Name); err == nil {

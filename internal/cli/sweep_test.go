@@ -147,6 +147,29 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// A set of one's own in other columns is asked as the spec says; of another
+// instruction its answers are others.
+func TestSweepOfOwnColumns(t *testing.T) {
+	server := sums(t, nil)
+	set := file(t, "animals.csv", "q,a,b,right\nWhich barks?,a cat,a dog,2\nWhich meows?,a cat,a dog,1\n")
+	text := "models: tiny\nservers: " + server.URL + "\nsets:\n  set: " + set + "\n  question: q\n  choices: [a, b]\n  answer: right\n  answer_is: number\n  instruction: Say the letter.\n" +
+		"sampling: {n: 1, max_tokens: 50}\nverifier: choice\n"
+	out := filepath.Join(t.TempDir(), "out")
+	if code, _, stderr := run(t, "sweep", file(t, "s.yaml", text), "--out", out); code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	asked := requested(t, server, 0)
+	for i, want := range []string{"Which barks?\nA. a cat\nB. a dog\n\nSay the letter. ", "Which meows?\nA. a cat\nB. a dog\n\nSay the letter. "} {
+		if len(asked) != 2 || !strings.HasPrefix(asked[i], want) {
+			t.Errorf("asked %q, want %q", asked, want)
+		}
+	}
+	code, _, stderr := run(t, "sweep", file(t, "s.yaml", strings.Replace(text, "Say the", "A", 1)), "--out", out)
+	if code != ExitUsage || !strings.Contains(stderr, "of set animals is") || len(chats(t, server)) != 2 {
+		t.Errorf("exit code %d, %d requests: %s", code, len(chats(t, server)), stderr)
+	}
+}
+
 func TestSweepExample(t *testing.T) {
 	code, stdout, stderr := run(t, "sweep", "../../examples/sweep.yaml", "--out", filepath.Join(t.TempDir(), "out"), "--dry-run")
 	if code != ExitOK || !strings.Contains(stdout, "24 cells in 4 evaluations") {
