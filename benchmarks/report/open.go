@@ -56,6 +56,7 @@ type Report struct {
 	o          Options
 	limits     limits
 	columns    map[string]map[string]map[int]string // set → column → problem → value
+	variations []Variation
 }
 
 // Folder is an evaluation as its record has it.

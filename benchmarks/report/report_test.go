@@ -316,3 +316,47 @@ func TestAnalysis(t *testing.T) {
 		t.Errorf("means: %+v", got.Means)
 	}
 }
+
+// What a sweep hands over is on the page, drawn and as a table, in the place of
+// the report's own spreads.
+func TestVariations(t *testing.T) {
+	r, err := Open(fixture(t, t.TempDir()), Options{Problems: columns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Vary(variations())
+	var b bytes.Buffer
+	p, err := r.newPage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := pages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := execute(&b, all, "main", p); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"By seed and by template", `id="over-seed"`, `id="over-template"`, "AIME24: Base-1.5B &lt;b&gt; 55.00 (from 50.00 to 60.00)",
+		`<th scope="row">AIME24</th><td class="words">Base-1.5B &lt;b&gt;</td><td class="words">seed</td><td class="words">0: 50.00, 1: 60.00</td><td>50.00</td><td>60.00</td><td>10.00</td><td>55.00</td><td>7.07</td>`,
+		`<td class="words">paper: 40.00, terse: 40.00</td><td>40.00</td><td>40.00</td><td>0.00</td>`,
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(b.String(), `id="templates"`) {
+		t.Error("templates are there twice")
+	}
+}
+
+// variations are some of the fixture's sets.
+func variations() []Variation {
+	return []Variation{
+		{Over: "seed", Set: "aime24", Of: "Base-1.5B <b>", Scores: []VariedScore{{"0", 0.5}, {"1", 0.6}}, Mean: 0.55, SD: 0.0707},
+		{Over: "seed", Set: "sums", Of: "Trained-1.5B", Scores: []VariedScore{{"0", 0.7}, {"1", 0.9}}, Mean: 0.8, SD: 0.1414},
+		{Over: "template", Set: "sums", Of: "Base-1.5B <b>", Scores: []VariedScore{{"paper", 0.4}, {"terse", 0.4}}, Mean: 0.4},
+		{Over: "template", Set: "sums", Of: "nothing"},
+	}
+}

@@ -83,6 +83,10 @@ func TestSweep(t *testing.T) {
 	if !strings.Contains(stderr, "cells in 4 evaluations") {
 		t.Errorf("the plan was not shown\n%s", stderr)
 	}
+	page, err := os.ReadFile(filepath.Join(out, "report.html"))
+	if err != nil || !strings.Contains(string(page), "By template and by seed") || strings.Count(string(page), `<td class="words">seed</td>`) != 8 {
+		t.Errorf("the page has no spread (%v)", err)
+	}
 	// A cell is an evaluation that the other commands take.
 	cell := filepath.Join(out, "cells", "one-t0.7-p0.9-n2-m200-s0")
 	if code, table, stderr := run(t, "report", cell); code != ExitOK || !strings.Contains(table, "short") {
