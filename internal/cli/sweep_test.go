@@ -174,6 +174,67 @@ func TestSweepOfOwnColumns(t *testing.T) {
 	}
 }
 
+// More problems, and more answers a problem, ask for what is missing.
+func TestSweepGrows(t *testing.T) {
+	server, set := named(t, "one", nil), sumsSet(t, 5)
+	out := filepath.Join(t.TempDir(), "out")
+	text := "models: one\nservers: " + server.URL + "\nsets: " + set + "\nsampling: {n: %d, max_tokens: 200}\nverifier: strict-box\nlimit: %d\n"
+	for _, size := range []struct{ n, limit, asked int }{{2, 2, 4}, {2, 4, 8}, {3, 4, 12}, {3, 5, 15}} {
+		code, _, stderr := run(t, "sweep", file(t, "s.yaml", fmt.Sprintf(text, size.n, size.limit)), "--out", out)
+		if got := len(chats(t, server)); code != ExitOK || got != size.asked {
+			t.Fatalf("%d problems, %d answers each: exit code %d, %d requests, want %d\n%s", size.limit, size.n, code, got, size.asked, stderr)
+		}
+	}
+	complete(t, filepath.Join(out, "cells", "one-t0.7-p0.9-n3-m200-s0", "sums_t0.7_p0.9_n3-MNT200.jsonl"), 5, 3)
+	complete(t, filepath.Join(out, "cells", "one-t0.7-p0.9-n2-m200-s0", "sums_t0.7_p0.9_n2-MNT200.jsonl"), 4, 2)
+	code, _, stderr := run(t, "sweep", file(t, "s.yaml", fmt.Sprintf(text, 3, 4)), "--out", out)
+	if code != ExitUsage || !strings.Contains(stderr, "size of set sums is 4 problems, 3 answers each, was 5 problems, 3 answers each") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	// Problems after those there were are new ones, those that there were are not.
+	b, err := os.ReadFile(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(set, []byte(strings.Replace(string(b), "1 + 1", "1 + 2", 1)+`{"problem":"What is 5 + 5?","answer":"10"}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr = run(t, "sweep", file(t, "s.yaml", fmt.Sprintf(text, 3, 6)), "--out", out)
+	if code != ExitUsage || !strings.Contains(stderr, "sha256 of set sums is ") || len(chats(t, server)) != 15 {
+		t.Errorf("exit code %d, %d requests: %s", code, len(chats(t, server)), stderr)
+	}
+}
+
+// What is not known is said, and taken from another sweep that measured it.
+func TestSweepFigures(t *testing.T) {
+	server, set := named(t, "one", nil), sumsSet(t, 3)
+	spec := file(t, "s.yaml", "models: one\nservers: {name: first, url: '"+server.URL+"'}\nsets: "+set+"\nsampling: {n: 2, max_tokens: 200}\nverifier: strict-box\n")
+	done, next := filepath.Join(t.TempDir(), "done"), filepath.Join(t.TempDir(), "next")
+	if code, _, stderr := run(t, "sweep", spec, "--out", done); code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	code, stdout, stderr := run(t, "sweep", spec, "--out", next, "--dry-run")
+	if code != ExitOK || !strings.Contains(stdout, "not known: speed of one on first, length of one's answers to sums") || !strings.Contains(stdout, "no estimate") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = run(t, "sweep", spec, "--out", next, "--dry-run", "--figures", done)
+	if code != ExitOK || strings.Contains(stdout, "not known") || strings.Contains(stdout, "no estimate") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = run(t, "sweep", spec, "--out", next, "--dry-run", "--json", "--figures", done)
+	var costs sweep.Costs
+	if err := json.Unmarshal([]byte(stdout), &costs); code != ExitOK || err != nil || costs.Tokens == nil || costs.Seconds == nil || *costs.Tokens <= 0 || *costs.Tokens >= float64(costs.MaxTokens) || len(costs.Unknown) != 0 {
+		t.Errorf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+	}
+	code, _, stderr = run(t, "sweep", spec, "--out", next, "--dry-run", "--figures", t.TempDir())
+	if code != ExitUsage || !strings.Contains(stderr, "it is no sweep's folder") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	if n := len(chats(t, server)); n != 6 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 func TestSweepExample(t *testing.T) {
 	code, stdout, stderr := run(t, "sweep", "../../examples/sweep.yaml", "--out", filepath.Join(t.TempDir(), "out"), "--dry-run")
 	if code != ExitOK || !strings.Contains(stdout, "24 cells in 4 evaluations") {
