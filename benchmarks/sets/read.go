@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -57,7 +58,7 @@ func Open(ctx context.Context, path string, as dataset.Columns, instruction stri
 		if i == len(problems) {
 			return errors.New("has grown while it was read")
 		}
-		maps.DeleteFunc(values, func(name, _ string) bool { return isText(name) })
+		maps.DeleteFunc(values, func(name, _ string) bool { return isText(name) || isPart(name, as) })
 		problems[i].Columns = values
 		i++
 		return nil
@@ -97,6 +98,15 @@ func isText(name string) bool {
 		return true
 	}
 	return false
+}
+
+// isPart tells the columns that a problem is made of, where a file has its own.
+func isPart(name string, as dataset.Columns) bool {
+	within := func(column string) bool {
+		rest, ok := strings.CutPrefix(name, column)
+		return ok && column != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	}
+	return within(as.Question) || within(as.Answer) || slices.ContainsFunc(as.Choices, within)
 }
 
 // strip removes what Python's str.strip does: unicode.IsSpace lacks four of ASCII's

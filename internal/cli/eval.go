@@ -28,7 +28,8 @@ func evalCommand() *cli.Command {
 		Name:  "eval",
 		Usage: "sample benchmarks from a server and grade them as the paper does, without training",
 		Description: "Every answer is in --out as soon as it is complete: the same command goes on where an earlier one ended,\n" +
-			"however that was. SET is one of the paper's nine, or a .jsonl, .csv or .parquet file of problems.\n" +
+			"however that was. --limit and --n may grow in between: only what is missing is asked for.\n" +
+			"SET is one of the paper's nine, or a .jsonl, .csv or .parquet file of problems.\n" +
 			"TEMPLATE is a text with {{question}} in it; each is a cell of its own, in a folder of --out.",
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a server; several of one model share the work"},

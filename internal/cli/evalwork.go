@@ -41,6 +41,9 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 	if record, err = record.Join(m.out); err != nil {
 		return report, usage(err)
 	}
+	if err := writeColumns(m.out, m.cells); err != nil {
+		return report, err
+	}
 	jury, err := openJury(ctx, m.jury, m.out, m.sampling.MaxTokens, m.shown)
 	if err != nil {
 		return report, err
