@@ -60,7 +60,8 @@ func (r *reader) set(key string, v ast.Node) {
 	if len(r.faults) > before {
 		return
 	}
-	for _, err := range []error{s.Columns.Validate(), dataset.CheckInstruction(s.Instruction)} {
+	_, instruction := dataset.ParseMessage(s.Instruction)
+	for _, err := range []error{s.Columns.Validate(), instruction} {
 		if err != nil {
 			r.fault(v, key, "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 		}

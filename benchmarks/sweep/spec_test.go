@@ -63,12 +63,12 @@ func TestFaultsOfASpec(t *testing.T) {
 		{"a set twice", "models: m\nservers: http://a:1\nsets: [aime24, all]", []string{"s.yaml:3: sets[1]: a set called AIME24 is there already"}},
 		{"files that are no sets", "models: m\nservers: http://a:1\nsets: [gone.jsonl, empty.jsonl, bad.jsonl]", []string{"sets[0]: there is no file", "sets[1]: ", "sets[2]: "}},
 		{"a file's columns", "models: m\nservers: http://a:1\nsets: [{set: animals.csv, question: q, choices: [a, b], answer: right, answer_is: number, instruction: A letter.}, {set: aime24}, {set: sums.jsonl, name: more}]", nil},
-		{"columns that are none", "models: m\nservers: http://a:1\nsets:\n- {set: animals.csv, question: q, answr: right}\n- {set: animals.csv, question: q}\n- {set: animals.csv, question: q, answer: right, answer_is: name, instruction: '{choices}'}\n- {question: q, answer: right}\n- {set: gone.csv, question: q, answer: right}\n- {set: aime24, question: q, answer: right}\n- {set: animals.csv, question: q, answer: gone}\n- {set: sums.jsonl, name: a_b}\n- {set: sums.jsonl, name: hmmt25}",
+		{"columns that are none", "models: m\nservers: http://a:1\nsets:\n- {set: animals.csv, question: q, answr: right}\n- {set: animals.csv, question: q}\n- {set: animals.csv, question: q, answer: right, answer_is: name, instruction: '{{choices}}'}\n- {question: q, answer: right}\n- {set: gone.csv, question: q, answer: right}\n- {set: aime24, question: q, answer: right}\n- {set: animals.csv, question: q, answer: gone}\n- {set: sums.jsonl, name: a_b}\n- {set: sums.jsonl, name: hmmt25}",
 			[]string{
 				"s.yaml:4: unknown key sets[0].answr; there are answer, answer_is, choices, instruction, name, question, set",
 				"s.yaml:5: sets[1]: question and answer: other columns need both",
 				"s.yaml:6: sets[2]: answer_is: is about choices, and there are none; answer_is: must be letter, index, number or text, is \"name\"",
-				"s.yaml:6: sets[2]: has {choices} but not {question}",
+				"s.yaml:6: sets[2]: has places but not always {{question}}",
 				"s.yaml:7: sets[3]: needs a set: one of the nine, or",
 				"s.yaml:8: sets[4]: there is no file",
 				"s.yaml:9: sets[5]: aime24 is one of the nine, whose columns are known",
@@ -182,8 +182,8 @@ sets:
     answer: right
     answer_is: number
     instruction: |
-      {question}
-      {choices}
+      {{question}}
+      {{choices}}
       Say the letter.
 `)
 	if len(s.Sets) != 1 || s.Sets[0].Name != "pets" || s.Sets[0].Rows != 2 || s.Sets[0].N != ownN {
