@@ -145,10 +145,15 @@ func TestFailureWithoutLocks(t *testing.T) {
 	}
 	// A plain file likewise.
 	p := Plain{URL: f.cdn.URL + "/blob/a.bin", SHA256: sha256Of(body), Size: -1, Path: filepath.Join(t.TempDir(), "a")}
+	if err := os.WriteFile(p.Path+".incomplete", []byte("another's"), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Download(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	if got := treeOf(t, filepath.Dir(p.Path)); !slices.Equal(got, []string{"a"}) {
+	wantFile(t, p.Path, body)
+	wantFile(t, p.Path+".incomplete", []byte("another's"))
+	if got := treeOf(t, filepath.Dir(p.Path)); !slices.Equal(got, []string{"a", "a.incomplete"}) {
 		t.Errorf("left %q", got)
 	}
 }
