@@ -104,6 +104,9 @@ type Request struct {
 	// Version is that of the weights that must answer: a fleet asks only
 	// servers that serve it. 0 is any.
 	Version int64
+	// Expected is how many tokens a sample will probably have; 0 is unknown. It
+	// decides over the order in which a fleet begins its requests, nothing else.
+	Expected int
 }
 
 // Generator samples rollouts from one deployment. Implementations are safe for
