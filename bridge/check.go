@@ -66,11 +66,12 @@ func (b *Bridge) Check(ctx context.Context) (others []string, err error) {
 			unasked = append(unasked, errs[i])
 		}
 	}
-	if waits := b.o.Patience > 0 && anyMayReturn(errs); left == 0 && !waits {
+	ended := ctx.Err() != nil && len(unasked) > 0 // of these nothing is known
+	waits := b.o.Patience > 0 && anyMayReturn(errs)
+	if left == 0 && !waits && !ended {
 		b.started = len(liars) == 0
 		return nil, errors.Join(errs...)
 	}
-	ended := ctx.Err() != nil
 	for i, m := range b.members {
 		switch {
 		case errs[i] == nil || was[i] != nil:

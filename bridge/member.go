@@ -40,8 +40,12 @@ func (m *member) down() error {
 func (m *member) alone(ctx context.Context, do func() error) error {
 	select {
 	case <-m.use:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	default:
+		select {
+		case <-m.use:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	defer func() { m.use <- struct{}{} }()
 	return do()
