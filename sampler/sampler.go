@@ -109,6 +109,11 @@ type Request struct {
 	Expected int
 }
 
+// ErrAborted is in the chain of a Generator's error when the server gave up on
+// samples (a pause, an operator) and all tries were used up: asked again, they
+// have the same tokens.
+var ErrAborted = errors.New("the server aborted the request")
+
 // Generator samples rollouts from one deployment. Implementations are safe for
 // concurrent use and hold no state of a request after it returned.
 type Generator interface {

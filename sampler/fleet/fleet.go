@@ -5,11 +5,36 @@
 // doubt is fenced at once and stays out until it is admitted again. Who loads
 // weights into a fenced server, and proves them, is somebody else's business
 // (the bridge's); the two meet in [Options.OnFenced], [Fleet.Fence] and
-// [Fleet.Admit].
+// [Fleet.Admit]. A server that is asked for nothing while it restarts with
+// other weights leaves no trace here: that is for its keeper to find.
+//
+// # Who gets what
+//
+// All that is asked for waits in one queue, the longest expected first
+// (longest processing time first: Graham, Bounds on Multiprocessing Timing
+// Anomalies, 1969); what has to be asked for again goes before the rest. A
+// member takes from it whenever it has room, so none idles while anything
+// waits, and none holds work that another could do.
+//
+// A request to a member is for samples of one row. While more waits than the
+// members have room for it is for one sample: a request of eight ends with its
+// longest, and until then would hold the room of the seven that have ended. A
+// row's samples still go to one member where it has room, for the sake of its
+// prefix cache. When there is room for all, each member gets its share of what
+// there is, whole rows if that is their share, and parts of them towards the
+// end of a batch, when there are more idle members than rows. Sample j draws
+// from the stream seed + j wherever it is asked for, so that is exact.
+//
+// How much room a member has is described at [limiter].
+//
+// # Deliberately absent
+//
+// Asking two members for one sample to take the faster: on real servers they
+// differ in the last bits, and keeping the one that ends first prefers short
+// answers. For the same reason nothing is ever given up for being slow.
 package fleet
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -22,9 +47,13 @@ var _ sampler.Generator = (*Fleet)(nil)
 
 // Defaults of [Options].
 const (
-	DefaultPatience    = 3 * time.Minute
-	DefaultMaxInFlight = 1024
+	DefaultPatience        = 3 * time.Minute
+	DefaultMaxInFlight     = 1024
+	DefaultStragglerFactor = 3.0
 )
+
+// ErrNotLoaded is why a member is out that was never admitted.
+var ErrNotLoaded = errors.New("not loaded yet")
 
 // Member is one server of a fleet.
 type Member struct {
@@ -33,16 +62,19 @@ type Member struct {
 	Name string
 	// Generator samples from it. It must not try again by itself (Tries 1 of
 	// endpoint.Retry): a server that came back after a failure may have other
-	// weights, and only the fleet knows how to keep out of it.
+	// weights, and only the fleet knows to keep out of it. A bound on one
+	// request (endpoint.Retry's Attempt) is the Generator's too; the time in
+	// the fleet's queue does not count against it.
 	Generator sampler.Generator
 }
 
 // Options are a Fleet's settings.
 type Options struct {
-	// Members are the servers, at least one; all begin fenced, "not loaded yet".
+	// Members are the servers, at least one; all begin fenced, with [ErrNotLoaded].
 	Members []Member
 	// Patience is how long Generate waits for a member that serves its version
-	// when none does; 0 is 3 minutes. It begins anew each time that there was one.
+	// when none does; 0 is 3 minutes. It begins anew each time that there was
+	// one. It is also how long a member may refuse everything (429) before it is fenced.
 	Patience time.Duration
 	// MaxInFlight is the most samples under way at one member; 0 is 1024. How
 	// many there are within it follows from how the member bears them.
@@ -50,7 +82,7 @@ type Options struct {
 	// OnFenced, when set, is told once of every fencing: of a member that was
 	// admitted and is not any more, whoever fenced it. It is called without a
 	// lock held, from the goroutine that found out, and must not block; it may
-	// call the Fleet's methods except Generate.
+	// call every method of the Fleet but Generate.
 	OnFenced func(name string, err error)
 	// OnStraggler, when set, is told once of every request that takes over
 	// StragglerFactor times as long as others of its length. The request goes
@@ -60,56 +92,21 @@ type Options struct {
 	StragglerFactor float64
 }
 
-// Straggler is a request that takes longer than it should.
-type Straggler struct {
-	Name string // the member's
-	// Seed, First and Count say which samples it asked for.
-	Seed         int64
-	First, Count int
-	Took         time.Duration // so far, or in all if it is Done
-	Usual        time.Duration // what the median request takes for as many tokens
-	Done         bool
-}
-
-// MemberStats is what a member does and has done.
-type MemberStats struct {
-	Name string `json:"name"`
-	// Version is that of the weights which it serves, or last served; 0 before it was first admitted.
-	Version int64 `json:"version"`
-	// Fenced tells that nothing is asked of it; Since and Why say since when
-	// and why. Why is nil where it is not.
-	Fenced bool      `json:"fenced"`
-	Since  time.Time `json:"since"` // of its last fencing or admission
-	Why    error     `json:"-"`
-	// InFlight is the samples under way, Limit the most at present.
-	InFlight int `json:"in_flight"`
-	Limit    int `json:"limit"`
-	// What follows counts since the fleet began.
-	Requests   int64 `json:"requests"`   // sent to it
-	Samples    int64 `json:"samples"`    // got from it and returned
-	Tokens     int64 `json:"tokens"`     // of those
-	Requeued   int64 `json:"requeued"`   // samples asked of it that had to be asked for again
-	Pressure   int64 `json:"pressure"`   // times that it asked for less (429, 503 with Retry-After)
-	Stragglers int64 `json:"stragglers"` // requests reported as such
-	Fencings   int64 `json:"fencings"`
-}
-
 // Fleet is many servers as one [sampler.Generator]. It is safe for concurrent
-// use and has nothing to close: no goroutine outlives the Generate that needed it.
+// use and has nothing to close: no request outlives the Generate that needed it.
 type Fleet struct {
 	o Options
 
 	mu      sync.Mutex
 	members []*member
 	byName  map[string]*member
-}
-
-// ErrNotLoaded is why a member is out that was never admitted.
-var ErrNotLoaded = errors.New("not loaded yet")
-
-type member struct {
-	Member
-	stats MemberStats
+	queues  map[int64]*queue // by the version that is asked for
+	waiting int              // samples in all queues
+	arrived int64            // tickets so far
+	changed chan struct{}    // closed, and made anew, when a member is admitted or fenced
+	wake    *time.Timer      // pumps at wakeAt
+	wakeAt  time.Time        // zero when nothing is due
+	recent  recent
 }
 
 // New makes a Fleet; it sends nothing and starts nothing.
@@ -117,14 +114,31 @@ func New(o Options) (*Fleet, error) {
 	if len(o.Members) == 0 {
 		return nil, errors.New("fleet: no server")
 	}
-	f := &Fleet{o: o, byName: map[string]*member{}}
-	for _, m := range o.Members {
-		if m.Name == "" || m.Generator == nil || f.byName[m.Name] != nil {
-			return nil, fmt.Errorf("fleet: server %q: no name, no generator, or named twice", m.Name)
+	if o.Patience < 0 || o.MaxInFlight < 0 || o.StragglerFactor < 0 {
+		return nil, fmt.Errorf("fleet: patience %s, samples in flight %d or factor of stragglers %g is negative", o.Patience, o.MaxInFlight, o.StragglerFactor)
+	}
+	if o.Patience == 0 {
+		o.Patience = DefaultPatience
+	}
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = DefaultMaxInFlight
+	}
+	if o.StragglerFactor == 0 {
+		o.StragglerFactor = DefaultStragglerFactor
+	}
+	f := &Fleet{o: o, byName: map[string]*member{}, queues: map[int64]*queue{}, changed: make(chan struct{})}
+	for i, m := range o.Members {
+		switch {
+		case m.Name == "":
+			return nil, fmt.Errorf("fleet: server %d has no name", i)
+		case m.Generator == nil:
+			return nil, fmt.Errorf("fleet: server %s has no generator", m.Name)
+		case f.byName[m.Name] != nil:
+			return nil, fmt.Errorf("fleet: server %s is named twice", m.Name)
 		}
-		member := &member{Member: m, stats: MemberStats{Name: m.Name, Fenced: true, Since: time.Now(), Why: ErrNotLoaded}}
-		f.members = append(f.members, member)
-		f.byName[m.Name] = member
+		added := newMember(m, o.MaxInFlight)
+		f.members = append(f.members, added)
+		f.byName[m.Name] = added
 	}
 	return f, nil
 }
@@ -132,53 +146,99 @@ func New(o Options) (*Fleet, error) {
 // Admit says that the named member serves version (≥ 1) from now on: it was
 // loaded, and a canary has seen it. Waiting requests of that version, or of
 // any, go to it at once. What is under way at it under another version is
-// cancelled and asked for elsewhere. It does not block; an unknown name panics.
+// cancelled and asked for again. It does not block; an unknown name panics.
 func (f *Fleet) Admit(name string, version int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := f.byName[name]
-	m.stats.Fenced, m.stats.Version, m.stats.Why, m.stats.Since = false, version, nil, time.Now()
+	m := f.named(name)
+	if m.why == nil && m.version == version {
+		return
+	}
+	if m.why == nil {
+		f.recall(m)
+	}
+	m.admit(version)
+	f.hasChanged()
+	f.pump()
 }
 
 // Fence takes the named member out until Admit: nothing more is asked of it,
 // and when Fence returns the requests under way at it are cancelled and their
 // samples queued for others under the same seeds. An answer of it that still
 // comes is dropped. It does not wait for the cancelled requests to end on the
-// server. Fencing a fenced member changes only why it is out. OnFenced is told
-// of it, before Fence returns. An unknown name panics.
+// server. OnFenced is told of it before Fence returns. Fencing a fenced member
+// only changes why it is out, and is no fencing. An unknown name panics.
 func (f *Fleet) Fence(name string, err error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	m := f.byName[name]
-	m.stats.Fenced, m.stats.Why = true, err
+	tell := f.fence(f.named(name), err)
+	f.mu.Unlock()
+	tell.call()
 }
 
-// Generate implements [sampler.Generator]: the samples of r, each with the
-// name of the member that gave it, in order. Only members that were admitted
-// at r.Version are asked (0 is any), from when they are asked until they have
-// answered. A member that fails is fenced, and what it was asked for is asked
-// of others under the same seeds. Where no member serves the version it waits
-// as long as [Options.Patience] says, then fails with an [*OutError].
-func (f *Fleet) Generate(ctx context.Context, r sampler.Request) ([]sampler.Rollout, error) {
-	return nil, errors.New("fleet: not there yet")
+// fence is [Fleet.Fence] with the lock held; what it returns is to be called without.
+func (f *Fleet) fence(m *member, err error) calls {
+	if err == nil {
+		err = errors.New("fenced without a reason")
+	}
+	if m.why != nil {
+		m.why = err
+		return nil
+	}
+	f.recall(m)
+	m.fence(err)
+	f.hasChanged()
+	f.pump()
+	if f.o.OnFenced == nil {
+		return nil
+	}
+	return calls{func() { f.o.OnFenced(m.Name, err) }}
+}
+
+// recall cancels what is under way at m and queues it again.
+func (f *Fleet) recall(m *member) {
+	for p := range m.pieces {
+		p.dropped = true
+		p.cancel(errRecalled)
+		f.again(p)
+	}
+	m.release()
+}
+
+var errRecalled = errors.New("the server was fenced")
+
+func (f *Fleet) hasChanged() {
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+func (f *Fleet) named(name string) *member {
+	m := f.byName[name]
+	if m == nil {
+		panic(fmt.Sprintf("fleet: there is no server %q", name))
+	}
+	return m
 }
 
 // Stats are the members', in the order in which they were given.
 func (f *Fleet) Stats() []MemberStats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.stats()
+}
+
+func (f *Fleet) stats() []MemberStats {
 	out := make([]MemberStats, len(f.members))
 	for i, m := range f.members {
-		out[i] = m.stats
+		out[i] = m.stats()
 	}
 	return out
 }
 
-// OutError says that no member serves what was asked for.
-type OutError struct {
-	Version int64         // that was asked for; 0 is any
-	Waited  time.Duration // for an admission
-	Members []MemberStats // each with why it is out
-}
+// calls are what must be called once the lock is let go.
+type calls []func()
 
-func (e *OutError) Error() string { return "fleet: no server" }
+func (c calls) call() {
+	for _, f := range c {
+		f()
+	}
+}
