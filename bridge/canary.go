@@ -41,6 +41,8 @@ type canary struct {
 	ownServer, ownTrainer logprobs
 	bitServer, bitTrainer logprobs
 	dirServer, dirTrainer logprobs
+	// Those of begin.
+	firstServer, firstTrainer logprobs
 }
 
 // begin measures the noise. server and trainer were each scored twice.
@@ -63,6 +65,7 @@ func (c *canary) begin(s Snapshot, server, trainer [2]logprobs) (ServerReport, e
 	c.ownServer, c.ownTrainer = server[1], trainer[1]
 	c.bitServer, c.bitTrainer = server[1], trainer[1]
 	c.dirServer, c.dirTrainer = server[1], trainer[1]
+	c.firstServer, c.firstTrainer = server[1], trainer[1]
 	return r, nil
 }
 

@@ -24,7 +24,7 @@ func runCommand() *cli.Command {
 			"and be able to read the run directory, or publish.dir, under the same path. Ctrl-C stops at a step boundary\n" +
 			"and saves it; run --resume --out DIR goes on.",
 		Flags: append([]cli.Flag{
-			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of the vLLM server to sample from (default: the embedded one)"},
+			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a vLLM server to sample from; may be repeated (default: the embedded one)"},
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
 			modelFlag("policy: `DIR` in the Hugging Face layout, or an id of the hub, ORG/NAME[@REV]"),
 			&cli.StringFlag{Name: "data", EnvVars: []string{"JUSTRL_DATA"}, Usage: "training problems: `FILE`, .parquet, .jsonl or .csv, dapo, or an id of the hub, ORG/NAME[@REV][/FILE]"},
@@ -92,8 +92,10 @@ func runConfig(c *cli.Context) (config.Config, error) {
 			err = errors.Join(err, fmt.Errorf("run needs --%s", need.flag))
 		}
 	}
-	if len(cfg.Server) > 1 {
-		err = errors.Join(err, fmt.Errorf("run takes one --server for now, got %d", len(cfg.Server)))
+	for i, url := range cfg.Server {
+		if slices.Contains(cfg.Server[:i], url) {
+			err = errors.Join(err, fmt.Errorf("--server %s is there twice", url))
+		}
 	}
 	return cfg, errors.Join(err, validate(cfg))
 }

@@ -61,11 +61,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	}
 	progress := newProgress(c.App.ErrWriter, c.String("log"), cfg, heldOut)
 	open.add(progress.Close)
-	server, err := openServer(ctx, c, cfg, progress.Retrying)
+	all, err := openServers(ctx, c, cfg, progress.Retrying)
 	if err != nil {
 		return err
 	}
-	open.add(server.Close)
+	open.add(all.Close)
 	t, err := openTrainer(ctx, trainerOptions{
 		model: cfg.Model, dtype: cfg.Trainer.DType, device: cfg.Trainer.Device, threads: cfg.Trainer.Threads,
 		update: cfg.Update, optimizer: cfg.Optimizer,
@@ -89,7 +89,6 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		Config:  cfg,
 		Updater: t, Journal: dir, HeldOut: heldOut, Observer: progress, Now: time.Now,
 	}
-	run.Sampler, run.Validator = samplers(cfg, server.generator, verifier, validator, progress.Rollout)
 	cursor, err := run.Resume(ctx)
 	if errors.Is(err, orchestrator.ErrStepsDone) {
 		return usage(err)
@@ -106,9 +105,18 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if run.Rows, err = data.stream(cfg, cursor); err != nil {
 		return err
 	}
-	if run.Snapshots, run.Bridge, err = server.bridge(ctx, cfg, info.ID, t, data); err != nil {
+	want, err := inspector{}.Tensors(cfg.Model)
+	if err != nil {
 		return err
 	}
+	want = inDType(want, cfg.Trainer.DType)
+	keeper, err := newKeeper(ctx, all, cfg, info.ID, want, t, data, progress)
+	if err != nil {
+		return err
+	}
+	open.add(keeper.Close)
+	run.Snapshots, run.Bridge, run.Servers = snapshots(cfg, info.ID, want, t), keeper.bridge, keeper
+	run.Sampler, run.Validator = samplers(cfg, keeper.generator(len(all)), verifier, validator, progress.Rollout)
 	defer context.AfterFunc(ctx, func() {
 		progress.Notice("stopping at the next step boundary; another signal ends the process at once")
 	})()
@@ -167,14 +175,14 @@ func openJournal(cfg config.Config, resume bool) (*journal.Dir, journal.Info, er
 	host, _ := os.Hostname() // a run without a name for its host is still a run
 	info := journal.Info{
 		ID: newRunID(), Version: version(), Go: runtime.Version(), Host: host, CPUs: runtime.NumCPU(), Started: time.Now().UTC(),
-		Seed: cfg.Seed, Model: cfg.Model, Servers: servers(cfg),
+		Seed: cfg.Seed, Model: cfg.Model, Servers: serverNames(cfg),
 	}
 	dir, err := journal.Create(cfg.Out, info, text)
 	return dir, info, err
 }
 
-// servers are those that a run samples from, by their names in its records.
-func servers(cfg config.Config) []string {
+// serverNames are those that a run samples from, by their names in its records.
+func serverNames(cfg config.Config) []string {
 	if len(cfg.Server) == 0 {
 		return []string{embeddedName}
 	}

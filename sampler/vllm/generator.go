@@ -95,10 +95,10 @@ func (g *Generator) inVocab(id int32) bool {
 
 // aborted is the error that makes the retry loop go on with what is missing.
 func aborted(url string) error {
-	return &endpoint.StatusError{
+	return fmt.Errorf("%w: %w", sampler.ErrAborted, &endpoint.StatusError{
 		Method: http.MethodPost, URL: url, Status: http.StatusServiceUnavailable,
-		Message: "the server aborted the request (finish_reason abort)",
-	}
+		Message: "finish_reason abort",
+	})
 }
 
 // part gets r's samples with one HTTP request, and with further ones for
