@@ -2,7 +2,6 @@ package ollama
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -58,8 +57,8 @@ func (p *Publisher) created(ctx context.Context) (digest string, err error) {
 
 // alone waits until the model's only runner is of the given digest.
 func (p *Publisher) alone(ctx context.Context, digest string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.o.Drain, errDrain)
-	defer cancel()
+	over := time.NewTimer(p.o.Drain)
+	defer over.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -73,16 +72,16 @@ func (p *Publisher) alone(ctx context.Context, digest string) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-over.C:
 			if older == "" {
 				older = "none of the new"
 			}
 			return &bridge.CanaryError{Server: p.c.url, Version: p.good.Version, Part: bridge.PartOwn,
-				Seen: fmt.Sprintf("its runners of %s are %s, want that of digest %.12s alone: %v", p.o.Model, older, digest, context.Cause(ctx))}
+				Seen: fmt.Sprintf("its runners of %s are %s, want that of digest %.12s alone, and %s were not enough", p.o.Model, older, digest, p.o.Drain)}
 		}
 	}
 }
-
-var errDrain = errors.New("the wait for requests on the older weights is over")
 
 // runners tells whether one of the given digest runs, and the digest of one that does not have it.
 func (p *Publisher) runners(ctx context.Context, digest string) (older string, newer bool, err error) {
