@@ -3,6 +3,7 @@ package ollama
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/ollama/ollama/api"
@@ -11,9 +12,9 @@ import (
 	"github.com/justrl/justrl/sampler"
 )
 
-// Unknown stands for a log-prob that the server does not tell: 1, which none can be.
-// bridge.Unknown is the same.
-const Unknown float32 = 1
+// Unknown stands for a log-prob that the server does not tell: the greatest float32, which
+// none can be. bridge.Unknown is the same.
+const Unknown float32 = math.MaxFloat32
 
 const (
 	// DefaultPositions is how many tokens at the end of a sequence a [Scorer] asks about.
