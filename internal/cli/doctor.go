@@ -33,13 +33,12 @@ func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "say what a server is and whether justrl run can train against it",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a server; may be repeated"},
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
-			&cli.StringFlag{Name: "api-key", EnvVars: []string{"JUSTRL_API_KEY"}, Usage: "bearer `KEY` for the servers"},
 			modelFlag("compare with the model in `DIR`"),
 			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print JSON"},
-		},
+		}, accessFlags()...),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if err := errors.Join(noArguments(c), need(c, "server")); err != nil {
@@ -53,10 +52,14 @@ func doctorCommand() *cli.Command {
 				}
 				vocab = spec.Vocab
 			}
+			how, err := access(c)
+			if err != nil {
+				return usage(err)
+			}
 			var all []diagnosis
 			var faults []error
 			for _, address := range c.StringSlice("server") {
-				d, err := diagnose(c.Context, address, c.String("api-key"), c.String("served-model"), vocab)
+				d, err := diagnose(c.Context, address, how, c.String("served-model"), vocab)
 				all, faults = append(all, d), append(faults, err)
 			}
 			if err := printDiagnoses(c.App.Writer, all, c.Bool("json")); err != nil {
@@ -67,13 +70,13 @@ func doctorCommand() *cli.Command {
 	}
 }
 
-func diagnose(ctx context.Context, address, key, served string, vocab int) (diagnosis, error) {
+func diagnose(ctx context.Context, address string, how endpoint.Options, served string, vocab int) (diagnosis, error) {
 	d := diagnosis{URL: address, Kind: "unknown"}
 	fail := func(err error) (diagnosis, error) {
 		d.Problem = err.Error()
 		return d, err
 	}
-	e, err := endpoint.New(address, endpoint.Options{APIKey: key})
+	e, err := endpoint.New(address, how)
 	if err != nil {
 		return fail(usage(err))
 	}

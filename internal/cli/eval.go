@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -33,7 +34,6 @@ func evalCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a server; several of one model share the work"},
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the servers (default: the only one they serve)"},
-			&cli.StringFlag{Name: "api-key", EnvVars: []string{"JUSTRL_API_KEY"}, Usage: "bearer `KEY` for the servers"},
 			&cli.StringSliceFlag{Name: "bench", EnvVars: []string{"JUSTRL_BENCH"}, Usage: "`SET` to measure, or all; several with commas between, or repeated"},
 			dataDirFlag("the cache, fetched if need be"),
 			&cli.IntFlag{Name: "n", EnvVars: []string{"JUSTRL_N"}, DefaultText: "the paper's: 32 or 4", Usage: "sample `N` answers a problem"},
@@ -48,7 +48,7 @@ func evalCommand() *cli.Command {
 			&cli.DurationFlag{Name: "quiet", EnvVars: []string{"JUSTRL_QUIET"}, Value: evaluate.DefaultQuiet, Usage: "take a server that sends nothing at all for `TIME` to be dead"},
 			&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "`DIR` for answers, verdicts and results; one that has some goes on"},
 			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print the results as JSON"},
-		}, append(judgeFlags(), verifierFlags()...)...),
+		}, slices.Concat(judgeFlags(), accessFlags(), verifierFlags())...),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if err := errors.Join(noArguments(c), need(c, "server", "bench", "out")); err != nil {
@@ -114,11 +114,15 @@ func runEval(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeVerifier()) }()
+	jury, err := juryOptionsOf(c)
+	if err != nil {
+		return err
+	}
 	out := c.String("out")
 	m := measurement{
 		model: fleet.Infos()[0].Model, sampling: sampling, cells: cells,
 		asker: fleet, concurrency: concurrency, servers: fleet.Infos(), found: fleet.Findings,
-		rules: rules{cfg.Reward, verifier}, jury: juryOptionsOf(c), out: out, shown: shown,
+		rules: rules{cfg.Reward, verifier}, jury: jury, out: out, shown: shown,
 	}
 	report, err := m.do(ctx)
 	if err != nil {
@@ -145,9 +149,14 @@ func openFleet(ctx context.Context, c *cli.Context, concurrency int, shown *eval
 		closeAll()
 		return nil, nil, err
 	}
+	how, err := access(c)
+	if err != nil {
+		return fail(usage(err))
+	}
+	how.MaxConns = concurrency + 16
 	var servers []*evaluate.Server
 	for _, url := range c.StringSlice("server") {
-		e, err := endpoint.New(url, endpoint.Options{APIKey: c.String("api-key"), MaxConns: concurrency + 16})
+		e, err := endpoint.New(url, how)
 		if err != nil {
 			return fail(usage(err))
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"os"
 	"path/filepath"
@@ -52,17 +53,19 @@ type teller interface {
 // juryOptions say which judge there is; without a URL there is none.
 type juryOptions struct {
 	url, model, apiKey string
+	tls                *tls.Config
 	template           string // path; "" is the paper's criteria
 	emptyQuestion      bool
 	tail               int
 	patience           time.Duration
 }
 
-func juryOptionsOf(c *cli.Context) juryOptions {
+func juryOptionsOf(c *cli.Context) (juryOptions, error) {
+	trusted, err := trusting(c.String("ca-file"))
 	return juryOptions{
-		url: c.String("judge"), model: c.String("judge-model"), apiKey: c.String("judge-api-key"), template: c.String("judge-template"),
+		url: c.String("judge"), model: c.String("judge-model"), apiKey: c.String("judge-api-key"), tls: trusted, template: c.String("judge-template"),
 		emptyQuestion: c.Bool("judge-empty-question"), tail: c.Int("judge-tail"), patience: c.Duration("patience"),
-	}
+	}, usage(err)
 }
 
 // openJury connects to the judge, if there is one; its verdicts are kept in out,
@@ -79,7 +82,7 @@ func openJury(ctx context.Context, o juryOptions, out string, maxTokens int, sho
 		}
 	}
 	j := &jury{}
-	if j.e, err = endpoint.New(o.url, endpoint.Options{APIKey: o.apiKey}); err != nil {
+	if j.e, err = endpoint.New(o.url, endpoint.Options{APIKey: o.apiKey, TLS: o.tls}); err != nil {
 		return nil, usage(err)
 	}
 	defer func() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -25,7 +26,7 @@ func gradeCommand() *cli.Command {
 			&cli.IntFlag{Name: "workers", Usage: "gradings at a time, `N`; 0 = the number of CPUs"},
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the intervals' random draws"},
 			&cli.BoolFlag{Name: "json", Usage: "print the results as JSON instead of a table"},
-		}, append(judgeFlags(), verifierFlags()...)...),
+		}, slices.Concat(judgeFlags(), []cli.Flag{caFlag()}, verifierFlags())...),
 		OnUsageError: usageError,
 		Action:       gradeAction,
 	}

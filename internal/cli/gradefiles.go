@@ -94,7 +94,11 @@ func (g grader) generations(c *cli.Context) (err error) {
 	if v, ok := g.verifier.(versioned); ok {
 		by.Versions = v.Versions()
 	}
-	jury, err := openJury(c.Context, juryOptionsOf(c), out, longest(paths), said)
+	asked, err := juryOptionsOf(c)
+	if err != nil {
+		return err
+	}
+	jury, err := openJury(c.Context, asked, out, longest(paths), said)
 	if err != nil {
 		return err
 	}

@@ -39,17 +39,20 @@ func openServer(ctx context.Context, c *cli.Context, cfg config.Config, notify f
 		return nil, err
 	}
 	s := &server{spec: spec, name: embeddedName}
-	url, key := "", ""
+	var url string
+	var how endpoint.Options // the embedded server needs none
 	if len(cfg.Server) > 0 {
-		s.name = cfg.Server[0]
-		url, key = cfg.Server[0], c.String("api-key")
+		s.name, url = cfg.Server[0], cfg.Server[0]
+		if how, err = access(c); err != nil {
+			return nil, usage(err)
+		}
 	} else {
 		if s.embedded, err = startForRun(ctx, cfg, spec); err != nil {
 			return nil, err
 		}
 		url = s.embedded.url
 	}
-	if s.endpoint, err = endpoint.New(url, endpoint.Options{APIKey: key}); err != nil {
+	if s.endpoint, err = endpoint.New(url, how); err != nil {
 		return nil, errors.Join(usage(err), s.Close())
 	}
 	if err := s.open(ctx, cfg, notify); err != nil {

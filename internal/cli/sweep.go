@@ -39,6 +39,7 @@ func sweepCommand() *cli.Command {
 			&cli.DurationFlag{Name: "patience", EnvVars: []string{"JUSTRL_PATIENCE"}, Value: 3 * time.Minute, Usage: "go on trying servers that fail for `TIME`"},
 			&cli.DurationFlag{Name: "quiet", EnvVars: []string{"JUSTRL_QUIET"}, Value: evaluate.DefaultQuiet, Usage: "take a server that sends nothing at all for `TIME` to be dead"},
 			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print the plan or the results as JSON"},
+			caFlag(),
 		},
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -207,8 +208,12 @@ func (w *sweeping) one(ctx context.Context, work sweep.Work) error {
 		answered: func(c *evaluate.Cell, g benchmarks.Generation) { work.Answered(c.Set, g.Tokens) },
 	}
 	if j := work.Judge; j != nil {
+		trusted, err := trusting(w.c.String("ca-file"))
+		if err != nil {
+			return usage(err)
+		}
 		m.jury = juryOptions{
-			url: j.URL, model: j.Model, apiKey: os.Getenv(j.APIKeyEnv), template: j.Template,
+			url: j.URL, model: j.Model, apiKey: os.Getenv(j.APIKeyEnv), tls: trusted, template: j.Template,
 			emptyQuestion: j.EmptyQuestion, tail: j.Tail, patience: w.c.Duration("patience"),
 		}
 	}

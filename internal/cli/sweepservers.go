@@ -25,6 +25,10 @@ func (w *sweeping) deployments() (map[*sweep.Server]sweep.Deployment, func() err
 		}
 		return err
 	}
+	trusted, err := trusting(w.c.String("ca-file"))
+	if err != nil {
+		return nil, nil, usage(err)
+	}
 	for _, s := range w.plan.Spec.Servers {
 		if s.URL == sweep.Embedded {
 			if !withTorch {
@@ -39,7 +43,7 @@ func (w *sweeping) deployments() (map[*sweep.Server]sweep.Deployment, func() err
 		if s.APIKeyEnv != "" {
 			key = os.Getenv(s.APIKeyEnv)
 		}
-		e, err := endpoint.New(s.URL, endpoint.Options{APIKey: key, MaxConns: s.Concurrency + 16})
+		e, err := endpoint.New(s.URL, endpoint.Options{APIKey: key, TLS: trusted, MaxConns: s.Concurrency + 16})
 		if err != nil {
 			return nil, nil, errors.Join(usage(err), closeAll())
 		}

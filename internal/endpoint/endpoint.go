@@ -13,8 +13,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // DefaultMaxReply bounds a reply's body: 8 rollouts of 15,360 tokens with
@@ -33,6 +35,9 @@ const idleTimeout = 3 * time.Second
 type Options struct {
 	// APIKey is sent as a bearer token; "" sends none. It is never printed.
 	APIKey string
+	// Headers are sent with every request, beside the key: a gateway's tenant or
+	// its own token. They are never printed either.
+	Headers http.Header
 	// TLS is the client's TLS configuration (own CA, client certificate); nil is the system's.
 	TLS *tls.Config
 	// MaxConns bounds the connections to the server; 0 is 4096.
@@ -64,6 +69,9 @@ func New(address string, o Options) (*Endpoint, error) {
 	if strings.ContainsAny(o.APIKey, "\r\n") {
 		return nil, errors.New("API key: contains a line break")
 	}
+	if err := checkHeaders(o.Headers); err != nil {
+		return nil, err
+	}
 	if o.MaxConns == 0 {
 		o.MaxConns = defaultMaxConns
 	}
@@ -76,7 +84,7 @@ func New(address string, o Options) (*Endpoint, error) {
 	}
 	return &Endpoint{
 		root:     root,
-		auth:     authorize(o.APIKey),
+		auth:     authorize(o.APIKey, o.Headers.Clone()),
 		maxReply: o.MaxReply,
 		client: &http.Client{
 			Transport: rt,
@@ -158,10 +166,33 @@ func (e *Endpoint) String() string { return e.URL() }
 // Close closes the idle connections. Requests under way end by their own contexts.
 func (e *Endpoint) Close() { e.client.CloseIdleConnections() }
 
-func authorize(key string) func(http.Header) {
+func authorize(key string, headers http.Header) func(http.Header) {
 	return func(h http.Header) {
+		for name, values := range headers {
+			h[name] = values
+		}
 		if key != "" {
 			h.Set("Authorization", "Bearer "+key)
 		}
 	}
+}
+
+// ours are the headers that a request's own body and connection decide over.
+var ours = []string{"Host", "Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Connection", "Accept", "Accept-Encoding", "Upgrade", "Te", "Trailer"}
+
+// checkHeaders never shows a value: it may be a secret.
+func checkHeaders(headers http.Header) error {
+	for name, values := range headers {
+		switch {
+		case name == "" || name != http.CanonicalHeaderKey(name) || strings.ContainsFunc(name, func(c rune) bool {
+			return c != '-' && !unicode.IsDigit(c) && !unicode.IsLetter(c) || c > unicode.MaxASCII
+		}):
+			return fmt.Errorf("header %q: not the name of a header: letters, digits and hyphens", name)
+		case slices.Contains(ours, name):
+			return fmt.Errorf("header %s: is set by the program itself", name)
+		case slices.ContainsFunc(values, func(v string) bool { return strings.ContainsFunc(v, unicode.IsControl) }):
+			return fmt.Errorf("header %s: its value has characters that no header can have", name)
+		}
+	}
+	return nil
 }
