@@ -21,7 +21,7 @@ func (s *server) bridge(ctx context.Context, cfg config.Config, run string, t tr
 		return nil, nil, err
 	}
 	want = inDType(want, cfg.Trainer.DType)
-	publisher, err := bridgevllm.New(s.endpoint, bridgevllm.Options{Model: s.info.Model, Run: run, Want: want, Inspector: inspector{}})
+	publisher, err := s.publisher(cfg, run, want)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -42,6 +42,13 @@ func (s *server) bridge(ctx context.Context, cfg config.Config, run string, t tr
 		root = filepath.Join(cfg.Publish.Dir, "run-"+run) // other runs may publish there too
 	}
 	return &bridge.Snapshots{Root: root, Exporter: t, Inspector: inspector{}, Want: want, Keep: cfg.Publish.Keep}, b, nil
+}
+
+func (s *server) publisher(cfg config.Config, run string, want []bridge.Tensor) (bridge.Publisher, error) {
+	if s.info.Dialect == sampler.DialectOllama {
+		return ollamaPublisher(s, cfg, run, want)
+	}
+	return bridgevllm.New(s.endpoint, bridgevllm.Options{Model: s.info.Model, Run: run, Want: want, Inspector: inspector{}})
 }
 
 const (

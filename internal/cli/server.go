@@ -9,9 +9,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/sampler/ollama"
 	"github.com/justrl/justrl/sampler/vllm"
 	"github.com/justrl/justrl/updater"
 	"github.com/justrl/justrl/updater/model"
@@ -22,10 +24,12 @@ type server struct {
 	name      string // for the records: its URL, or "embedded", whose port is another one each time
 	endpoint  *endpoint.Endpoint
 	info      sampler.Info
-	generator *vllm.Generator
-	scorer    *vllm.Scorer
+	generator sampler.Generator
+	scorer    bridge.Scorer
 	spec      model.Spec
-	embedded  *embedded // nil if it is somebody else's
+	embedded  *embedded         // nil if it is somebody else's
+	ollama    *ollama.Generator // the generator again, where it is that
+	context   int               // of its requests
 }
 
 // openServer connects, to the embedded server if no other is named, and makes
@@ -88,6 +92,11 @@ func contextOf(cfg config.Config) (need int, key string) {
 }
 
 func (s *server) open(ctx context.Context, cfg config.Config, notify func(error, time.Duration)) (err error) {
+	if s.embedded == nil {
+		if _, ok := ollamaVersion(ctx, s.endpoint); ok {
+			return s.openOllama(ctx, cfg, notify)
+		}
+	}
 	if s.info, err = vllm.Probe(ctx, s.endpoint, cfg.Served, probing); err != nil {
 		return err
 	}
@@ -97,15 +106,17 @@ func (s *server) open(ctx context.Context, cfg config.Config, notify func(error,
 	if err := errors.Join(s.roomFor(cfg), s.rightLogprobs(cfg)); err != nil {
 		return err
 	}
-	o := vllm.Options{
-		Model: s.info.Model, Vocab: s.spec.Vocab,
-		Retry: endpoint.Retry{Attempt: time.Duration(cfg.Sampling.RequestTimeout), Patience: time.Duration(cfg.Sampling.Patience), Notify: notify},
-	}
+	o := vllm.Options{Model: s.info.Model, Vocab: s.spec.Vocab, Retry: retries(cfg, notify)}
 	if s.generator, err = vllm.New(s.endpoint, o); err != nil {
 		return err
 	}
 	s.scorer, err = vllm.NewScorer(s.endpoint, o)
 	return err
+}
+
+// retries are those of the requests of a run.
+func retries(cfg config.Config, notify func(error, time.Duration)) endpoint.Retry {
+	return endpoint.Retry{Attempt: time.Duration(cfg.Sampling.RequestTimeout), Patience: time.Duration(cfg.Sampling.Patience), Notify: notify}
 }
 
 // probing: a server that is not there at the start is a mistake, not an
