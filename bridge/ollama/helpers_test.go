@@ -80,7 +80,7 @@ func (r *rig) publish(t *testing.T, version int64, w weights) bridge.Snapshot {
 // greedy is the first likeliest token that the server gives.
 func (r *rig) greedy(t *testing.T) string {
 	t.Helper()
-	s, err := scorer{r.publisher.c}.next(t.Context(), "who are you?")
+	s, err := scorer{r.publisher.c, "tiny"}.next(t.Context(), "who are you?")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestConformanceOnFake(t *testing.T) {
 	bridgetest.Publisher(t, func(t *testing.T) bridgetest.Harness {
 		r := newRig(t, ollamatest.Options{})
 		return bridgetest.Harness{
-			Publisher: r.publisher, Server: scorer{r.publisher.c}, Probes: [][]int32{ollamatest.Plain{}.Encode("1+1=2"), ollamatest.Plain{}.Encode("abcd")},
+			Publisher: r.publisher, Server: scorer{r.publisher.c, "tiny"}, Probes: [][]int32{ollamatest.Plain{}.Encode("1+1=2"), ollamatest.Plain{}.Encode("abcd")},
 			Publish: func(t *testing.T, version int64, which string) bridge.Snapshot {
 				return r.publish(t, version, weights(which))
 			},

@@ -11,7 +11,10 @@ import (
 
 // scorer is a bridge.Scorer for tests, of all that a position shows: it gives the
 // likeliest next tokens' log-probs in the place of the sequence's.
-type scorer struct{ c *client }
+type scorer struct {
+	c     *client
+	model string
+}
 
 func (s scorer) Score(ctx context.Context, seqs [][]int32) ([][]float32, error) {
 	out := make([][]float32, len(seqs))
@@ -31,7 +34,7 @@ func (s scorer) next(ctx context.Context, prompt string) (top []api.TokenLogprob
 	no := false
 	for seed := range 100 {
 		err := s.c.Generate(ctx, &api.GenerateRequest{
-			Model: "tiny", Prompt: prompt, Raw: true, Stream: &no, Logprobs: true, TopLogprobs: 3,
+			Model: s.model, Prompt: prompt, Raw: true, Stream: &no, Logprobs: true, TopLogprobs: 3,
 			Options: map[string]any{"num_predict": 1, "seed": seed, "temperature": 1, "num_ctx": 64},
 		}, func(r api.GenerateResponse) error {
 			if len(r.Logprobs) > 0 {
