@@ -34,7 +34,7 @@ func (c *client) generate(ctx context.Context, o Options, r *api.GenerateRequest
 	var reply *api.GenerateResponse
 	err := o.Retry.Do(ctx, func(ctx context.Context) error {
 		reply = nil
-		err := c.Client.Generate(ctx, r, func(got api.GenerateResponse) error {
+		err := c.Generate(ctx, r, func(got api.GenerateResponse) error {
 			reply = &got
 			return nil
 		})
