@@ -10,7 +10,8 @@ import (
 // it comes: replies too big to be held, and streams.
 type BodyReader interface {
 	// ReadBody reads body to its end, or fails. Errors of body itself, which
-	// are those of the connection and of [Options.MaxReply], go before its own.
+	// are those of the connection and of [Options.MaxReply], go before its own;
+	// a [*StatusError], of a stream that says so in its midst, is Do's.
 	ReadBody(body io.Reader) error
 }
 

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -94,7 +95,10 @@ func (e *Endpoint) decode(resp *http.Response, out any) error {
 	if reader, ok := out.(BodyReader); ok {
 		body := &body{r: resp.Body, left: e.maxReply, most: e.maxReply}
 		err := reader.ReadBody(body)
+		var refused *StatusError
 		switch {
+		case errors.As(err, &refused):
+			return err // in words of its own
 		case body.err != nil:
 			return fail(body.err)
 		case err != nil:

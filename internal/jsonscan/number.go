@@ -1,6 +1,7 @@
 package jsonscan
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"strconv"
@@ -125,10 +126,7 @@ func (s *Scanner) notWhole(literal []byte) {
 // Int32s reads an array of whole numbers and appends them to dst.
 func (s *Scanner) Int32s(dst []int32) []int32 {
 	s.Array(func(int) {
-		if n, ok := s.shortInt(); ok {
-			dst = append(dst, n)
-			return
-		}
+		dst = s.int32Run(dst)
 		literal := s.number()
 		if s.err != nil {
 			return
@@ -143,37 +141,60 @@ func (s *Scanner) Int32s(dst []int32) []int32 {
 	return dst
 }
 
-// shortInt reads the usual number: up to 9 digits, wholly in the buffer.
-func (s *Scanner) shortInt() (int32, bool) {
-	b := s.buf[s.pos:s.end]
-	n, i := int32(0), 0
-	for i < len(b) && i < 10 && digit(b[i]) {
-		n = n*10 + int32(b[i]-'0')
-		i++
+// int32Run reads the usual "1,23,": numbers of up to 9 digits with nothing but a
+// comma behind them. What follows it is left to others, the last number of
+// the buffer or the array for one.
+func (s *Scanner) int32Run(dst []int32) []int32 {
+	b := s.buf[:s.end]
+	for at := s.pos; ; {
+		n, i := int32(0), at
+		for i < len(b) && digit(b[i]) {
+			n = n*10 + int32(b[i]-'0')
+			i++
+		}
+		digits := i - at
+		if digits == 0 || digits > 9 || i+1 >= len(b) || b[i] != ',' || b[i+1] <= ' ' || b[at] == '0' && digits > 1 {
+			s.pos = at
+			return dst
+		}
+		dst = append(dst, n)
+		at = i + 1
 	}
-	if i == 0 || i == 10 || i == len(b) || numeric[b[i]] || b[0] == '0' && i > 1 {
-		return 0, false
-	}
-	s.pos += i
-	return n, true
 }
 
 // Float32s reads an array of numbers and appends them to dst, each the float32
 // that is nearest; one beyond float32 is a failure.
 func (s *Scanner) Float32s(dst []float32) []float32 {
-	s.Array(func(i int) {
+	begin := len(dst)
+	s.Array(func(int) {
+		dst = s.float32Run(dst)
 		literal := s.number()
 		if s.err != nil {
 			return
 		}
 		x, err := ParseFloat32(literal)
 		if err != nil {
-			s.bad(fmt.Errorf("element %d: %w", i, err))
+			s.bad(fmt.Errorf("element %d: %w", len(dst)-begin, err))
 			return
 		}
 		dst = append(dst, x)
 	})
 	return dst
+}
+
+// float32Run is int32Run for the usual numbers of log-probs.
+func (s *Scanner) float32Run(dst []float32) []float32 {
+	b := s.buf[:s.end]
+	for at := s.pos; ; {
+		x, n, ok := usualFloat(b[at:])
+		i := at + n
+		if !ok || i+1 >= len(b) || b[i] != ',' || b[i+1] <= ' ' {
+			s.pos = at
+			return dst
+		}
+		dst = append(dst, x)
+		at = i + 1
+	}
 }
 
 // Float32 reads a number.
@@ -191,78 +212,10 @@ func (s *Scanner) Float32() float32 {
 
 // ParseFloat32 is the float32 nearest to a number of JSON; an error is another
 // text, or one beyond float32.
-//
-// A server writes a float32 with the digits of the float64 that equals it.
-// Those are divided in float64, with an error of under 2 units in the last
-// place, which decides the float32 unless the result lies that near to the
-// middle between two: then, and for what is not usual, strconv does it.
 func ParseFloat32(b []byte) (float32, error) {
-	i, negative := 0, false
-	if len(b) > 0 && b[0] == '-' {
-		i, negative = 1, true
+	if x, n, ok := usualFloat(b); ok && n == len(b) {
+		return x, nil
 	}
-	first := i
-	var m uint64
-	for ; i < len(b) && digit(b[i]); i++ {
-		m = m*10 + uint64(b[i]-'0')
-	}
-	digits := i - first
-	usual := digits == 1 || digits > 0 && b[first] != '0'
-	exponent := 0
-	if i < len(b) && b[i] == '.' {
-		from := i + 1
-		for i = from; i < len(b) && digit(b[i]); i++ {
-			m = m*10 + uint64(b[i]-'0')
-		}
-		exponent = from - i
-		digits += i - from
-		usual = usual && i > from
-	}
-	if i < len(b) && b[i]|0x20 == 'e' {
-		e, n, sign := 0, 0, 1
-		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
-			if b[i] == '-' {
-				sign = -1
-			}
-			i++
-		}
-		for ; i < len(b) && n < 4 && digit(b[i]); i++ {
-			e = e*10 + int(b[i]-'0')
-			n++
-		}
-		exponent += sign * e
-		usual = usual && n > 0
-	}
-	if !usual || i != len(b) || digits > 19 || exponent < -2*maxExact || exponent > maxExact {
-		return parseSlowly(b)
-	}
-	x := float64(m)
-	switch {
-	case exponent > 0:
-		x *= powers[exponent]
-	case exponent < -maxExact:
-		x = x / powers[maxExact] / powers[-exponent-maxExact]
-	default:
-		x /= powers[-exponent]
-	}
-	const half, doubt = 1 << 28, 16
-	if low := math.Float64bits(x) & (2*half - 1); low-half+doubt <= 2*doubt || x < smallest && m != 0 || x > math.MaxFloat32 {
-		return parseSlowly(b)
-	}
-	if negative {
-		x = -x
-	}
-	return float32(x), nil
-}
-
-const (
-	maxExact = 22 // the largest power of ten that float64 has exactly
-	smallest = 0x1p-126
-)
-
-var powers = [maxExact + 1]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
-
-func parseSlowly(b []byte) (float32, error) {
 	if !valid(b) {
 		return 0, fmt.Errorf("%.40q is not a number", b)
 	}
@@ -272,3 +225,106 @@ func parseSlowly(b []byte) (float32, error) {
 	}
 	return float32(x), nil
 }
+
+// usualFloat reads the number that b begins with, of n bytes, and gives the
+// float32 nearest to it, if it is a usual one.
+//
+// A server writes a float32 with the digits of the float64 that equals it.
+// Those are divided in float64, with an error of under 2 units in the last
+// place, which decides the float32 unless the result lies that near to the
+// middle between two: then, and for more than 19 digits, for exponents far
+// out, and for what is no number, ok is false.
+func usualFloat(b []byte) (x float32, n int, ok bool) {
+	i := 0
+	negative := len(b) > 0 && b[0] == '-'
+	if negative {
+		i = 1
+	}
+	first := i
+	m, i := digits(b, i, 0)
+	count := i - first
+	if count == 0 || count > 1 && b[first] == '0' {
+		return 0, 0, false
+	}
+	exponent := 0
+	if i < len(b) && b[i] == '.' {
+		from := i + 1
+		m, i = digits(b, from, m)
+		if i == from {
+			return 0, 0, false
+		}
+		exponent = from - i
+		count += i - from
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		e, sign := 0, 1
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+			if b[i] == '-' {
+				sign = -1
+			}
+			i++
+		}
+		from := i
+		for ; i < len(b) && i < from+4 && digit(b[i]); i++ {
+			e = e*10 + int(b[i]-'0')
+		}
+		if i == from {
+			return 0, 0, false
+		}
+		exponent += sign * e
+	}
+	if count > 19 || exponent < -2*maxExact || exponent > maxExact {
+		return 0, 0, false
+	}
+	d := float64(m)
+	switch {
+	case exponent > 0:
+		d *= powers[exponent]
+	case exponent < -maxExact:
+		d = d / powers[maxExact] / powers[-exponent-maxExact]
+	default:
+		d /= powers[-exponent]
+	}
+	const half, doubt = 1 << 28, 16
+	if low := math.Float64bits(d) & (2*half - 1); low-half+doubt <= 2*doubt || d < smallest && m != 0 || d > math.MaxFloat32 {
+		return 0, 0, false
+	}
+	if negative {
+		d = -d
+	}
+	return float32(d), i, true
+}
+
+// digits reads digits from b[i:] on behind those of m, and gives the index
+// after them; over 19 of them, m is of no use.
+func digits(b []byte, i int, m uint64) (uint64, int) {
+	for i+8 <= len(b) {
+		v := binary.LittleEndian.Uint64(b[i:])
+		if !eightDigits(v) {
+			break
+		}
+		// Neighbours are joined, in all eight at once: to pairs, to fours, to the whole.
+		v -= 0x3030303030303030
+		v = v*10 + v>>8
+		v = (v&0x000000ff000000ff*(100+1000000<<32) + v>>16&0x000000ff000000ff*(1+10000<<32)) >> 32
+		m = m*100000000 + v
+		i += 8
+	}
+	for ; i < len(b) && digit(b[i]); i++ {
+		m = m*10 + uint64(b[i]-'0')
+	}
+	return m, i
+}
+
+// eightDigits tells whether all bytes of v are digits.
+func eightDigits(v uint64) bool {
+	const high, threes, sixes = 0xf0f0f0f0f0f0f0f0, 0x3030303030303030, 0x0606060606060606
+	return v&high == threes && (v+sixes)&high == threes
+}
+
+const (
+	maxExact = 22 // the largest power of ten that float64 has exactly
+	smallest = 0x1p-126
+)
+
+var powers = [maxExact + 1]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}

@@ -26,6 +26,7 @@ type Scanner struct {
 	depth    int
 	err      error
 	key      []byte // of names that have escapes, or are cut by the buffer's end
+	kinds    []byte // what closes the objects and arrays that Skip is in
 }
 
 var pool = sync.Pool{New: func() any { return &Scanner{buf: make([]byte, bufferSize)} }}
