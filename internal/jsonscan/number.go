@@ -1,7 +1,6 @@
 package jsonscan
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"strconv"
@@ -147,17 +146,13 @@ func (s *Scanner) Int32s(dst []int32) []int32 {
 func (s *Scanner) int32Run(dst []int32) []int32 {
 	b := s.buf[:s.end]
 	for at := s.pos; ; {
-		n, i := int32(0), at
-		for i < len(b) && digit(b[i]) {
-			n = n*10 + int32(b[i]-'0')
-			i++
-		}
-		digits := i - at
-		if digits == 0 || digits > 9 || i+1 >= len(b) || b[i] != ',' || b[i+1] <= ' ' || b[at] == '0' && digits > 1 {
+		n, i := digits(b, at, 0)
+		count := i - at
+		if count == 0 || count > 9 || i+1 >= len(b) || b[i] != ',' || b[i+1] <= ' ' || b[at] == '0' && count > 1 {
 			s.pos = at
 			return dst
 		}
-		dst = append(dst, n)
+		dst = append(dst, int32(n))
 		at = i + 1
 	}
 }
@@ -248,13 +243,16 @@ func usualFloat(b []byte) (x float32, n int, ok bool) {
 	}
 	exponent := 0
 	if i < len(b) && b[i] == '.' {
-		from := i + 1
-		m, i = digits(b, from, m)
+		from, zeros := i+1, 0
+		for m == 0 && from+zeros < len(b) && b[from+zeros] == '0' {
+			zeros++ // they count for nothing in m
+		}
+		m, i = digits(b, from+zeros, m)
 		if i == from {
 			return 0, 0, false
 		}
 		exponent = from - i
-		count += i - from
+		count += i - from - zeros
 	}
 	if i < len(b) && b[i]|0x20 == 'e' {
 		e, sign := 0, 1
@@ -293,33 +291,6 @@ func usualFloat(b []byte) (x float32, n int, ok bool) {
 		d = -d
 	}
 	return float32(d), i, true
-}
-
-// digits reads digits from b[i:] on behind those of m, and gives the index
-// after them; over 19 of them, m is of no use.
-func digits(b []byte, i int, m uint64) (uint64, int) {
-	for i+8 <= len(b) {
-		v := binary.LittleEndian.Uint64(b[i:])
-		if !eightDigits(v) {
-			break
-		}
-		// Neighbours are joined, in all eight at once: to pairs, to fours, to the whole.
-		v -= 0x3030303030303030
-		v = v*10 + v>>8
-		v = (v&0x000000ff000000ff*(100+1000000<<32) + v>>16&0x000000ff000000ff*(1+10000<<32)) >> 32
-		m = m*100000000 + v
-		i += 8
-	}
-	for ; i < len(b) && digit(b[i]); i++ {
-		m = m*10 + uint64(b[i]-'0')
-	}
-	return m, i
-}
-
-// eightDigits tells whether all bytes of v are digits.
-func eightDigits(v uint64) bool {
-	const high, threes, sixes = 0xf0f0f0f0f0f0f0f0, 0x3030303030303030, 0x0606060606060606
-	return v&high == threes && (v+sixes)&high == threes
 }
 
 const (

@@ -1,7 +1,5 @@
 package jsonscan
 
-import "encoding/binary"
-
 // Skip reads any value, and checks its grammar. It runs over what is in the
 // buffer, and leaves to others, one token at a time, what is not usual there:
 // escapes, white space, and what the buffer's end cuts.
@@ -49,6 +47,12 @@ func (s *Scanner) Skip() {
 			s.invalid(c, "looking for beginning of object key string")
 			return
 		case c == '{' || c == '[':
+			if c == '{' && s.depth < maxDepth {
+				if end := loneNumber(b, i+1); end > 0 {
+					i = end
+					break
+				}
+			}
 			s.pos = i + 1
 			if !s.enter() {
 				return
@@ -74,10 +78,10 @@ func (s *Scanner) Skip() {
 			b, i = s.buf[:s.end], s.pos
 		}
 		// A value has ended: what is around it goes on, or ends too.
+		if s.err != nil {
+			return
+		}
 		for {
-			if s.err != nil {
-				return
-			}
 			if s.depth == base {
 				s.pos = i
 				return
@@ -85,6 +89,9 @@ func (s *Scanner) Skip() {
 			if i >= len(b) || b[i] <= ' ' {
 				s.pos = i
 				s.token()
+				if s.err != nil {
+					return
+				}
 				b, i = s.buf[:s.end], s.pos
 				continue
 			}
@@ -126,13 +133,27 @@ func (s *Scanner) skipWord(c byte) {
 // plainString is the index after a string without escapes whose contents begin
 // at i; 0 is another, or one that b cuts.
 func plainString(b []byte, i int) int {
-	for i < len(b) && !special[b[i]] {
-		i++
-	}
-	if i < len(b) && b[i] == '"' {
+	if i = plainRun(b, i); i < len(b) && b[i] == '"' {
 		return i + 1
 	}
 	return 0
+}
+
+// loneNumber is the index after an object of one plain name and number whose
+// contents begin at i, {"a":-1.5}, as there is one a token in top_logprobs; 0 is another.
+func loneNumber(b []byte, i int) int {
+	if i >= len(b) || b[i] != '"' {
+		return 0
+	}
+	i = plainString(b, i+1)
+	if i == 0 || i+1 >= len(b) || b[i] != ':' || b[i+1] <= ' ' {
+		return 0
+	}
+	i = plainNumber(b, i+1)
+	if i == 0 || b[i] != '}' {
+		return 0
+	}
+	return i + 1
 }
 
 // plainNumber is the index after the number that begins at i; 0 is none, or one that b cuts.
@@ -162,16 +183,6 @@ func plainNumber(b []byte, i int) int {
 	}
 	if i >= len(b) {
 		return 0
-	}
-	return i
-}
-
-func afterDigits(b []byte, i int) int {
-	for i+8 <= len(b) && eightDigits(binary.LittleEndian.Uint64(b[i:])) {
-		i += 8
-	}
-	for i < len(b) && digit(b[i]) {
-		i++
 	}
 	return i
 }

@@ -27,10 +27,7 @@ func (s *Scanner) Text(dst []byte) []byte {
 	s.pos++
 	begin := len(dst)
 	for {
-		i := s.pos
-		for i < s.end && !special[s.buf[i]] {
-			i++
-		}
+		i := plainRun(s.buf[:s.end], s.pos)
 		dst = append(dst, s.buf[s.pos:i]...)
 		s.pos = i
 		switch c := s.peek(); {
@@ -139,12 +136,7 @@ func mend(dst []byte, begin int) []byte {
 func (s *Scanner) skipString() {
 	s.pos++
 	for {
-		b := s.buf[:s.end]
-		i := s.pos
-		for i < len(b) && !special[b[i]] {
-			i++
-		}
-		s.pos = i
+		s.pos = plainRun(s.buf[:s.end], s.pos)
 		switch c := s.peek(); {
 		case c == '"':
 			s.pos++

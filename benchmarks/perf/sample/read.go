@@ -65,14 +65,22 @@ func (o options) read(ctx context.Context, stderr io.Writer) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The others read a body that is there; ours is the whole client, its checks included.
+	// All begin with a reply's body as it comes, the others as clients without a
+	// reader of their own do; ours is the whole client, its checks included.
+	whole := func(unmarshal func([]byte, any) error) error {
+		b, err := io.ReadAll(bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		return unmarshal(b, new(fields))
+	}
 	contenders := []func() error{
 		func() error {
 			_, err := g.Generate(ctx, request(o.n, o.tokens))
 			return err
 		},
-		func() error { return json.Unmarshal(body, new(fields)) },
-		func() error { return goccy.Unmarshal(body, new(fields)) },
+		func() error { return whole(json.Unmarshal) },
+		func() error { return whole(func(b []byte, to any) error { return goccy.Unmarshal(b, to) }) },
 	}
 	rates := make([][]float64, len(contenders))
 	var ofStd, ofGoccy []float64
