@@ -10,7 +10,7 @@ torch_packages := ./updater/torch ./internal/... ./examples/...
 browser_packages := ./internal/webpage/... ./orchestrator/report ./benchmarks/report
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-grade lint fuzz policy example-logic example-commonsense example-multihop install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-sample bench-grade lint fuzz policy example-logic example-commonsense example-multihop install clean help
 
 all: build
 
@@ -72,6 +72,9 @@ bench-serve: build ## tokens a second of the embedded server, a real vLLM and tr
 
 bench-update: ## the updater against TRL and packed PyTorch, in turns: speed, memory (an hour; CHECKS=speed MODEL=tiny CONTENDERS=best: 5 minutes; PAIRS=)
 	scripts/bench-update
+
+bench-sample: ## a vLLM's answers read against encoding/json, memory, a real vLLM asked against its own client (20 minutes; PAIRS=, VLLM=0: 2 minutes)
+	scripts/bench-sample
 
 bench-grade: ## answers read and graded against wc: speed, memory (1.2 GB in TMPDIR; minutes; ROUNDS=, SHARE=)
 	scripts/bench-grade
