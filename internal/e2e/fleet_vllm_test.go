@@ -197,12 +197,16 @@ func TestVLLMFleetSurvives(t *testing.T) {
 	l := &watching{}
 	l.when(killWhen(a, "rollouts", "/metrics", sampling), "step 1/9")
 	l.when(back(a), "step 3/9")
-	paused := 0
+	var since time.Time // it is paused
 	l.when(killWhen(b, "a reload", "/is_paused", func(reply string) bool {
-		if strings.Contains(reply, "true") {
-			paused++
+		if !strings.Contains(reply, "true") {
+			since = time.Time{}
+			return false
 		}
-		return paused == 3 // the pause is acknowledged, and the weights are being read
+		if since.IsZero() {
+			since = time.Now()
+		}
+		return time.Since(since) > 30*time.Millisecond // of the pause; the weights are read after it
 	}), "step 5/9")
 	l.when(back(b), "step 7/9")
 
