@@ -10,7 +10,7 @@ torch_packages := ./updater/torch ./internal/... ./examples/...
 browser_packages := ./internal/webpage/... ./orchestrator/report ./benchmarks/report
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-grade lint fuzz policy example-logic example-commonsense example-multihop install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-grade lint fuzz policy example-logic example-commonsense example-multihop install clean help
 
 all: build
 
@@ -44,6 +44,10 @@ test-embedded: build ## the tests of a real vLLM, against the embedded server (3
 test-vllm: build ## the whole loop against real vLLMs on this CPU, two of which are killed (12 minutes the first time, 8 after)
 	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
 	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run "VLLM|ServesAnExport|SecondServer" -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/cli ./internal/e2e
+
+test-ollama: build ## Ollama's dialect, its loading of weights and two steps of training, on a real Ollama (MINUTES)
+	$(torch) go vet -tags torch,ollama ./internal/e2e ./sampler/ollama ./bridge/ollama
+	scripts/with-ollama examples/arithmetic/policy $(torch) scripts/gotest -tags torch,ollama -run Ollama -timeout 20m -v -p 1 ./sampler/ollama ./internal/e2e ./bridge/ollama
 
 test-cuda: build ## the updater's tests on a GPU, where there is one (a PyTorch with CUDA in python3, or LIBTORCH=)
 	JUSTRL_TEST_DEVICE=cuda $(torch) scripts/gotest -tags torch -timeout 20m ./updater/torch

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 
 	"github.com/justrl/justrl/bridge"
-	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/updater/safetensors"
@@ -28,7 +27,7 @@ func (s *server) deployment(run string, want []bridge.Tensor) (bridge.Deployment
 	if f.generator == nil {
 		return bridge.Deployment{Name: s.name, Down: s.down}, nil
 	}
-	p, err := bridgevllm.New(s.endpoint, bridgevllm.Options{Model: f.info.Model, Run: run, Want: want, Inspector: inspector{}})
+	p, err := f.publisher(run, want)
 	return bridge.Deployment{Name: s.name, Publisher: p, Server: f.scorer}, err
 }
 

@@ -32,6 +32,7 @@ func runCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "run `DIR`; new, or with --resume an old one"},
 			&cli.IntFlag{Name: "steps", EnvVars: []string{"JUSTRL_STEPS"}, DefaultText: "the preset's", Usage: "train `N` steps"},
 			&cli.Int64Flag{Name: "seed", EnvVars: []string{"JUSTRL_SEED"}, DefaultText: "the preset's", Usage: "`SEED` of data order and sampling"},
+			&cli.BoolFlag{Name: "allow-retokenized", EnvVars: []string{"JUSTRL_ALLOW_RETOKENIZED"}, DisableDefaultText: true, Usage: "train on answers of a server that gives no token ids (Ollama): they are tokenized here"},
 			&cli.BoolFlag{Name: "resume", DisableDefaultText: true, Usage: "go on with the run in --out from its newest checkpoint"},
 			presetFlag(), fileFlag(), setFlag(), deviceFlag(), threadsFlag(), dtypeFlag(),
 			&cli.StringFlag{Name: "log", EnvVars: []string{"JUSTRL_LOG"}, Value: "text", Usage: "progress as `FORMAT` on stderr: text or json"},
@@ -144,6 +145,9 @@ func applyFlags(c *cli.Context, cfg *config.Config, set func(flag string) bool) 
 	text("out", &cfg.Out)
 	text("device", &cfg.Trainer.Device)
 	text("dtype", &cfg.Trainer.DType)
+	if set("allow-retokenized") {
+		cfg.Sampling.AllowRetokenized = c.Bool("allow-retokenized")
+	}
 	if set("steps") {
 		cfg.Steps = c.Int("steps")
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/justrl/justrl/bridge"
+	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
@@ -38,8 +40,10 @@ type server struct {
 // what is what a probe has found at a server's address, and how it is asked.
 type what struct {
 	info      sampler.Info
-	generator *vllm.Generator
-	scorer    *vllm.Scorer
+	generator sampler.Generator
+	scorer    bridge.Scorer
+	// publisher makes what loads weights of a run into it; want are the tensors of its model.
+	publisher func(run string, want []bridge.Tensor) (bridge.Publisher, error)
 }
 
 // openServers connects to all servers, or the embedded one if none is named,
@@ -178,6 +182,26 @@ func contextOf(cfg config.Config) (need int, key string) {
 // the run needs. paused: that it is paused is no reason against it, as a load of
 // ours that failed has left it so.
 func (s *server) connect(ctx context.Context, paused bool) (f what, err error) {
+	if f, err = s.open(ctx, paused); err != nil {
+		return f, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.is = f
+	return f, nil
+}
+
+// open finds out what the server speaks.
+func (s *server) open(ctx context.Context, paused bool) (what, error) {
+	if s.embedded == nil {
+		if _, ok := ollamaVersion(ctx, s.endpoint); ok {
+			return s.openOllama(ctx)
+		}
+	}
+	return s.openVLLM(ctx, paused)
+}
+
+func (s *server) openVLLM(ctx context.Context, paused bool) (f what, err error) {
 	if f.info, err = vllm.Probe(ctx, s.endpoint, s.cfg.Served, probing); err != nil {
 		return f, err
 	}
@@ -188,21 +212,17 @@ func (s *server) connect(ctx context.Context, paused bool) (f what, err error) {
 	if err := errors.Join(s.roomFor(f.info), s.rightLogprobs(f.info)); err != nil {
 		return f, err
 	}
-	o := vllm.Options{
-		Model: f.info.Model, Vocab: s.spec.Vocab,
-		// Once: what failed may have been a restart, and then the weights are not the run's.
-		Retry: endpoint.Retry{Tries: 1, Attempt: time.Duration(s.cfg.Sampling.RequestTimeout)},
-	}
+	o := vllm.Options{Model: f.info.Model, Vocab: s.spec.Vocab, Retry: s.once()}
 	if f.generator, err = vllm.New(s.endpoint, o); err != nil {
 		return f, err
 	}
-	o.Retry = endpoint.Retry{Tries: 4, Attempt: o.Retry.Attempt, Patience: time.Duration(s.cfg.Sampling.Patience), Notify: s.notify}
+	o.Retry = s.patiently()
 	if f.scorer, err = vllm.NewScorer(s.endpoint, o); err != nil {
 		return f, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.is = f
+	f.publisher = func(run string, want []bridge.Tensor) (bridge.Publisher, error) {
+		return bridgevllm.New(s.endpoint, bridgevllm.Options{Model: f.info.Model, Run: run, Want: want, Inspector: inspector{}})
+	}
 	return f, nil
 }
 
@@ -219,6 +239,17 @@ func (s *server) Generate(ctx context.Context, r sampler.Request) ([]sampler.Rol
 		return nil, s.down
 	}
 	return g.Generate(ctx, r)
+}
+
+// once is how rollouts are asked for: what failed may have been a restart, and
+// then the weights are not the run's. The fleet decides what becomes of it.
+func (s *server) once() endpoint.Retry {
+	return endpoint.Retry{Tries: 1, Attempt: time.Duration(s.cfg.Sampling.RequestTimeout)}
+}
+
+// patiently is how the canary asks, whose verdict does not depend on what was there before.
+func (s *server) patiently() endpoint.Retry {
+	return endpoint.Retry{Tries: 4, Attempt: time.Duration(s.cfg.Sampling.RequestTimeout), Patience: time.Duration(s.cfg.Sampling.Patience), Notify: s.notify}
 }
 
 // probing: a server that is not there at the start is a mistake, not an

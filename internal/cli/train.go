@@ -121,6 +121,7 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		progress.Notice("stopping at the next step boundary; another signal ends the process at once")
 	})()
 	summary, err := run.Train(ctx)
+	all.sayRetokenized(progress.Notice)
 	var unscored *sampler.UnscoredError
 	if errors.As(err, &unscored) {
 		err = fmt.Errorf("%w; reward.max_unscored is the share that may be left out", err)
