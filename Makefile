@@ -41,7 +41,7 @@ test-torch: build ## the updater on libtorch, and the whole program against the 
 test-embedded: build ## the tests of a real vLLM, against the embedded server (3 minutes)
 	scripts/with-embedded examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run VLLM -timeout 30m -v -p 1 ./sampler/vllm ./internal/e2e
 
-test-vllm: build ## the whole loop against a real vLLM on this CPU (8 minutes the first time, 4 after)
+test-vllm: build ## the whole loop against real vLLMs on this CPU, two of which are killed (12 minutes the first time, 8 after)
 	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
 	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run "VLLM|ServesAnExport|SecondServer" -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/cli ./internal/e2e
 
