@@ -75,6 +75,7 @@ bench-update: ## the updater against TRL and packed PyTorch, in turns: speed, me
 
 bench-sample: ## a vLLM's answers read against encoding/json, memory, a real vLLM asked against its own client (20 minutes; PAIRS=, VLLM=0: 2 minutes)
 	scripts/bench-sample
+	scripts/bench-fleet
 
 bench-grade: ## answers read and graded against wc: speed, memory (1.2 GB in TMPDIR; minutes; ROUNDS=, SHARE=)
 	scripts/bench-grade

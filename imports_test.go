@@ -75,6 +75,7 @@ var rules = []rule{
 	{from: "benchmarks/sweep", to: []string{"sampler/reward/...", "sampler/vllm", "benchmarks/grade", "benchmarks/judge"},
 		why: "a sweep plans and schedules; who loads, grades and judges is handed in"},
 	{from: "benchmarks", to: []string{"benchmarks/*"}, why: "a parent has the words that its children use"},
+	{from: "sampler/fleet", to: []string{"sampler/*"}, why: "a fleet sees generators, of whatever kind of server"},
 	{from: "updater/...", to: []string{"internal/endpoint"}, tests: true, why: "the updater asks no server"},
 	{from: "...", to: []string{"sampler/openaitest", "sampler/samplertest", "bridge/bridgetest", "internal/webpage/webpagetest", "internal/ollamatest", "testing"},
 		except: []string{"sampler/openaitest/...", "sampler/samplertest", "bridge/bridgetest", "internal/webpage/webpagetest", "internal/ollamatest"}, why: "fakes and suites are for tests"},

@@ -17,7 +17,7 @@ import (
 // openOllama makes the server's parts for an Ollama, if the run may train on answers
 // that are tokenized here.
 func (s *server) openOllama(ctx context.Context) (f what, err error) {
-	if f.info, err = ollama.Probe(ctx, s.endpoint, s.cfg.Served, probing); err != nil {
+	if f.info, err = ollama.Probe(ctx, s.control, s.cfg.Served, probing); err != nil {
 		return f, err
 	}
 	if err := errors.Join(ollama.ForTraining(f.info, s.endpoint.URL(), s.spec.Vocab, s.cfg.Sampling.AllowRetokenized), s.roomFor(f.info), recomputes(s.cfg)); err != nil {
@@ -45,11 +45,11 @@ func (s *server) openOllama(ctx context.Context) (f what, err error) {
 	}
 	f.generator = g
 	o.Retry = s.patiently()
-	if f.scorer, err = ollama.NewScorer(s.endpoint, o, 0); err != nil {
+	if f.scorer, err = ollama.NewScorer(s.control, o, 0); err != nil {
 		return f, err
 	}
 	f.publisher = func(run string, want []bridge.Tensor) (bridge.Publisher, error) {
-		return bridgeollama.New(s.endpoint, bridgeollama.Options{
+		return bridgeollama.New(s.control, bridgeollama.Options{
 			Model: f.info.Model, Run: run, Context: o.Context, Want: want, Inspector: inspector{}, Drain: time.Duration(s.cfg.Sampling.Patience),
 		})
 	}

@@ -27,6 +27,7 @@ import (
 type server struct {
 	name     string // for the records: its URL, or "embedded", whose port is another one each time
 	endpoint *endpoint.Endpoint
+	control  *endpoint.Endpoint // the same server, for what must not wait behind rollouts
 	spec     model.Spec
 	cfg      config.Config
 	notify   func(error, time.Duration)
@@ -66,8 +67,11 @@ func openServers(ctx context.Context, c *cli.Context, cfg config.Config, notify 
 	add := func(name, url string, how endpoint.Options, e *embedded) error {
 		s := &server{spec: spec, name: name, cfg: cfg, notify: notify, embedded: e}
 		all = append(all, s)
-		s.endpoint, err = endpoint.New(url, how)
-		return usage(err)
+		if s.endpoint, err = endpoint.New(url, how); err != nil {
+			return usage(err)
+		}
+		s.control = s.endpoint.Apart()
+		return nil
 	}
 	if len(cfg.Server) == 0 {
 		e, err := startForRun(ctx, cfg, spec)
@@ -194,7 +198,7 @@ func (s *server) connect(ctx context.Context, paused bool) (f what, err error) {
 // open finds out what the server speaks.
 func (s *server) open(ctx context.Context, paused bool) (what, error) {
 	if s.embedded == nil {
-		if _, ok := ollamaVersion(ctx, s.endpoint); ok {
+		if _, ok := ollamaVersion(ctx, s.control); ok {
 			return s.openOllama(ctx)
 		}
 	}
@@ -202,7 +206,7 @@ func (s *server) open(ctx context.Context, paused bool) (what, error) {
 }
 
 func (s *server) openVLLM(ctx context.Context, paused bool) (f what, err error) {
-	if f.info, err = vllm.Probe(ctx, s.endpoint, s.cfg.Served, probing); err != nil {
+	if f.info, err = vllm.Probe(ctx, s.control, s.cfg.Served, probing); err != nil {
 		return f, err
 	}
 	f.info.Paused = f.info.Paused && !paused
@@ -217,11 +221,11 @@ func (s *server) openVLLM(ctx context.Context, paused bool) (f what, err error) 
 		return f, err
 	}
 	o.Retry = s.patiently()
-	if f.scorer, err = vllm.NewScorer(s.endpoint, o); err != nil {
+	if f.scorer, err = vllm.NewScorer(s.control, o); err != nil {
 		return f, err
 	}
 	f.publisher = func(run string, want []bridge.Tensor) (bridge.Publisher, error) {
-		return bridgevllm.New(s.endpoint, bridgevllm.Options{Model: f.info.Model, Run: run, Want: want, Inspector: inspector{}})
+		return bridgevllm.New(s.control, bridgevllm.Options{Model: f.info.Model, Run: run, Want: want, Inspector: inspector{}})
 	}
 	return f, nil
 }
@@ -287,6 +291,7 @@ func (s *server) roomFor(i sampler.Info) error {
 func (s *server) Close() error {
 	if s.endpoint != nil {
 		s.endpoint.Close()
+		s.control.Close()
 	}
 	if s.embedded != nil {
 		return s.embedded.Close()

@@ -44,10 +44,11 @@ func (f *Fleet) inOrder() []*queue {
 
 // choose is whom to ask for how many samples of t; nil if nobody has room.
 func (f *Fleet) choose(t *ticket, now time.Time) (best *member, n int) {
-	free, limits, running, busy := 0, 0, 0, f.busy()
+	free, limits, running, serving, busy := 0, 0, 0, 0, f.busy()
 	for _, m := range f.members {
 		room := 0
 		if m.serves(t.request.Version) {
+			serving++
 			room = m.room(now, busy)
 		}
 		if room == 0 {
@@ -61,6 +62,8 @@ func (f *Fleet) choose(t *ticket, now time.Time) (best *member, n int) {
 	switch {
 	case best == nil:
 		return nil, 0
+	case serving == 1:
+		return best, free
 	case f.waiting > free:
 		if l := t.last; l != nil && l.serves(t.request.Version) && l.room(now, busy) > 0 {
 			best = l

@@ -3,13 +3,10 @@ package fleet
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,7 +21,7 @@ import (
 
 const (
 	dataStreams = 64
-	perSecond   = 25_000 // tokens a second of the loaded server: several times a GPU's with a model of 1.5B
+	perSecond   = 10_000 // tokens a second of the loaded server: 156 a stream, as a GPU has for a model of 1.5B
 	controlBar  = 5.0    // p99 under load over p99 of an idle server
 )
 
@@ -56,13 +53,20 @@ func newDataServer(t *testing.T) *dataServer {
 	return s
 }
 
+// The parts of the longest answer: of a shorter one each has a beginning. A
+// server's work must be next to none, its processor is the client's.
+var (
+	text     = bytes.Repeat([]byte(" so"), maxTokens)
+	logprobs = bytes.Repeat([]byte("-0.34873297810554504,"), maxTokens)
+	ids      = bytes.Repeat([]byte("151643,"), maxTokens)
+)
+
 func completion(n int) []byte {
-	var b bytes.Buffer
-	ids := strings.TrimSuffix(strings.Repeat("151643, ", n), ", ")
-	logprobs := strings.TrimSuffix(strings.Repeat("-0.34873297810554504, ", n), ", ")
-	fmt.Fprintf(&b, `{"id":"cmpl-1","choices":[{"index":0,"text":%q,"logprobs":{"token_logprobs":[%s]},"finish_reason":"stop","token_ids":[%s],"prompt_token_ids":[1]}]}`,
-		strings.Repeat(" so", n), logprobs, ids)
-	return b.Bytes()
+	part := func(of []byte) []byte { return bytes.TrimSuffix(of[:len(of)/maxTokens*n], []byte(",")) }
+	return bytes.Join([][]byte{
+		[]byte(`{"id":"cmpl-1","choices":[{"index":0,"text":"`), part(text), []byte(`","logprobs":{"token_logprobs":[`), part(logprobs),
+		[]byte(`]},"finish_reason":"stop","token_ids":[`), part(ids), []byte(`],"prompt_token_ids":[1]}]}`),
+	}, nil)
 }
 
 // load keeps every data stream at work until stop is called.
@@ -124,7 +128,7 @@ func quantile(d []time.Duration, q float64) time.Duration {
 func TestControlCalls(t *testing.T) {
 	rounds, n := 1, 20
 	if *full {
-		rounds, n = 8, 400
+		rounds, n = 30, 100 // short ones, so that what else the machine does hits both alike
 	}
 	s := newDataServer(t)
 	data, err := endpoint.New(s.URL, endpoint.Options{MaxConns: dataStreams})
@@ -141,14 +145,14 @@ func TestControlCalls(t *testing.T) {
 		calls(t, control, n/10) // until the streams are at work
 		loaded = append(loaded, calls(t, control, n)...)
 		if *full {
-			shared = append(shared, calls(t, data, 2)...)
+			shared = append(shared, calls(t, data, 1)...)
 		}
 		stop()
 	}
 	ratio := quantile(loaded, 0.99).Seconds() / quantile(idle, 0.99).Seconds()
-	t.Logf("a control call's p99 is %.2f of its idle p99 (%s, %s; medians %s, %s) beside %d data streams: %d answers begun, %s tokens",
+	t.Logf("a control call's p99 is %.2f of its idle p99 (%s, %s; medians %s, %s) beside %d data streams: %d answers begun, %d tokens",
 		ratio, quantile(loaded, 0.99), quantile(idle, 0.99), quantile(loaded, 0.5), quantile(idle, 0.5),
-		dataStreams, s.answers.Load(), strconv.FormatInt(s.tokens.Load(), 10))
+		dataStreams, s.answers.Load(), s.tokens.Load())
 	if !*full {
 		return // on a busy machine a p99 of 20 calls is no figure
 	}
