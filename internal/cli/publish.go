@@ -21,7 +21,10 @@ func (s *server) bridge(ctx context.Context, cfg config.Config, run string, t tr
 		return nil, nil, err
 	}
 	want = inDType(want, cfg.Trainer.DType)
-	publisher, err := bridgevllm.New(s.endpoint, bridgevllm.Options{Model: s.info.Model, Run: run, Want: want, Inspector: inspector{}})
+	publisher, err := bridgevllm.New(s.endpoint, bridgevllm.Options{
+		Model: s.info.Model, Run: run, Want: want, Inspector: inspector{},
+		Open: openWeights, Protect: cfg.Model,
+	})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,6 +101,9 @@ func (s trainerScorer) Score(ctx context.Context, seqs [][]int32) ([][]float32, 
 	}
 	return out, nil
 }
+
+// openWeights opens a snapshot for a publisher that sends it.
+func openWeights(dir string) (bridgevllm.Weights, error) { return safetensors.Open(dir) }
 
 // inspector reads the weights of a folder for the bridge.
 type inspector struct{}
