@@ -10,7 +10,7 @@ torch_packages := ./updater/torch ./internal/... ./examples/...
 browser_packages := ./internal/webpage/... ./orchestrator/report ./benchmarks/report
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-grade lint fuzz policy example-logic example-commonsense example-multihop install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-grade bench-publish lint fuzz policy example-logic example-commonsense example-multihop install clean help
 
 all: build
 
@@ -41,9 +41,10 @@ test-torch: build ## the updater on libtorch, and the whole program against the 
 test-embedded: build ## the tests of a real vLLM, against the embedded server (3 minutes)
 	scripts/with-embedded examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run VLLM -timeout 30m -v -p 1 ./sampler/vllm ./internal/e2e
 
-test-vllm: build ## the whole loop against a real vLLM on this CPU (8 minutes the first time, 4 after)
+test-vllm: build ## the whole loop against a real vLLM on this CPU (9 minutes the first time, 5 after)
 	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
 	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run "VLLM|ServesAnExport|SecondServer" -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/cli ./internal/e2e
+	VLLM_TRANSFER=1 scripts/with-vllm examples/arithmetic/policy scripts/gotest -run SyncOnVLLM -timeout 30m -v ./internal/cli
 
 test-cuda: build ## the updater's tests on a GPU, where there is one (a PyTorch with CUDA in python3, or LIBTORCH=)
 	JUSTRL_TEST_DEVICE=cuda $(torch) scripts/gotest -tags torch -timeout 20m ./updater/torch
@@ -71,6 +72,9 @@ bench-update: ## the updater against TRL and packed PyTorch, in turns: speed, me
 
 bench-grade: ## answers read and graded against wc: speed, memory (1.2 GB in TMPDIR; minutes; ROUNDS=, SHARE=)
 	scripts/bench-grade
+
+bench-publish: ## a snapshot of the weights against a plain synced copy, in turns (1.5 GB in TMPDIR; a minute; MB=, PAIRS=)
+	scripts/bench-publish
 
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
 	scripts/lint

@@ -50,7 +50,7 @@ func (p *Publisher) wayOf(f features) (way, error) {
 		return &inPlace{p: p, named: f.takesPath()}, nil
 	case WayTransfer:
 		if f.engine != tcpEngine {
-			return cannot("was not started for --sync transfer", "install scripts/vllm-plugin beside vLLM (0.22 or later) and start it with --weight-transfer-config '{\"backend\":\"justrl_tcp\"}'")
+			return cannot("was not started for --sync transfer", "start vLLM 0.22 or later with scripts/vllm-plugin on its PYTHONPATH and --weight-transfer-config '{\"backend\":\"justrl_tcp\"}'")
 		}
 		if p.o.Listen == "" && !p.loopback() {
 			return cannot("is on another machine", "give the address of this one at which it can fetch the weights, or use --sync files")

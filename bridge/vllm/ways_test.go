@@ -89,7 +89,7 @@ func TestSyncThatCannotBe(t *testing.T) {
 		want  string
 	}{
 		{"a folder that is named, on an old one", bridgetest.Build{Version: "0.15.1"}, WayFiles, "is too old to reload from a folder that is named: use --sync in-place, or vLLM 0.18 or later"},
-		{"a transfer, without an end", bridgetest.Newest, WayTransfer, `start it with --weight-transfer-config '{"backend":"justrl_tcp"}'`},
+		{"a transfer, without an end", bridgetest.Newest, WayTransfer, `with scripts/vllm-plugin on its PYTHONPATH and --weight-transfer-config '{"backend":"justrl_tcp"}'`},
 		{"a transfer, with another end", bridgetest.Build{Version: "0.32.0", Engine: ncclEngine}, WayTransfer, "was not started for --sync transfer"},
 		{"in place, and it does not say where", bridgetest.Newest, WayInPlace, "which is no folder here"},
 	} {
