@@ -73,12 +73,12 @@ func (c *contest) pair(ctx context.Context, i int) (p pair, err error) {
 	turns := []func() error{
 		func() (err error) {
 			to := filepath.Join(c.dir, "copy")
-			p.Copy, err = timed(func() error { return copySynced(c.source, to) })
+			p.Copy, p.CopyCPU, err = timed(func() error { return copySynced(c.source, to) })
 			return errors.Join(err, os.Remove(to))
 		},
 		func() (err error) {
 			var s bridge.Snapshot
-			p.Snapshot, err = timed(func() (err error) {
+			p.Snapshot, p.SnapshotCPU, err = timed(func() (err error) {
 				s, err = c.publish.Publish(ctx, int64(i), i)
 				return err
 			})
