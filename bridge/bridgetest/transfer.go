@@ -1,6 +1,7 @@
 package bridgetest
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -101,7 +102,7 @@ func (s *Server) initTransfer(w http.ResponseWriter, r *http.Request) {
 		size, _ := req.InitInfo["packed_buffer_size_bytes"].(float64)
 		t.chunk = int64(size)
 	} else {
-		err = t.dial(req.InitInfo, max(b.Workers, 1))
+		err = t.dial(r.Context(), req.InitInfo, max(b.Workers, 1))
 	}
 	if err != nil {
 		t.close()
@@ -118,10 +119,11 @@ func (s *Server) initTransfer(w http.ResponseWriter, r *http.Request) {
 }
 
 // dial is what each worker of scripts/vllm-plugin does.
-func (t *transfer) dial(info map[string]any, workers int) error {
+func (t *transfer) dial(ctx context.Context, info map[string]any, workers int) error {
 	port, _ := info["master_port"].(float64)
+	dialer := net.Dialer{Timeout: 5 * time.Second}
 	for range workers {
-		c, err := net.DialTimeout("tcp", net.JoinHostPort(fmt.Sprint(info["master_address"]), strconv.Itoa(int(port))), 5*time.Second)
+		c, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(fmt.Sprint(info["master_address"]), strconv.Itoa(int(port))))
 		if err != nil {
 			return err
 		}

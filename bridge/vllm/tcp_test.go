@@ -26,7 +26,7 @@ func meet(t *testing.T, c *tcp, workers int, tokens ...string) []net.Conn {
 	var g errgroup.Group
 	g.Go(func() error { return c.Join(t.Context()) })
 	for _, token := range tokens {
-		conn, err := net.Dial("tcp", fmt.Sprintf("%s:%d", info["master_address"], info["master_port"]))
+		conn, err := net.Dial("tcp", address(info))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,10 +42,14 @@ func meet(t *testing.T, c *tcp, workers int, tokens ...string) []net.Conn {
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := net.Dial("tcp", fmt.Sprintf("%s:%d", info["master_address"], info["master_port"])); err == nil {
+	if _, err := net.Dial("tcp", address(info)); err == nil {
 		t.Error("it still listens when all workers are there")
 	}
 	return conns
+}
+
+func address(info map[string]any) string {
+	return net.JoinHostPort(info["master_address"].(string), fmt.Sprint(info["master_port"]))
 }
 
 func tensors(sizes ...int) (out []Tensor) {
