@@ -178,13 +178,27 @@ func (s *Server) locked(h func(*http.Request) (reply any, failure string)) http.
 		s.mu.Lock()
 		reply, failure := h(r)
 		s.mu.Unlock()
-		w.Header().Set("Content-Type", "application/json")
 		if failure != "" {
-			w.WriteHeader(http.StatusInternalServerError)
-			reply = map[string]any{"error": map[string]any{"message": failure, "type": "InternalServerError", "code": 500}}
+			refuse(w, failure)
 		}
+		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(reply) // the client may be gone
 	}
+}
+
+// refuse answers 500 with a message, as vLLM does with whatever a worker raises,
+// and closes the connection without having said so, as uvicorn then does.
+func refuse(w http.ResponseWriter, message string) {
+	body, err := json.Marshal(map[string]any{"error": map[string]any{"message": message, "type": "InternalServerError", "code": 500}})
+	if err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusInternalServerError)
+	_, _ = w.Write(body)
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
 }
 
 func (s *Server) pause(r *http.Request) (any, string) {

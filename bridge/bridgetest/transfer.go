@@ -56,13 +56,6 @@ func (m Model) Bytes(name string) ([]byte, error) {
 // Close makes a Model what a publisher opens.
 func (m Model) Close() error { return nil }
 
-// refuse answers 500 with a message, as vLLM does with whatever a worker raises.
-func refuse(w http.ResponseWriter, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusInternalServerError)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": message, "type": "InternalServerError", "code": 500}})
-}
-
 // keys that each end takes in its init_info; those before the bar are needed.
 var initKeys = map[string]string{
 	"TCPWeightTransferEngine":  "master_address master_port token | rank_offset world_size",

@@ -118,7 +118,7 @@ func routes(ctx context.Context, e *endpoint.Endpoint) (map[string][]string, err
 
 // engine has the server refuse an empty init_info, and reads in whose name it does.
 func engine(ctx context.Context, e *endpoint.Endpoint) (string, error) {
-	err := e.Do(ctx, http.MethodPost, initRoute, map[string]any{"init_info": map[string]any{}}, nil) // once: a 500 is the answer
+	err := once(ctx, e, initRoute, map[string]any{"init_info": map[string]any{}})
 	if err == nil || absent(err) || strings.Contains(err.Error(), "not configured") {
 		return "", nil
 	}
@@ -193,6 +193,17 @@ func Ways(ctx context.Context, e *endpoint.Endpoint) ([]string, error) {
 		return nil, err
 	}
 	return f.ways(), nil
+}
+
+// once posts a call that is not asked again. When a worker raises, uvicorn
+// answers 500 and then closes the connection without having said so: the next
+// call must not be sent into it, or a server that is there looks gone.
+func once(ctx context.Context, e *endpoint.Endpoint, path string, in any) error {
+	err := e.Do(ctx, http.MethodPost, path, in, nil)
+	if statusOf(err) >= http.StatusInternalServerError {
+		e.Close() // what is idle; it can be used again
+	}
+	return err
 }
 
 func ask(ctx context.Context, e *endpoint.Endpoint, method, path string, in, out any) error {

@@ -140,7 +140,7 @@ func (w *transfer) update(ctx context.Context, info updateInfo, tensors []Tensor
 
 // post sends a call that must not be repeated by itself; only ctx bounds it.
 func (w *transfer) post(ctx context.Context, route string, body any) error {
-	return w.p.e.Do(ctx, http.MethodPost, route, body, nil)
+	return once(ctx, w.p.e, route, body)
 }
 
 // worldSize is how many workers the server has; 1 where it does not say.

@@ -3,7 +3,6 @@ package vllm
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/justrl/justrl/bridge"
@@ -94,7 +93,7 @@ func (p *Publisher) reloadWeights(ctx context.Context, path string) error {
 	if path != "" {
 		call.Kwargs = &kwargs{path}
 	}
-	err := p.e.Do(ctx, http.MethodPost, "/collective_rpc", call, nil)
+	err := once(ctx, p.e, "/collective_rpc", call)
 	if absent(err) {
 		return p.noDevMode("/collective_rpc")
 	}
