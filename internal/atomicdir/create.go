@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,7 +26,15 @@ import (
 //
 // Two Creates of the same dir may run at once, in one process or in several:
 // one succeeds.
-func Create(dir string, m Marker, fill func(tmp string) error) (_ Marker, err error) {
+func Create(dir string, m Marker, fill func(tmp string) error) (Marker, error) {
+	return CreateBeside(dir, m, fill, func(string) error { return nil })
+}
+
+// CreateBeside is [Create] with work that is done on the filled folder while it
+// is hashed and synced, which takes the disk's time more than the processor's:
+// beside may read the folder and add to the map m.Extra, and changes nothing
+// else. It is called once fill has succeeded, and an error of its own ends it all.
+func CreateBeside(dir string, m Marker, fill, beside func(tmp string) error) (_ Marker, err error) {
 	dir = filepath.Clean(dir)
 	if err := replaceable(dir); err != nil {
 		return Marker{}, err
@@ -49,7 +58,13 @@ func Create(dir string, m Marker, fill func(tmp string) error) (_ Marker, err er
 	if err := fill(tmp); err != nil {
 		return Marker{}, err
 	}
-	if m.Files, err = seal(tmp); err != nil {
+	var g errgroup.Group
+	g.Go(func() error { return beside(tmp) })
+	m.Files, err = seal(tmp)
+	if e := g.Wait(); e != nil {
+		return Marker{}, e
+	}
+	if err != nil {
 		return Marker{}, explain(dir, err)
 	}
 	if err := writeMarker(tmp, m); err != nil {

@@ -225,7 +225,7 @@ func (s *server) openVLLM(ctx context.Context, paused bool) (f what, err error) 
 		return f, err
 	}
 	f.publisher = func(run string, want []bridge.Tensor) (bridge.Publisher, error) {
-		return bridgevllm.New(s.control, bridgevllm.Options{Model: f.info.Model, Run: run, Want: want, Inspector: inspector{}})
+		return bridgevllm.New(s.control, bridgevllm.Options{Model: f.info.Model, Run: run, Want: want, Inspector: inspector{}, Open: openWeights, Protect: s.cfg.Model})
 	}
 	return f, nil
 }
