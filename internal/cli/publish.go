@@ -21,7 +21,11 @@ func (s *server) bridge(ctx context.Context, cfg config.Config, run string, t tr
 		return nil, nil, err
 	}
 	want = inDType(want, cfg.Trainer.DType)
-	publisher, err := bridgevllm.New(s.endpoint, bridgevllm.Options{Model: s.info.Model, Run: run, Want: want, Inspector: inspector{}})
+	direct, err := bridgevllm.New(s.endpoint, bridgevllm.Options{Model: s.info.Model, Run: run, Want: want, Inspector: inspector{}})
+	if err != nil {
+		return nil, nil, err
+	}
+	publisher, err := s.throughAgent(run, want, direct)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -25,7 +25,8 @@ type server struct {
 	generator *vllm.Generator
 	scorer    *vllm.Scorer
 	spec      model.Spec
-	embedded  *embedded // nil if it is somebody else's
+	embedded  *embedded          // nil if it is somebody else's
+	agent     *endpoint.Endpoint // beside it, to load for it; nil without one
 }
 
 // openServer connects, to the embedded server if no other is named, and makes
@@ -44,6 +45,9 @@ func openServer(ctx context.Context, c *cli.Context, cfg config.Config, notify f
 	if len(cfg.Server) > 0 {
 		s.name, url = cfg.Server[0], cfg.Server[0]
 		if how, err = access(c); err != nil {
+			return nil, usage(err)
+		}
+		if s.agent, err = agentOf(c, cfg, url); err != nil {
 			return nil, usage(err)
 		}
 	} else {
@@ -142,6 +146,9 @@ func (s *server) roomFor(cfg config.Config) error {
 func (s *server) Close() error {
 	if s.endpoint != nil {
 		s.endpoint.Close()
+	}
+	if s.agent != nil {
+		s.agent.Close()
 	}
 	if s.embedded != nil {
 		return s.embedded.Close()

@@ -28,6 +28,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
 
+	sharing, err := openSharing(c, cfg)
+	if err != nil {
+		return usage(err)
+	}
+	open.add(sharing.Close)
 	tok, err := tokenizer.Load(cfg.Model)
 	if err != nil {
 		return err
@@ -106,7 +111,12 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if run.Rows, err = data.stream(cfg, cursor); err != nil {
 		return err
 	}
-	if run.Snapshots, run.Bridge, err = server.bridge(ctx, cfg, info.ID, t, data); err != nil {
+	snapshots, loaded, err := server.bridge(ctx, cfg, info.ID, t, data)
+	if err != nil {
+		return err
+	}
+	run.Snapshots, run.Bridge = snapshots, loaded
+	if err := sharing.start(ctx, info.ID, snapshots.Root); err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() {
