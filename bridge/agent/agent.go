@@ -90,8 +90,12 @@ func New(o Options) (*Agent, error) {
 // waits for its end and unlocks the folder.
 func (a *Agent) Close() error {
 	a.mu.Lock()
+	closed := a.closed
 	a.closed = true
 	a.mu.Unlock()
+	if closed {
+		return nil
+	}
 	a.cancel()
 	return errors.Join(a.loads.Wait(), a.folder.close())
 }
