@@ -34,6 +34,8 @@ type Info struct {
 	// Model is the one that was probed, Root what the server loaded it from.
 	Model string `json:"model"`
 	Root  string `json:"root"`
+	// Quantization is how the model's weights are stored, in the server's words; "" if it does not say.
+	Quantization string `json:"quantization,omitempty"`
 	// MaxModelLen is the context in tokens, prompt and answer together; 0 if unknown.
 	MaxModelLen int `json:"max_model_len"`
 	// Vocab is the number of token ids that the model knows; 0 if unknown.

@@ -38,7 +38,7 @@ func Create(dir string, m Marker, fill func(tmp string) error) (_ Marker, err er
 	if err := sweep(dir); err != nil {
 		return Marker{}, err
 	}
-	tmp, unlock, err := newTemporary(dir)
+	tmp, unlock, err := newTemporary(dir, 0o777)
 	if err != nil {
 		return Marker{}, explain(dir, err)
 	}

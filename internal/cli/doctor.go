@@ -1,11 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strconv"
 	"text/tabwriter"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/sampler"
+	samplerollama "github.com/justrl/justrl/sampler/ollama"
 	"github.com/justrl/justrl/sampler/vllm"
 	"github.com/justrl/justrl/updater/model"
 )
@@ -84,7 +85,12 @@ func diagnose(ctx context.Context, address string, how endpoint.Options, served 
 	d.URL = e.URL()
 	if version, ok := ollamaVersion(ctx, e); ok {
 		d.Kind, d.Reachable, d.Info.Version = "ollama", true, version
-		return fail(&sampler.CannotError{URL: d.URL, What: "is an Ollama server, which neither takes nor gives token ids", Hint: "training needs vLLM; " + vllm.StartHint})
+		info, err := samplerollama.Probe(ctx, e, served, probing)
+		if err != nil {
+			return fail(err)
+		}
+		d.Info = info
+		return fail(samplerollama.ForTraining(info, d.URL, cmp.Or(vocab, info.Vocab), false))
 	}
 	info, err := vllm.Probe(ctx, e, served, probing)
 	var unreachable *endpoint.UnreachableError
@@ -111,14 +117,9 @@ func ollamaVersion(ctx context.Context, e *endpoint.Endpoint) (version string, o
 	if err != nil {
 		return "", false
 	}
-	version, err = ollama.NewClient(root, &http.Client{Transport: through{e}}).Version(ctx)
+	version, err = ollama.NewClient(root, endpoint.Through(e)).Version(ctx)
 	return version, err == nil && version != ""
 }
-
-// through sends what another client made over an endpoint's connections.
-type through struct{ e *endpoint.Endpoint }
-
-func (t through) RoundTrip(r *http.Request) (*http.Response, error) { return t.e.Send(r) }
 
 func printDiagnoses(w io.Writer, all []diagnosis, asJSON bool) error {
 	if asJSON {

@@ -24,7 +24,7 @@ func runCommand() *cli.Command {
 			"and be able to read the run directory, or publish.dir, under the same path, or have a justrl agent beside it\n" +
 			"(--share, --agent). Ctrl-C stops at a step boundary and saves it; run --resume --out DIR goes on.",
 		Flags: append([]cli.Flag{
-			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of the vLLM server to sample from (default: the embedded one)"},
+			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a vLLM server to sample from; may be repeated (default: the embedded one)"},
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
 			modelFlag("policy: `DIR` in the Hugging Face layout, or an id of the hub, ORG/NAME[@REV]"),
 			&cli.StringFlag{Name: "data", EnvVars: []string{"JUSTRL_DATA"}, Usage: "training problems: `FILE`, .parquet, .jsonl or .csv, dapo, or an id of the hub, ORG/NAME[@REV][/FILE]"},
@@ -32,6 +32,7 @@ func runCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "run `DIR`; new, or with --resume an old one"},
 			&cli.IntFlag{Name: "steps", EnvVars: []string{"JUSTRL_STEPS"}, DefaultText: "the preset's", Usage: "train `N` steps"},
 			&cli.Int64Flag{Name: "seed", EnvVars: []string{"JUSTRL_SEED"}, DefaultText: "the preset's", Usage: "`SEED` of data order and sampling"},
+			&cli.BoolFlag{Name: "allow-retokenized", EnvVars: []string{"JUSTRL_ALLOW_RETOKENIZED"}, DisableDefaultText: true, Usage: "train on answers of a server that gives no token ids (Ollama): they are tokenized here"},
 			&cli.BoolFlag{Name: "resume", DisableDefaultText: true, Usage: "go on with the run in --out from its newest checkpoint"},
 			presetFlag(), fileFlag(), setFlag(), deviceFlag(), threadsFlag(), dtypeFlag(),
 			&cli.StringFlag{Name: "log", EnvVars: []string{"JUSTRL_LOG"}, Value: "text", Usage: "progress as `FORMAT` on stderr: text or json"},
@@ -92,8 +93,10 @@ func runConfig(c *cli.Context) (config.Config, error) {
 			err = errors.Join(err, fmt.Errorf("run needs --%s", need.flag))
 		}
 	}
-	if len(cfg.Server) > 1 {
-		err = errors.Join(err, fmt.Errorf("run takes one --server for now, got %d", len(cfg.Server)))
+	for i, url := range cfg.Server {
+		if slices.Contains(cfg.Server[:i], url) {
+			err = errors.Join(err, fmt.Errorf("--server %s is there twice", url))
+		}
 	}
 	return cfg, errors.Join(err, checkSharing(cfg), validate(cfg))
 }
@@ -144,6 +147,9 @@ func applyFlags(c *cli.Context, cfg *config.Config, set func(flag string) bool) 
 	text("out", &cfg.Out)
 	text("device", &cfg.Trainer.Device)
 	text("dtype", &cfg.Trainer.DType)
+	if set("allow-retokenized") {
+		cfg.Sampling.AllowRetokenized = c.Bool("allow-retokenized")
+	}
 	if set("steps") {
 		cfg.Steps = c.Int("steps")
 	}

@@ -125,14 +125,15 @@ func agentOf(c *cli.Context, cfg config.Config, server string) (*endpoint.Endpoi
 
 // throughAgent is the publisher of a server: direct, or by the agent beside it,
 // if it has one; tokens are asked of the server itself in either case.
-func (s *server) throughAgent(run string, want []bridge.Tensor, direct interface {
-	bridge.Publisher
-	bridge.CacheProber
-}) (bridge.Publisher, error) {
+func (s *server) throughAgent(run string, want []bridge.Tensor, direct bridge.Publisher) (bridge.Publisher, error) {
 	if s.agent == nil {
 		return direct, nil
 	}
-	return agent.NewPublisher(s.agent, agent.PublisherOptions{Run: run, Server: s.name, Want: want, Inspector: inspector{}, Prober: direct})
+	prober, ok := direct.(bridge.CacheProber)
+	if !ok {
+		return nil, usage(fmt.Errorf("--agent: %s is no vLLM; it takes its weights over HTTP, without an agent", s.name))
+	}
+	return agent.NewPublisher(s.agent, agent.PublisherOptions{Run: run, Server: s.name, Want: want, Inspector: inspector{}, Prober: prober})
 }
 
 // sharing is what lets agents fetch a run's snapshots.

@@ -66,11 +66,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	}
 	progress := newProgress(c.App.ErrWriter, c.String("log"), cfg, heldOut)
 	open.add(progress.Close)
-	server, err := openServer(ctx, c, cfg, progress.Retrying)
+	all, err := openServers(ctx, c, cfg, progress.Retrying)
 	if err != nil {
 		return err
 	}
-	open.add(server.Close)
+	open.add(all.Close)
 	t, err := openTrainer(ctx, trainerOptions{
 		model: cfg.Model, dtype: cfg.Trainer.DType, device: cfg.Trainer.Device, threads: cfg.Trainer.Threads,
 		update: cfg.Update, optimizer: cfg.Optimizer,
@@ -94,7 +94,6 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		Config:  cfg,
 		Updater: t, Journal: dir, HeldOut: heldOut, Observer: progress, Now: time.Now,
 	}
-	run.Sampler, run.Validator = samplers(cfg, server.generator, verifier, validator, progress.Rollout)
 	cursor, err := run.Resume(ctx)
 	if errors.Is(err, orchestrator.ErrStepsDone) {
 		return usage(err)
@@ -111,18 +110,27 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if run.Rows, err = data.stream(cfg, cursor); err != nil {
 		return err
 	}
-	snapshots, loaded, err := server.bridge(ctx, cfg, info.ID, t, data)
+	want, err := inspector{}.Tensors(cfg.Model)
 	if err != nil {
 		return err
 	}
-	run.Snapshots, run.Bridge = snapshots, loaded
-	if err := sharing.start(ctx, info.ID, snapshots.Root); err != nil {
+	want = inDType(want, cfg.Trainer.DType)
+	keeper, err := newKeeper(ctx, all, cfg, info.ID, want, t, data, progress)
+	if err != nil {
 		return err
 	}
+	open.add(keeper.Close)
+	published := snapshots(cfg, info.ID, want, t)
+	if err := sharing.start(ctx, info.ID, published.Root); err != nil {
+		return err
+	}
+	run.Snapshots, run.Bridge, run.Servers = published, keeper.bridge, keeper
+	run.Sampler, run.Validator = samplers(cfg, keeper.generator(len(all)), verifier, validator, progress.Rollout)
 	defer context.AfterFunc(ctx, func() {
 		progress.Notice("stopping at the next step boundary; another signal ends the process at once")
 	})()
 	summary, err := run.Train(ctx)
+	all.sayRetokenized(progress.Notice)
 	var unscored *sampler.UnscoredError
 	if errors.As(err, &unscored) {
 		err = fmt.Errorf("%w; reward.max_unscored is the share that may be left out", err)
@@ -177,14 +185,14 @@ func openJournal(cfg config.Config, resume bool) (*journal.Dir, journal.Info, er
 	host, _ := os.Hostname() // a run without a name for its host is still a run
 	info := journal.Info{
 		ID: newRunID(), Version: version(), Go: runtime.Version(), Host: host, CPUs: runtime.NumCPU(), Started: time.Now().UTC(),
-		Seed: cfg.Seed, Model: cfg.Model, Servers: servers(cfg),
+		Seed: cfg.Seed, Model: cfg.Model, Servers: serverNames(cfg),
 	}
 	dir, err := journal.Create(cfg.Out, info, text)
 	return dir, info, err
 }
 
-// servers are those that a run samples from, by their names in its records.
-func servers(cfg config.Config) []string {
+// serverNames are those that a run samples from, by their names in its records.
+func serverNames(cfg config.Config) []string {
 	if len(cfg.Server) == 0 {
 		return []string{embeddedName}
 	}

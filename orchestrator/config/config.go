@@ -69,6 +69,8 @@ type Sampling struct {
 	Shuffle         bool     `yaml:"shuffle" about:"draw the problems in a seeded random order"`
 	RequestTimeout  Duration `yaml:"request_timeout" about:"bounds one attempt at one row's rollouts; 0s = no bound"`
 	Patience        Duration `yaml:"patience" about:"how long a server may be away, restarting perhaps, before the run stops"`
+	// AllowRetokenized is for Ollama, which gives text alone.
+	AllowRetokenized bool `yaml:"allow_retokenized" about:"train on answers of a server that gives no token ids: they are tokenized here (docs/servers.md says what that costs)"`
 	// Dynamic is DAPO's dynamic sampling, which JustRL does without.
 	Dynamic    bool `yaml:"dynamic" about:"draw batch after batch until batch rows have both right and wrong answers, and train on those alone"`
 	MaxBatches int  `yaml:"max_batches" about:"batches a step with dynamic, before the run stops"`
