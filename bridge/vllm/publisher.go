@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/justrl/justrl/bridge"
-	"github.com/justrl/justrl/internal/atomicdir"
 	"github.com/justrl/justrl/internal/endpoint"
 )
 
@@ -115,7 +114,7 @@ func New(e *endpoint.Endpoint, o Options) (*Publisher, error) {
 // people's requests and the model's size make them. An attempt of any other
 // call may take a minute.
 func (p *Publisher) Load(ctx context.Context, s bridge.Snapshot) error {
-	if err := p.check(s); err != nil {
+	if err := bridge.CheckSnapshot(s, p.o.Inspector, p.o.Want); err != nil {
 		return fmt.Errorf("load weights version %d: %w", s.Version, err)
 	}
 	if err := context.Cause(ctx); err != nil {
@@ -123,25 +122,6 @@ func (p *Publisher) Load(ctx context.Context, s bridge.Snapshot) error {
 	}
 	if err := p.load(ctx, s); err != nil {
 		return fmt.Errorf("load weights version %d into %s: %w", s.Version, p.e, err)
-	}
-	return nil
-}
-
-// check refuses a snapshot that is not whole or not of the served model.
-func (p *Publisher) check(s bridge.Snapshot) error {
-	m, err := atomicdir.Read(s.Dir)
-	if err != nil {
-		return err
-	}
-	if m.Version != s.Version {
-		return fmt.Errorf("%s holds version %d", s.Dir, m.Version)
-	}
-	have, err := p.o.Inspector.Tensors(s.Dir)
-	if err != nil {
-		return err
-	}
-	if err := bridge.CheckTensors(p.o.Want, have); err != nil {
-		return fmt.Errorf("%s: %w", s.Dir, err)
 	}
 	return nil
 }

@@ -29,6 +29,9 @@ func (s *server) deployment(run string, want []bridge.Tensor) (bridge.Deployment
 		return bridge.Deployment{Name: s.name, Down: s.down}, nil
 	}
 	p, err := f.publisher(run, want)
+	if err == nil {
+		p, err = s.throughAgent(run, want, p)
+	}
 	return bridge.Deployment{Name: s.name, Publisher: p, Server: f.scorer}, err
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/bridge/agent"
 	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
@@ -31,8 +32,9 @@ type server struct {
 	spec     model.Spec
 	cfg      config.Config
 	notify   func(error, time.Duration)
-	embedded *embedded // nil if it is somebody else's
-	down     error     // why it was not there when the run began
+	embedded *embedded          // nil if it is somebody else's
+	agent    *endpoint.Endpoint // beside it, to load for it; nil without one
+	down     error              // why it was not there when the run began
 
 	mu sync.Mutex
 	is what
@@ -71,7 +73,10 @@ func openServers(ctx context.Context, c *cli.Context, cfg config.Config, notify 
 			return usage(err)
 		}
 		s.control = s.endpoint.Apart()
-		return nil
+		if e == nil {
+			s.agent, err = agentOf(c, cfg, url)
+		}
+		return usage(err)
 	}
 	if len(cfg.Server) == 0 {
 		e, err := startForRun(ctx, cfg, spec)
@@ -210,7 +215,18 @@ func (s *server) openVLLM(ctx context.Context, paused bool) (f what, err error) 
 		return f, err
 	}
 	f.info.Paused = f.info.Paused && !paused
-	if err := vllm.ForTraining(f.info, s.endpoint.URL(), s.spec.Vocab); err != nil {
+	reached := f.info
+	if s.agent != nil { // which may reach routes that are closed to us, and refuses a server that has none
+		reached.DevMode = true
+		err := probing.Do(ctx, func(ctx context.Context) error {
+			_, err := agent.AskStatus(ctx, s.agent)
+			return err
+		})
+		if err != nil {
+			return f, err
+		}
+	}
+	if err := vllm.ForTraining(reached, s.endpoint.URL(), s.spec.Vocab); err != nil {
 		return f, err
 	}
 	if err := errors.Join(s.roomFor(f.info), s.rightLogprobs(f.info)); err != nil {
@@ -292,6 +308,9 @@ func (s *server) Close() error {
 	if s.endpoint != nil {
 		s.endpoint.Close()
 		s.control.Close()
+	}
+	if s.agent != nil {
+		s.agent.Close()
 	}
 	if s.embedded != nil {
 		return s.embedded.Close()

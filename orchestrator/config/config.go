@@ -113,6 +113,8 @@ type Mismatch struct {
 // Publish says how weights reach the servers.
 type Publish struct {
 	Dir     string   `yaml:"dir" about:"folder for snapshots, a subfolder a run, on a path that the servers read too; empty = OUT/snapshots"`
+	Share   string   `yaml:"share" about:"HOST:PORT on which agents, beside servers without that path, fetch snapshots; empty = none"`
+	Agents  []string `yaml:"agents" about:"the agents: URL, or SERVER=URL where there are several servers"`
 	Keep    int      `yaml:"keep" about:"snapshots kept on disk, ≥ 2 (the live one and the one before)"`
 	Probes  int      `yaml:"probes" about:"canary sequences scored before and after each load"`
 	Timeout Duration `yaml:"timeout" about:"of writing and loading one snapshot, canary included"`
