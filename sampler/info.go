@@ -31,6 +31,8 @@ type Info struct {
 	Version string  `json:"version"` // the server program's; "" if it does not say
 	// Models are the served models' names, the base model first.
 	Models []string `json:"models"`
+	// Adapters are those of Models that are adapters of another.
+	Adapters []string `json:"adapters,omitempty"`
 	// Model is the one that was probed, Root what the server loaded it from.
 	Model string `json:"model"`
 	Root  string `json:"root"`

@@ -1,28 +1,23 @@
 package cli
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/justrl/justrl/bridge"
 	bridgeollama "github.com/justrl/justrl/bridge/ollama"
 	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/ollama"
 	"github.com/justrl/justrl/sampler/tokenizer"
 	"github.com/justrl/justrl/updater"
 )
 
-// openOllama makes the server's parts for an Ollama, if the run may train on answers
-// that are tokenized here.
-func (s *server) openOllama(ctx context.Context) (f what, err error) {
-	if f.info, err = ollama.Probe(ctx, s.control, s.cfg.Served, probing); err != nil {
-		return f, err
-	}
-	if err := errors.Join(ollama.ForTraining(f.info, s.endpoint.URL(), s.spec.Vocab, s.cfg.Sampling.AllowRetokenized), s.roomFor(f.info), recomputes(s.cfg)); err != nil {
-		return f, err
-	}
+// probeContext is in tokens: the default of an Ollama without a GPU.
+const probeContext = 4096
+
+// openOllama makes the parts of a run that may train on answers that are tokenized here.
+func (s *server) openOllama(i sampler.Info) (f what, err error) {
 	tok, err := tokenizer.Load(s.cfg.Model)
 	if err != nil {
 		return f, err
@@ -31,26 +26,32 @@ func (s *server) openOllama(ctx context.Context) (f what, err error) {
 	if len(ends) == 0 {
 		return f, usage(fmt.Errorf("%s names no token that ends a sequence, and Ollama does not tell which did", s.cfg.Model))
 	}
+	f.hello = tok.Encode("Once upon a time")
 	need, _ := contextOf(s.cfg)
 	o := ollama.Options{
-		Model: f.info.Model, Tokenizer: tok, Vocab: s.spec.Vocab, EndTokenID: ends[0],
+		Model: i.Model, Tokenizer: tok, Vocab: s.spec.Vocab, EndTokenID: ends[0],
 		Context: max(need, longProbe), Retry: s.once(),
 	}
-	if f.info.MaxModelLen > 0 {
-		o.Context = min(o.Context, f.info.MaxModelLen)
+	if i.MaxModelLen > 0 {
+		o.Context = min(o.Context, i.MaxModelLen)
 	}
 	g, err := ollama.New(s.endpoint, o)
 	if err != nil {
 		return f, err
 	}
 	f.generator = g
+	trial := o
+	trial.Context = max(64, min(probeContext, i.MaxModelLen))     // a model that is loaded for others stays as it is
+	if f.trial, err = ollama.New(s.endpoint, trial); err != nil { // the answers of which are in no statistics
+		return f, err
+	}
 	o.Retry = s.patiently()
 	if f.scorer, err = ollama.NewScorer(s.control, o, 0); err != nil {
 		return f, err
 	}
 	f.publisher = func(run string, want []bridge.Tensor) (bridge.Publisher, error) {
 		return bridgeollama.New(s.control, bridgeollama.Options{
-			Model: f.info.Model, Run: run, Context: o.Context, Want: want, Inspector: inspector{}, Drain: time.Duration(s.cfg.Sampling.Patience),
+			Model: i.Model, Run: run, Context: o.Context, Want: want, Inspector: inspector{}, Drain: time.Duration(s.cfg.Sampling.Patience),
 		})
 	}
 	return f, nil

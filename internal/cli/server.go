@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,13 +13,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/justrl/justrl/bridge"
-	"github.com/justrl/justrl/bridge/agent"
-	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
-	"github.com/justrl/justrl/sampler/vllm"
-	"github.com/justrl/justrl/updater"
 	"github.com/justrl/justrl/updater/model"
 )
 
@@ -43,7 +40,10 @@ type server struct {
 // what is what a probe has found at a server's address, and how it is asked.
 type what struct {
 	info      sampler.Info
+	way       string // that weights go in, as --sync names it
 	generator sampler.Generator
+	trial     sampler.Generator // and hello, a prompt to try it with
+	hello     []int32
 	scorer    bridge.Scorer
 	// publisher makes what loads weights of a run into it; want are the tensors of its model.
 	publisher func(run string, want []bridge.Tensor) (bridge.Publisher, error)
@@ -98,6 +98,15 @@ func openServers(ctx context.Context, c *cli.Context, cfg config.Config, notify 
 		}
 	}
 	return all, all.connect(ctx)
+}
+
+// sayPlans says of each server that is there what it is and what is done with it.
+func (all servers) sayPlans(say func(format string, args ...any)) {
+	for _, s := range all {
+		if f := s.found(); s.embedded == nil && f.generator != nil {
+			say("%s: %s %s; %s", s.name, f.info.Dialect, cmp.Or(f.info.Version, "of an unknown version"), loading(s.endpoint.URL(), f.info, f.way, s.cfg))
+		}
+	}
 }
 
 // servers are those of a run.
@@ -200,50 +209,36 @@ func (s *server) connect(ctx context.Context, paused bool) (f what, err error) {
 	return f, nil
 }
 
-// open finds out what the server speaks.
-func (s *server) open(ctx context.Context, paused bool) (what, error) {
+// open finds out what the server speaks, and refuses what the run cannot use.
+func (s *server) open(ctx context.Context, paused bool) (f what, err error) {
+	d := vllmDialect()
 	if s.embedded == nil {
-		if _, ok := ollamaVersion(ctx, s.control); ok {
-			return s.openOllama(ctx)
+		if d, err = discover(ctx, s.control); err != nil {
+			return f, fmt.Errorf("probe server: %w", err)
 		}
 	}
-	return s.openVLLM(ctx, paused)
-}
-
-func (s *server) openVLLM(ctx context.Context, paused bool) (f what, err error) {
-	if f.info, err = vllm.Probe(ctx, s.control, s.cfg.Served, probing); err != nil {
+	i, err := d.probe(ctx, s.control, s.cfg.Served, probing)
+	if err != nil {
 		return f, err
 	}
-	f.info.Paused = f.info.Paused && !paused
-	reached := f.info
-	if s.agent != nil { // which may reach routes that are closed to us, and refuses a server that has none
-		reached.DevMode = true
-		err := probing.Do(ctx, func(ctx context.Context) error {
-			_, err := agent.AskStatus(ctx, s.agent)
-			return err
-		})
-		if err != nil {
+	i.Paused = i.Paused && !paused
+	if s.agent != nil {
+		if i, err = s.reached(ctx, i); err != nil {
 			return f, err
 		}
 	}
-	if err := vllm.ForTraining(reached, s.endpoint.URL(), s.spec.Vocab); err != nil {
+	way, err := s.check(d, i)
+	if err != nil {
 		return f, err
 	}
-	if err := errors.Join(s.roomFor(f.info), s.rightLogprobs(f.info)); err != nil {
+	if f, err = d.open(s, i); err != nil {
 		return f, err
 	}
-	o := vllm.Options{Model: f.info.Model, Vocab: s.spec.Vocab, Retry: s.once()}
-	if f.generator, err = vllm.New(s.endpoint, o); err != nil {
-		return f, err
+	f.info, f.way = i, way
+	if !paused && s.embedded == nil { // one that is paused would not answer
+		_, err = behaves(ctx, s.endpoint.URL(), f)
 	}
-	o.Retry = s.patiently()
-	if f.scorer, err = vllm.NewScorer(s.control, o); err != nil {
-		return f, err
-	}
-	f.publisher = func(run string, want []bridge.Tensor) (bridge.Publisher, error) {
-		return bridgevllm.New(s.control, bridgevllm.Options{Model: f.info.Model, Run: run, Want: want, Inspector: inspector{}, Open: openWeights, Protect: s.cfg.Model})
-	}
-	return f, nil
+	return f, err
 }
 
 func (s *server) found() what {
@@ -275,33 +270,6 @@ func (s *server) patiently() endpoint.Retry {
 // probing: a server that is not there at the start is a mistake, not an
 // outage, and one that does not answer is none.
 var probing = endpoint.Retry{Tries: 1, Attempt: 30 * time.Second}
-
-// rightLogprobs refuses log-probs of another temperature than the trainer's.
-func (s *server) rightLogprobs(i sampler.Info) error {
-	cfg := s.cfg
-	gated := cfg.Mismatch != config.Mismatch{} || cfg.Update.OldLogprobs == updater.OldLogprobsServer
-	if cfg.Sampling.Temperature == 1 || i.LogprobsMode != sampler.LogprobsRaw || !gated {
-		return nil
-	}
-	return &sampler.CannotError{
-		URL:  s.endpoint.URL(),
-		What: fmt.Sprintf("gives log-probs before temperature, and sampling.temperature is %g", cfg.Sampling.Temperature),
-		Hint: "start it with --logprobs-mode processed_logprobs",
-	}
-}
-
-// roomFor checks the server's context: vLLM refuses or cuts what goes beyond it.
-func (s *server) roomFor(i sampler.Info) error {
-	need, key := contextOf(s.cfg)
-	if i.MaxModelLen == 0 || i.MaxModelLen >= need {
-		return nil
-	}
-	return &sampler.CannotError{
-		URL:  s.endpoint.URL(),
-		What: fmt.Sprintf("has a context of %d tokens, the run's prompts and answers need %d", i.MaxModelLen, need),
-		Hint: fmt.Sprintf("start it with --max-model-len %d, or lower %s", need, key),
-	}
-}
 
 // Close ends the connections, and the embedded server if it was that.
 func (s *server) Close() error {

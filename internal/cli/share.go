@@ -16,9 +16,11 @@ import (
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/bridge/agent"
 	"github.com/justrl/justrl/bridge/share"
+	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/internal/guard"
 	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/sampler"
 )
 
 // shareFlags say how agents beside the servers get a run's snapshots. The token
@@ -199,4 +201,15 @@ func (s *sharing) Close() error {
 	}
 	s.stop()
 	return s.serving.Wait()
+}
+
+// reached is what the server is through its agent, which may reach routes that
+// are closed to us, and refuses a server that has none.
+func (s *server) reached(ctx context.Context, i sampler.Info) (sampler.Info, error) {
+	err := probing.Do(ctx, func(ctx context.Context) error {
+		_, err := agent.AskStatus(ctx, s.agent)
+		return err
+	})
+	i.DevMode, i.Loads = true, []string{bridgevllm.WayFiles}
+	return i, err
 }

@@ -71,6 +71,7 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		return err
 	}
 	open.add(all.Close)
+	all.sayPlans(progress.Notice)
 	t, err := openTrainer(ctx, trainerOptions{
 		model: cfg.Model, dtype: cfg.Trainer.DType, device: cfg.Trainer.Device, threads: cfg.Trainer.Threads,
 		update: cfg.Update, optimizer: cfg.Optimizer,

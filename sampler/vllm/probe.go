@@ -20,7 +20,7 @@ import (
 const StartHint = "start it with VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --logprobs-mode raw_logprobs"
 
 // ForTraining is nil if a training run can use the server: it must have dev
-// mode, not be paused, and serve a vocabulary of vocab ids (the model's
+// mode, not be paused, give token ids and log-probs, and serve a vocabulary of vocab ids (the model's
 // vocab_size).
 func ForTraining(i sampler.Info, url string, vocab int) error {
 	var errs []error
@@ -29,6 +29,9 @@ func ForTraining(i sampler.Info, url string, vocab int) error {
 	}
 	if i.Paused {
 		errs = append(errs, &sampler.CannotError{URL: url, What: "generation is paused", Hint: "resume it: curl -X POST " + url + "/resume"})
+	}
+	if !i.TokenIDs && !i.Paused { // it was asked for them
+		errs = append(errs, &sampler.CannotError{URL: url, What: "gives no token ids or no log-probs with its answers", Hint: "use vLLM 0.18 or later, and no proxy that leaves fields out"})
 	}
 	if i.Vocab != 0 && i.Vocab != vocab {
 		errs = append(errs, &sampler.CannotError{URL: url, What: fmt.Sprintf("serves %s with a vocabulary of %d, the run's model has %d", i.Model, i.Vocab, vocab), Hint: "start it with the run's model"})
@@ -94,7 +97,7 @@ func (p *prober) models(ctx context.Context, want string) error {
 		}
 		p.info.Models = append(p.info.Models, m.ID)
 	}
-	p.info.Models = append(p.info.Models, adapters...)
+	p.info.Models, p.info.Adapters = append(p.info.Models, adapters...), adapters
 	list := strings.Join(p.info.Models, ", ")
 	if want == "" {
 		if n := len(models) - len(adapters); n != 1 {
