@@ -44,6 +44,7 @@ type Verdict struct {
 	By        string `json:"by"`                  // who decided: ByRule or ByJudge
 	Judgement string `json:"judgement,omitempty"` // the judge's: A, B, C, or "?" for anything else
 	Error     string `json:"error,omitempty"`     // why a verifier gave no verdict; Correct is false then
+	TimedOut  bool   `json:"timed_out,omitempty"` // it took too long, says Error
 }
 
 // Who decides on a generation.

@@ -41,6 +41,8 @@ type canary struct {
 	ownServer, ownTrainer logprobs
 	bitServer, bitTrainer logprobs
 	dirServer, dirTrainer logprobs
+	// Those of begin.
+	firstServer, firstTrainer logprobs
 }
 
 // begin measures the noise. server and trainer were each scored twice.
@@ -52,17 +54,18 @@ func (c *canary) begin(s Snapshot, server, trainer [2]logprobs) (ServerReport, e
 		Repeat: servers.max(), RepeatRMS: servers.rms(), TrainerRepeat: trainers.max(), TrainerRepeatRMS: trainers.rms(),
 	}
 	r := ServerReport{
-		Tokens: len(d), EqualTokens: server[1].equalTokens(server[0]),
+		Tokens: server[1].known(), EqualTokens: server[1].equalTokens(server[0]),
 		DiffMedian: c.noise.Median, DiffMax: c.noise.Max,
 	}
 	if c.noise.Median > c.limits.StartMedian || c.noise.Max > c.limits.StartMax {
 		return r, c.fails(s, PartAgreement, "after the first load its log-probs differ from the trainer's by %.3g nats in the median (limit %g) and %.3g at most (limit %g) over %d tokens: it serves other weights or another model, or computes too coarsely",
-			c.noise.Median, c.limits.StartMedian, c.noise.Max, c.limits.StartMax, len(d))
+			c.noise.Median, c.limits.StartMedian, c.noise.Max, c.limits.StartMax, r.Tokens)
 	}
 	c.live, c.last = s, server[1]
 	c.ownServer, c.ownTrainer = server[1], trainer[1]
 	c.bitServer, c.bitTrainer = server[1], trainer[1]
 	c.dirServer, c.dirTrainer = server[1], trainer[1]
+	c.firstServer, c.firstTrainer = server[1], trainer[1]
 	return r, nil
 }
 
@@ -78,7 +81,7 @@ type evidence struct {
 // baselines moved on.
 func (c *canary) judge(s Snapshot, e evidence) (ServerReport, error) {
 	r := ServerReport{
-		Tokens: len(e.after), EqualTokens: e.after.equalTokens(e.before), ServerMoved: e.after.minus(e.before).rms(),
+		Tokens: e.after.known(), EqualTokens: e.after.equalTokens(e.before), ServerMoved: e.after.minus(e.before).rms(),
 		IdleShift: e.before.minus(c.last).max(), TrainerMoved: e.trainer.minus(c.dirTrainer).rms(),
 		Checksums: e.checksums, CacheDiffMax: e.cache,
 	}
@@ -107,7 +110,7 @@ func (c *canary) stillLive(s Snapshot, now logprobs) error {
 		return nil
 	}
 	return c.fails(s, PartIdle, "between the load of version %d and now its log-probs moved by %.3g nats (rms over %d tokens) without a load: it was restarted, or somebody else loads weights into it; what was sampled since then is not version %d's",
-		c.live.Version, moved.rms(), len(moved), c.live.Version)
+		c.live.Version, moved.rms(), len(moved.known()), c.live.Version)
 }
 
 func (c *canary) own(s Snapshot, e evidence, r *ServerReport, next *canary) error {

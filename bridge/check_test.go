@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,9 +18,10 @@ type watched struct{ *asking }
 
 func (w watched) StillLive(ctx context.Context) error { return w.called(ctx, "watch") }
 
-// A server that lost its weights is caught before anything is trained on what it sampled.
+// A server that lost its weights is caught before anything is trained on what
+// it sampled; with another beside it the run goes on.
 func TestCheckCatchesARestart(t *testing.T) {
-	tag := &bridge.CanaryError{Server: "http://s1", Version: 1, Part: bridge.PartIdle, Seen: "it shows another tag"}
+	tag := &bridge.CanaryError{Server: "http://s0", Version: 1, Part: bridge.PartIdle, Seen: "it shows another tag"}
 	for _, c := range []struct {
 		name  string
 		spoil func(*asking)
@@ -28,36 +30,65 @@ func TestCheckCatchesARestart(t *testing.T) {
 		{"by its log-probs", func(a *asking) { a.model = theta0.Moved(0.1) }, "without a load: it was restarted"},
 		{"by its tag, though its log-probs are right", func(a *asking) { a.fail = failOn("watch", tag) }, tag.Seen},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run("alone, "+c.name, func(t *testing.T) {
 			d := depot{}
-			good, bad := newServer(d), &asking{server: newServer(d)}
-			r := started(t, d, good, watched{bad})
-			if err := r.Check(t.Context()); err != nil {
-				t.Fatalf("as it was: %v", err)
-			}
+			bad := &asking{server: newServer(d)}
+			r := started(t, d, watched{bad})
+			mustCheck(t, r)
 			c.spoil(bad)
-			err := r.Check(t.Context())
-			var lie *bridge.CanaryError
-			if !errors.As(err, &lie) || lie.Part != bridge.PartIdle || lie.Version != 1 || lie.Server != "http://s1" || !strings.Contains(lie.Seen, c.seen) {
-				t.Errorf("error %v, want a CanaryError of part idle, version 1 and %q", err, c.seen)
+			others, err := r.Check(t.Context())
+			caughtIdle(t, err, c.seen)
+			if others != nil || r.events() != "" {
+				t.Errorf("others %v, told %s: there is nothing to go on with", others, r.events())
 			}
-			bad.fail, good.calls, bad.calls = nil, nil, nil
-			for what, err := range map[string]error{"Advance": second(r.advance(t, 2, 0.1)), "Check": r.Check(t.Context())} {
+			bad.fail, bad.calls = nil, nil
+			for what, err := range map[string]error{"Advance": second(r.advance(t, 2, 0.1)), "Check": second(r.Check(t.Context()))} {
 				if err == nil || !strings.Contains(err.Error(), what+" before Start") {
 					t.Errorf("%s afterwards: %v", what, err)
 				}
 			}
-			if len(good.calls)+len(bad.calls) > 0 || r.Live().Version != 1 {
-				t.Errorf("asked %v and %v, live %+v", good.calls, bad.calls, r.Live())
+			if len(bad.calls) > 0 || r.Live().Version != 1 {
+				t.Errorf("asked %v, live %+v", bad.calls, r.Live())
 			}
 			mustStart(t, r, 3)
-			if err := r.Check(t.Context()); err != nil {
-				t.Errorf("after another start: %v", err)
-			}
+			mustCheck(t, r)
 			if _, err := r.advance(t, 4, 0.1); err != nil {
 				t.Errorf("a step after another start: %v", err)
 			}
 		})
+		t.Run("one of two, "+c.name, func(t *testing.T) {
+			d := depot{}
+			bad, good := &asking{server: newServer(d)}, newServer(d)
+			r := started(t, d, watched{bad}, good)
+			mustCheck(t, r)
+			c.spoil(bad)
+			others, err := r.Check(t.Context())
+			if diff := cmp.Diff([]string{"http://s0"}, others); diff != "" || err != nil {
+				t.Errorf("others (-want +got):\n%s%v", diff, err)
+			}
+			caughtIdle(t, r.fenced["http://s0"], c.seen)
+			bad.calls = nil
+			mustCheck(t, r)
+			report, err := r.advance(t, 2, 0.1)
+			if err != nil || !report.Passed || report.Servers[1].Error != "" || !strings.Contains(report.Servers[0].Error, "fenced: ") || len(bad.calls) > 0 {
+				t.Errorf("a step with the other: %+v, %v; asked the fenced one %v", report, err, bad.calls)
+			}
+		})
+	}
+}
+
+func mustCheck(t *testing.T, r *rig) {
+	t.Helper()
+	if others, err := r.Check(t.Context()); err != nil || others != nil {
+		t.Fatalf("Check: %v, %v", others, err)
+	}
+}
+
+func caughtIdle(t *testing.T, err error, seen string) {
+	t.Helper()
+	var lie *bridge.CanaryError
+	if !errors.As(err, &lie) || lie.Part != bridge.PartIdle || lie.Version != 1 || lie.Server != "http://s0" || !strings.Contains(lie.Seen, seen) {
+		t.Errorf("error %v, want a CanaryError of part idle, version 1 and %q", err, seen)
 	}
 }
 
@@ -66,7 +97,7 @@ func second[A any](_ A, err error) error { return err }
 func TestCheckBeforeStart(t *testing.T) {
 	s := newServer(depot{})
 	r := newRig(t, s.depot, s)
-	if err := r.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "Check before Start") || len(s.calls) > 0 {
+	if _, err := r.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "Check before Start") || len(s.calls) > 0 {
 		t.Errorf("error %v, asked %v", err, s.calls)
 	}
 }
@@ -83,9 +114,7 @@ func TestAdvanceAfterCheck(t *testing.T) {
 		var want []string
 		for range checks {
 			want = append(want, check...)
-			if err := r.Check(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			mustCheck(t, r)
 		}
 		if checks == 0 {
 			want = append(want, "score", "sums")
@@ -105,27 +134,54 @@ func TestAdvanceAfterCheck(t *testing.T) {
 	}
 }
 
-// A Check that was not answered says nothing about the weights.
+// A Check that was not answered says nothing about the weights: the only
+// server is asked again, one of several is fenced, and what it sampled stands.
 func TestCheckThatIsNotAnswered(t *testing.T) {
 	for _, kind := range []string{"watch", "score", "sums"} {
-		t.Run(kind, func(t *testing.T) {
+		t.Run("alone, "+kind, func(t *testing.T) {
 			d := depot{}
-			good, bad := newServer(d), &asking{server: newServer(d), sums: map[string]string{}}
-			r := started(t, d, good, watched{bad})
-			if err := r.Check(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			bad := &asking{server: newServer(d), sums: map[string]string{}}
+			r := started(t, d, watched{bad})
+			mustCheck(t, r)
 			bad.fail = failOn(kind, fmt.Errorf("%w: interrupted", errScore))
-			if err := r.Check(t.Context()); !errors.Is(err, errScore) {
-				t.Errorf("error %v, want %v", err, errScore)
+			if _, err := r.Check(t.Context()); !errors.Is(err, errScore) || r.events() != "" {
+				t.Errorf("error %v, want %v; told %s", err, errScore, r.events())
 			}
-			bad.fail, good.calls = nil, nil
+			bad.fail, bad.calls = nil, nil
 			if _, err := r.advance(t, 2, 0.1); err != nil {
 				t.Errorf("a step afterwards: %v", err)
 			}
-			if diff := cmp.Diff([]string{"score", "load", "score"}, good.calls); diff != "" { // the first Check is too old to count
-				t.Errorf("asked (-want +got):\n%s", diff)
+			if bad.calls[0] != "score" { // the first Check is too old to count
+				t.Errorf("asked %v", bad.calls)
 			}
 		})
+		t.Run("one of two, "+kind, func(t *testing.T) {
+			d := depot{}
+			good, bad := newServer(d), &asking{server: newServer(d), sums: map[string]string{}}
+			r := started(t, d, good, watched{bad})
+			bad.fail = failOn(kind, errScore)
+			mustCheck(t, r)
+			if r.events() != "fenced http://s1" {
+				t.Errorf("told %s", r.events())
+			}
+			if _, err := r.advance(t, 2, 0.1); err != nil {
+				t.Errorf("a step with the other: %v", err)
+			}
+		})
+	}
+}
+
+// An interrupt is nobody's fault; a lie that was seen before it is.
+func TestCheckThatIsInterrupted(t *testing.T) {
+	d := depot{}
+	liar, slow, good := newServer(d), newServer(d), newServer(d)
+	r := started(t, d, liar, slow, good)
+	liar.model = theta0.Moved(0.1)
+	ctx, cancel := context.WithCancel(t.Context())
+	slow.fail = func(ctx context.Context, _ string, _ int) error { cancel(); return ctx.Err() }
+	good.fail = func(context.Context, string, int) error { <-ctx.Done(); return nil }
+	others, err := r.Check(ctx)
+	if !errors.Is(err, context.Canceled) || !slices.Equal(others, []string{"http://s0"}) || r.events() != "fenced http://s0" {
+		t.Errorf("others %v, error %v, told %s", others, err, r.events())
 	}
 }

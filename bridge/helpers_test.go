@@ -3,6 +3,8 @@ package bridge_test
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +32,7 @@ type server struct {
 	fail func(ctx context.Context, kind string, n int) error
 	// spoil may change what the server scores.
 	spoil func(scores [][]float32)
+	keeps bool // acknowledges loads and goes on with its weights
 	count map[string]int
 }
 
@@ -50,7 +53,9 @@ func (s *server) Load(ctx context.Context, snapshot bridge.Snapshot) error {
 	if err := s.called(ctx, "load"); err != nil {
 		return err
 	}
-	s.model = s.depot[snapshot.Version]
+	if !s.keeps {
+		s.model = s.depot[snapshot.Version]
+	}
 	return nil
 }
 
@@ -107,25 +112,64 @@ type rig struct {
 	depot   depot
 	trainer *bridgetest.Model
 	clock   time.Time
+
+	mu     sync.Mutex
+	told   []string         // since events was asked last
+	fenced map[string]error // why, of those that OnFenced told of last
+}
+
+// events is what the bridge has told since it was asked last.
+func (r *rig) events() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	told := strings.Join(r.told, ", ")
+	r.told = nil
+	return told
 }
 
 // newRig makes a bridge over these; each is a *server or an *asking.
 func newRig(t *testing.T, d depot, publishers ...bridge.Publisher) *rig {
 	t.Helper()
+	return newRigWith(t, d, nil, publishers...)
+}
+
+// newRigWith is newRig with other options.
+func newRigWith(t *testing.T, d depot, change func(*bridge.Options), publishers ...bridge.Publisher) *rig {
+	t.Helper()
 	m := theta0
-	r := &rig{depot: d, trainer: &m}
-	o := bridge.Options{Trainer: r.trainer, Probes: bridgetest.Probes()}
-	for i, p := range publishers {
-		o.Deployments = append(o.Deployments, bridge.Deployment{Name: fmt.Sprintf("http://s%d", i), Publisher: p, Server: p.(bridge.Scorer)})
+	r := &rig{depot: d, trainer: &m, fenced: map[string]error{}}
+	o := bridge.Options{
+		Trainer: r.trainer, Probes: bridgetest.Probes(),
+		OnLive: func(name string, version int64) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.told = append(r.told, fmt.Sprintf("live %s %d", name, version))
+		},
+		OnFenced: func(name string, err error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.told, r.fenced[name] = append(r.told, "fenced "+name), err
+		},
 	}
-	if len(publishers) == 1 { // more would make the order of its seconds a matter of chance
+	for i, p := range publishers {
+		o.Deployments = append(o.Deployments, deployment(i, p))
+	}
+	if len(publishers) == 1 && change == nil { // more would make the order of its seconds a matter of chance
 		o.Now = func() time.Time { r.clock = r.clock.Add(time.Second); return r.clock }
+	}
+	if change != nil {
+		change(&o)
 	}
 	var err error
 	if r.Bridge, err = bridge.New(o); err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// deployment is the i-th of a rig.
+func deployment(i int, p bridge.Publisher) bridge.Deployment {
+	return bridge.Deployment{Name: fmt.Sprintf("http://s%d", i), Publisher: p, Server: p.(bridge.Scorer)}
 }
 
 // start and advance move the trainer and take it live.
@@ -148,5 +192,6 @@ func started(t *testing.T, d depot, publishers ...bridge.Publisher) *rig {
 	if report, err := r.start(t, 1, 0); err != nil {
 		t.Fatalf("start: %v (%+v)", err, report)
 	}
+	r.events()
 	return r
 }

@@ -4,20 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/justrl/justrl/internal/watched"
 )
 
 // Deployment is one server to keep up to date.
 type Deployment struct {
-	// Name is its address, for errors and records.
+	// Name is its address, for errors and records; no two have the same.
 	Name string
 	// Publisher may also be a [CacheProber], a [Checksummer] and a [Watcher];
 	// the canary then proves more.
 	Publisher Publisher
 	// Server scores with the server's own weights.
 	Server Scorer
+	// Down, when set, is why nothing else is known of the deployment: it begins
+	// fenced, and [Bridge.Rejoin] brings what is missing.
+	Down error
 }
 
 // Options are a Bridge's settings.
@@ -30,18 +34,38 @@ type Options struct {
 	// tokens on CPU), so that a stale cache shows.
 	Probes [][]int32
 	Limits Limits
+	// Patience is how long an Advance that has no deployment left, and none that
+	// lied, waits for one to rejoin; 0 does not wait.
+	Patience time.Duration
+	// OnLive is told that a deployment was seen to serve a version, OnFenced that
+	// the bridge has fenced one, and why. They are called one after the other, in
+	// the order in which it happened, before the method that found it returns;
+	// they must return soon and must not call the Bridge. Nil tells nobody.
+	OnLive   func(name string, version int64)
+	OnFenced func(name string, err error)
 	// Now is time.Now; tests may replace it. It is called from several goroutines.
 	Now func() time.Time
 }
 
-// Bridge takes snapshots live in all deployments. Its version advances only
-// when the canary of each has passed. Not safe for concurrent use.
+// Bridge takes snapshots live in its deployments. A deployment is live or
+// fenced: one that could not be loaded, or that the canary caught, or that
+// somebody saw die ([Bridge.Fence]), is left alone until it rejoins, and the
+// version goes on advancing as long as one is live, each proved by its own canary.
+//
+// Start, Check and Advance come one after the other; Fence and Rejoin may be
+// called at any time, from other goroutines.
 type Bridge struct {
-	o        Options
-	canaries []canary
-	live     Snapshot
-	started  bool
-	seen     []observation // by the last Check, until the servers are loaded again; nil without one
+	o       Options
+	members []*member
+	turn    sync.Mutex // of Start, Check and Advance
+
+	mu      watched.Lock
+	live    Snapshot
+	started bool
+	moving  bool     // Start or Advance is loading: what Rejoin must load is not decided
+	target  Snapshot // what a deployment must serve to be live
+	trainer logprobs // of target
+	first   logprobs // the trainer's, at Start
 }
 
 // New sends nothing.
@@ -62,152 +86,96 @@ func New(o Options) (*Bridge, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.OnLive == nil {
+		o.OnLive = func(string, int64) {}
+	}
+	if o.OnFenced == nil {
+		o.OnFenced = func(string, error) {}
+	}
 	o.Limits = o.Limits.withDefaults()
 	b := &Bridge{o: o}
 	for i, d := range o.Deployments {
-		if d.Publisher == nil || d.Server == nil {
+		if d.Down == nil && (d.Publisher == nil || d.Server == nil) {
 			return nil, fmt.Errorf("bridge: deployment %d (%s) needs a Publisher and a Server", i, d.Name)
 		}
-		b.canaries = append(b.canaries, canary{server: d.Name, limits: o.Limits})
+		if b.named(d.Name) != nil {
+			return nil, fmt.Errorf("bridge: two deployments are called %s", d.Name)
+		}
+		b.members = append(b.members, newMember(d, o.Limits))
 	}
 	return b, nil
 }
 
-// Live is the snapshot that all servers were last seen to serve; its zero value before Start.
-func (b *Bridge) Live() Snapshot { return b.live }
+// Live is the snapshot that all live servers were last seen to serve; its zero value before Start.
+func (b *Bridge) Live() Snapshot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.live
+}
 
 // Start loads the first snapshot, whatever the servers served before, and
 // measures the noise that later loads are judged by. The trainer must hold
-// s's weights. On an error nothing may be sampled before another Start.
+// s's weights. It returns nil when at least one deployment was seen to serve s;
+// the others are fenced, and their reports have the error. On an error nothing
+// may be sampled before another Start.
 func (b *Bridge) Start(ctx context.Context, s Snapshot) (Report, error) {
-	b.started, b.seen = false, nil
+	b.turn.Lock()
+	defer b.turn.Unlock()
+	b.mu.Change(func() {
+		b.started, b.moving = false, true
+		for _, m := range b.members {
+			m.seen, m.fenced, m.told = nil, m.down(), false
+		}
+	})
+	defer b.settled()
 	trainer, err := b.twice(ctx, b.o.Trainer)
 	if err != nil {
 		return Report{}, fmt.Errorf("score the probes with the trainer: %w", err)
 	}
-	r, err := b.each(ctx, s, func(ctx context.Context, i int) (ServerReport, error) { return b.start(ctx, i, s, trainer) })
-	if err == nil {
-		b.live, b.started = s, true
-	}
-	return r, err
+	b.mu.Change(func() { b.first = trainer[1] })
+	return b.load(ctx, s, trainer[1], func(m *member) (ServerReport, error) { return b.start(ctx, m, s, trainer) })
 }
 
-// Advance takes s live: it loads it into every deployment and returns nil only
-// when each has been seen to serve it. The trainer must hold s's weights. On
-// an error the version does not advance, and the servers may serve either
-// snapshot, or neither: nothing may be sampled before a Start. The report says
-// for each deployment how far it came; it is empty if none was asked.
+// Advance takes s live: it loads it into every deployment that is live and
+// returns nil when at least one of them has been seen to serve it; those that
+// were not are fenced, and their reports have the error. The trainer must hold
+// s's weights. Where none is left, and one may come back, it waits for
+// Options.Patience. On an error the version does not advance, and the servers
+// may serve either snapshot, or neither: nothing may be sampled before a Start.
+// The report says for each deployment how far it came; it is empty if none was
+// asked.
 //
 // The servers are scored before and after the load; after a [Bridge.Check],
 // what that saw is taken for what was before.
 func (b *Bridge) Advance(ctx context.Context, s Snapshot) (Report, error) {
-	if !b.started {
-		return Report{}, errors.New("bridge: Advance before Start")
-	}
-	if s.Version <= b.live.Version {
-		return Report{}, fmt.Errorf("bridge: version %d after version %d: versions must rise", s.Version, b.live.Version)
+	b.turn.Lock()
+	defer b.turn.Unlock()
+	before := b.Live()
+	if err := b.mayAdvance(s); err != nil {
+		return Report{}, err
 	}
 	trainer, err := b.score(ctx, b.o.Trainer, b.o.Probes)
 	if err != nil {
 		return Report{}, fmt.Errorf("score the probes with the trainer: %w", err)
 	}
-	r, err := b.each(ctx, s, func(ctx context.Context, i int) (ServerReport, error) { return b.advance(ctx, i, s, trainer) })
-	r.Changed = s.SHA256 != b.live.SHA256
-	b.started, b.seen = err == nil, nil
-	if err == nil {
-		b.live = s
-	}
+	b.mu.Change(func() { b.moving = true })
+	defer b.settled()
+	r, err := b.load(ctx, s, trainer, func(m *member) (ServerReport, error) { return b.advance(ctx, m, s, trainer) })
+	r.Changed = s.SHA256 != before.SHA256
 	return r, err
 }
 
-// each runs do for all deployments and reports what came of each.
-func (b *Bridge) each(ctx context.Context, s Snapshot, do func(context.Context, int) (ServerReport, error)) (Report, error) {
-	r := Report{Version: s.Version, Changed: true, Servers: make([]ServerReport, len(b.o.Deployments))}
-	err := b.all(func(i int) (err error) {
-		r.Servers[i], err = do(ctx, i)
-		r.Servers[i].complete(b.o.Deployments[i].Name, err)
-		return err
-	})
-	r.Passed = err == nil
-	return r, err
+func (b *Bridge) mayAdvance(s Snapshot) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.started {
+		return errors.New("bridge: Advance before Start")
+	}
+	if s.Version <= b.live.Version {
+		return fmt.Errorf("bridge: version %d after version %d: versions must rise", s.Version, b.live.Version)
+	}
+	return nil
 }
 
-// all runs do for all deployments at once and waits for all: one that fails
-// does not stop another in the middle of a load. The errors are joined in the
-// order of the deployments.
-func (b *Bridge) all(do func(i int) error) error {
-	errs := make([]error, len(b.o.Deployments))
-	var g errgroup.Group
-	for i := range b.o.Deployments {
-		g.Go(func() error {
-			errs[i] = do(i)
-			return nil
-		})
-	}
-	_ = g.Wait() // the errors are in errs
-	return errors.Join(errs...)
-}
-
-func (b *Bridge) start(ctx context.Context, i int, s Snapshot, trainer [2]logprobs) (ServerReport, error) {
-	d, c := b.o.Deployments[i], &b.canaries[i]
-	began := b.o.Now()
-	if err := d.Publisher.Load(ctx, s); err != nil {
-		return ServerReport{}, err
-	}
-	loaded := b.o.Now()
-	server, err := b.twice(ctx, d.Server)
-	if err != nil {
-		return ServerReport{}, fmt.Errorf("score the probes with server %s: %w", d.Name, err)
-	}
-	r, err := c.begin(s, server, trainer)
-	if err == nil {
-		if err = b.fillCache(ctx, d); err == nil {
-			r.CacheDiffMax, err = b.cacheDiff(ctx, d)
-		}
-		if r.CacheDiffMax != nil {
-			err = c.beginCache(s, *r.CacheDiffMax)
-		}
-	}
-	r.LoadS, r.CanaryS = loaded.Sub(began).Seconds(), b.o.Now().Sub(loaded).Seconds()
-	return r, err
-}
-
-// before is what server i answers with the weights that a load will replace.
-func (b *Bridge) before(ctx context.Context, i int) (observation, error) {
-	if b.seen != nil {
-		return b.seen[i], nil
-	}
-	return b.observe(ctx, b.o.Deployments[i])
-}
-
-func (b *Bridge) advance(ctx context.Context, i int, s Snapshot, trainer logprobs) (ServerReport, error) {
-	d, c := b.o.Deployments[i], &b.canaries[i]
-	began := b.o.Now()
-	before, err := b.before(ctx, i)
-	if err == nil {
-		err = b.fillCache(ctx, d)
-	}
-	if err != nil {
-		return ServerReport{}, err
-	}
-	loading := b.o.Now()
-	if err := d.Publisher.Load(ctx, s); err != nil {
-		return ServerReport{}, err
-	}
-	loaded := b.o.Now()
-	cache, err := b.cacheDiff(ctx, d) // first, while the cache is as the load left it
-	if err != nil {
-		return ServerReport{}, err
-	}
-	after, err := b.observe(ctx, d)
-	if err != nil {
-		return ServerReport{}, err
-	}
-	r, err := c.judge(s, evidence{
-		before: before.scores, after: after.scores, trainer: trainer,
-		checksums: compare(before.checksums, after.checksums), cache: cache,
-	})
-	r.LoadS = loaded.Sub(loading).Seconds()
-	r.CanaryS = b.o.Now().Sub(began).Seconds() - r.LoadS
-	return r, err
-}
+// settled lets those go on who wait to know what is to be live.
+func (b *Bridge) settled() { b.mu.Change(func() { b.moving = false }) }

@@ -72,12 +72,12 @@ func TestStartAgain(t *testing.T) {
 	d := depot{}
 	a, b := newServer(d), newServer(d)
 	r := started(t, d, a, b)
-	b.fail = failOn("load", errLoad)
-	if _, err := r.advance(t, 2, 0.1); !errors.Is(err, errLoad) {
-		t.Fatal(err)
+	a.fail, b.fail = failOn("load", errLoad), failOn("score", errScore)
+	if _, err := r.advance(t, 2, 0.1); !errors.Is(err, errLoad) || !errors.Is(err, errScore) || r.events() != "" {
+		t.Fatalf("%v, told %s", err, r.events())
 	}
-	// a has version 2 by now, b version 1; and b was replaced by one in bf16.
-	b.fail = nil
+	// b was replaced by one in bf16.
+	a.fail, b.fail = nil, nil
 	b.spoil = func(scores [][]float32) {
 		for _, seq := range scores {
 			for t := range seq {
@@ -87,7 +87,7 @@ func TestStartAgain(t *testing.T) {
 	}
 	mustStart(t, r, 3)
 	for v := int64(4); v < 8; v++ {
-		if report, err := r.advance(t, v, 0.1); err != nil {
+		if report, err := r.advance(t, v, 0.1); err != nil || report.Servers[0].Error+report.Servers[1].Error != "" {
 			t.Fatalf("version %d: %v (%+v)", v, err, report)
 		}
 	}

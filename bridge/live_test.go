@@ -38,6 +38,7 @@ func TestNewRefuses(t *testing.T) {
 		{"no trainer", func(o *bridge.Options) { o.Trainer = nil }, "a trainer to compare it with"},
 		{"no publisher", func(o *bridge.Options) { o.Deployments[0].Publisher = nil }, "deployment 0 (http://s0) needs"},
 		{"no scorer", func(o *bridge.Options) { o.Deployments[0].Server = nil }, "deployment 0 (http://s0) needs"},
+		{"two of one name", func(o *bridge.Options) { o.Deployments = append(o.Deployments, o.Deployments[0]) }, "two deployments are called http://s0"},
 		{"no probes: nothing would ever be checked", func(o *bridge.Options) { o.Probes = nil }, "needs probes"},
 		{"a probe of one token has no log-prob", func(o *bridge.Options) { o.Probes = [][]int32{{1, 2}, {3}} }, "probe 1 has 1 tokens"},
 	} {
@@ -110,7 +111,7 @@ func TestOneFailureStopsNoOther(t *testing.T) {
 					}
 					take = (*rig).advance
 				}
-				before := r.Live()
+				r.events()
 				bad.fail = failOn("load", errLoad)
 				good.fail = func(ctx context.Context, kind string, _ int) error {
 					if kind == "load" {
@@ -119,16 +120,16 @@ func TestOneFailureStopsNoOther(t *testing.T) {
 					return ctx.Err()
 				}
 				report, err := take(r, t, 2, 0.05)
-				if !errors.Is(err, errLoad) {
-					t.Errorf("error %v, want %v", err, errLoad)
+				if err != nil {
+					t.Errorf("with one that is live: %v", err)
 				}
 				if good.model.Theta != r.trainer.Theta {
 					t.Error("the other server was not loaded")
 				}
-				if r.Live() != before {
-					t.Errorf("the version advanced to %+v", r.Live())
+				if r.Live().Version != 2 || r.events() != "fenced http://s0, live http://s1 2" || !errors.Is(r.fenced["http://s0"], errLoad) {
+					t.Errorf("live is %+v, fenced %v", r.Live(), r.fenced)
 				}
-				if s := report.Servers; report.Passed || s[0].Error != errLoad.Error() || s[0].Server != "http://s0" || s[1].Error != "" || s[1].Tokens != 102 {
+				if s := report.Servers; !report.Passed || s[0].Error != errLoad.Error() || s[0].Server != "http://s0" || s[1].Error != "" || s[1].Tokens != 102 {
 					t.Errorf("report %+v", report)
 				}
 			})

@@ -31,6 +31,25 @@ func TestDiffs(t *testing.T) {
 	}
 }
 
+// What a server does not tell is in no comparison, on whichever side of it.
+func TestUnknown(t *testing.T) {
+	a, b := logprobs{-1, Unknown, -3, -5, Unknown}, logprobs{-1, -2, Unknown, -3, Unknown}
+	d := a.minus(b)
+	if d.max() != 2 || d.median() != 1 || math.Abs(d.rms()-math.Sqrt2) > 1e-15 || len(d.known()) != 2 {
+		t.Errorf("differences %v: max %v, median %v, rms %v", d, d.max(), d.median(), d.rms())
+	}
+	if a.known() != 3 || a.equalTokens(b) != 1 || a.equalTokens(a) != 3 {
+		t.Errorf("%d known, %d equal, %d to itself", a.known(), a.equalTokens(b), a.equalTokens(a))
+	}
+	trainer := diffs{0, 9, 9, -2, 9} // where the server is not known, the trainer does not count
+	if got := d.along(trainer); got != 1 {
+		t.Errorf("%v along %v is %v, want 1", d, trainer, got)
+	}
+	if got, err := flatten([][]int32{{1, 2}}, [][]float32{{Unknown}}); err != nil || got.known() != 0 {
+		t.Errorf("flattened to %v, %v", got, err)
+	}
+}
+
 // A limit is passed by `diff <= limit`: a NaN must not vanish on the way there.
 func TestDiffsKeepNaN(t *testing.T) {
 	for _, d := range []diffs{{math.NaN(), 1}, {1, math.NaN()}} {

@@ -57,7 +57,7 @@ func (r *Run) fill(ctx context.Context, step int, l *ledger) (batch, error) {
 		}
 		b.take(groups, s.Batch)
 		switch {
-		case len(b.groups) == s.Batch:
+		case len(b.groups) == s.Batch && len(r.again) == 0: // what was drawn before counts, however it comes out now
 			return b, l.claim(nil, false)
 		case b.drawn.Batches >= s.MaxBatches:
 			return b, fmt.Errorf("step %d: %w: %d of the %d rows drawn, in %d batches, had both right and wrong answers, and the step trains on %d; "+

@@ -34,12 +34,7 @@ func (r *Run) sample(ctx context.Context, step int) (batch, error) {
 	if err != nil {
 		return batch{}, err
 	}
-	b, err := r.fill(ctx, step, l)
-	if err == nil {
-		err = l.proven(r.Bridge.Check(ctx))
-	} else {
-		err = r.provenAll(ctx, l, err)
-	}
+	b, err := r.proven(ctx, step, l)
 	if err := errors.Join(err, l.file.Close()); err != nil {
 		return batch{}, err
 	}
@@ -47,6 +42,43 @@ func (r *Run) sample(ctx context.Context, step int) (batch, error) {
 		shuffleRewards(b.groups, r.Config.Seed, step)
 	}
 	return b, nil
+}
+
+// proven fills the step until every server that had a part in it still serves
+// what it was to serve. What one gave that does not is drawn again, from the
+// others and under the same seeds.
+func (r *Run) proven(ctx context.Context, step int, l *ledger) (batch, error) {
+	r.drawn = nil
+	for {
+		b, err := r.fill(ctx, step, l)
+		if err != nil {
+			return b, r.provenAll(ctx, l, err)
+		}
+		others, err := r.Bridge.Check(ctx)
+		if err := errors.Join(l.proven(err), r.takeBack(l, others)); err != nil || len(others) == 0 {
+			return b, err
+		}
+		r.again = slices.Clone(r.drawn)
+		r.Observer.Phase(step, "sample")
+	}
+}
+
+// takeBack forgets what this process has sampled from some servers.
+func (r *Run) takeBack(l *ledger, servers []string) error {
+	if len(servers) == 0 {
+		return nil
+	}
+	for _, server := range servers {
+		n, err := l.file.TakeBackOf(func(o journal.Rollout) bool { return o.Server == server })
+		if err != nil {
+			return err
+		}
+		if r.Servers != nil {
+			r.Servers.TakenBack(server, n)
+		}
+	}
+	l.known, l.pending = nil, l.file.Known()
+	return nil
 }
 
 // provenLimit bounds the check of what a step has that was broken off.
@@ -59,8 +91,12 @@ func (r *Run) provenAll(ctx context.Context, l *ledger, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), provenLimit)
 	defer cancel()
 	var other *bridge.CanaryError
-	if check := r.Bridge.Check(ctx); errors.As(check, &other) {
+	others, check := r.Bridge.Check(ctx)
+	if errors.As(check, &other) {
 		return fmt.Errorf("%w (found when the step was broken off: %v)", l.proven(check), err) //nolint:errorlint // an interrupt is not what ends it
+	}
+	if taken := r.takeBack(l, others); taken != nil {
+		return errors.Join(err, taken)
 	}
 	return err
 }

@@ -61,11 +61,12 @@ type Sampler interface {
 
 // Bridge takes snapshots live. Start does so before the first step and
 // measures the noise between server and trainer; Advance after each step.
-// Neither returns nil before the servers have been seen to serve the snapshot.
-// Check, after sampling, makes sure that they still serve it.
+// Neither returns nil before a server has been seen to serve the snapshot, and
+// none that was not is sampled from. Check, after sampling, makes sure that they
+// still serve it, and names those that did not: what they sampled is drawn again.
 type Bridge interface {
 	Start(ctx context.Context, s bridge.Snapshot) (bridge.Report, error)
-	Check(ctx context.Context) error
+	Check(ctx context.Context) (others []string, err error)
 	Advance(ctx context.Context, s bridge.Snapshot) (bridge.Report, error)
 }
 
@@ -94,7 +95,7 @@ type Observer interface {
 }
 
 // Run is one training run, wired but not started. All fields are needed but
-// HeldOut and Validator; internal/cli opens them and closes them.
+// HeldOut, Validator and Servers; internal/cli opens them and closes them.
 type Run struct {
 	Config    config.Config
 	Rows      Rows
@@ -106,12 +107,15 @@ type Run struct {
 	Journal   *journal.Dir
 	HeldOut   []HeldOut
 	Observer  Observer
+	Servers   Servers
 	Now       func() time.Time // time.Now
 
 	progress  journal.Progress
 	since     time.Time       // what progress.WallS does not hold yet began here
 	validated int             // steps done at the last validation; -1 before the first
 	live      bridge.Snapshot // what the servers serve
+	drawn     []sampler.Row   // of the step that is being sampled, so far
+	again     []sampler.Row   // of these, what is to be drawn once more
 	torn      bool            // the weights are past the boundary that progress describes
 }
 
@@ -158,7 +162,7 @@ func (r *Run) step(ctx context.Context, step int) error {
 		return err
 	}
 	describe(&rec, b.groups, r.Config.Sampling.MaxTokens)
-	rec.Drawn, rec.Unscored, rec.Sample = b.drawn, b.failed, watch.lap()
+	rec.Drawn, rec.Unscored, rec.Servers, rec.Sample = b.drawn, b.failed, parts(b.groups), watch.lap()
 
 	r.Observer.Phase(step, "update")
 	result, err := r.Updater.Step(firm, step, forUpdater(b.groups), r.gate)

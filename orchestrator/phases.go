@@ -34,11 +34,15 @@ func (r *Run) start(ctx context.Context) error {
 func (r *Run) draw(ctx context.Context) ([]sampler.Row, error) {
 	rows := make([]sampler.Row, r.Config.Sampling.Batch)
 	for i := range rows {
+		if len(r.again) > 0 {
+			rows[i], r.again = r.again[0], r.again[1:]
+			continue
+		}
 		row, err := r.Rows.Next(ctx)
 		if err != nil {
 			return nil, err
 		}
-		rows[i] = row
+		rows[i], r.drawn = row, append(r.drawn, row)
 	}
 	return rows, nil
 }
@@ -132,6 +136,7 @@ func (r *Run) record(step int, rec journal.Step, b batch, watch stopwatch) error
 		return err
 	}
 	rec.Epoch, rec.Dropped = r.Rows.Epoch(), r.Rows.Dropped()
+	rec.ServerEvents = r.events()
 	rec.Total = watch.total()
 	rec.Rate = float64(rec.Tokens) / max(rec.Total, 1e-9)
 	if b.drawn != nil {

@@ -52,6 +52,16 @@ func (r *Run) finish() (journal.Summary, error) {
 		WeightsSHA256: r.live.SHA256,
 		Model:         r.Journal.CheckpointPath(r.progress.NextStep),
 	}
+	for _, step := range steps {
+		for _, e := range step.ServerEvents {
+			switch e.Event {
+			case journal.ServerFenced:
+				s.Fenced++
+			case journal.ServerRejoined:
+				s.Rejoined++
+			}
+		}
+	}
 	measured, err := r.Journal.Validations()
 	if err != nil {
 		return journal.Summary{}, err

@@ -39,6 +39,8 @@ type world struct {
 	onRollout  func(ordinal int64, sample int) error // after it was kept
 	onValidate func() error
 	onCheck    func() error
+	others     func() []string                        // that a Check finds to serve something else
+	server     func(ordinal int64, sample int) string // that is asked; "" without it
 	mismatch   updater.Mismatch
 	onUpdate   func(step int) error // after the gate
 	onLoad     func(s bridge.Snapshot) error
@@ -108,6 +110,9 @@ func (w *world) Continue(ctx context.Context, rows []sampler.Row, p sampler.Para
 			}
 			o := sampler.Rollout{
 				Sample: j, TokenIDs: []int32{1, 2}, FinishReason: sampler.FinishStop, Score: sampler.Score{Reward: reward, Correct: reward > 0}, WeightsVersion: version,
+			}
+			if w.server != nil {
+				o.Server = w.server(row.Ordinal, j)
 			}
 			groups[i].Rollouts[j] = o
 			if l == nil {
@@ -182,11 +187,14 @@ func (w *world) Publish(_ context.Context, version int64, step int) (bridge.Snap
 func (w *world) Start(ctx context.Context, s bridge.Snapshot) (bridge.Report, error) {
 	return w.Advance(ctx, s)
 }
-func (w *world) Check(context.Context) error {
+func (w *world) Check(context.Context) (others []string, err error) {
 	if w.onCheck != nil {
-		return w.onCheck()
+		err = w.onCheck()
 	}
-	return nil
+	if w.others != nil {
+		others = w.others()
+	}
+	return others, err
 }
 func (w *world) Advance(_ context.Context, s bridge.Snapshot) (bridge.Report, error) {
 	if w.onLoad != nil {

@@ -37,7 +37,7 @@ func journalRollout(row sampler.Row, o sampler.Rollout) journal.Rollout {
 		Group: row.Ordinal, ProblemID: row.Problem.ID, Sample: o.Sample,
 		PromptTokenIDs: row.PromptTokenIDs, TokenIDs: o.TokenIDs, Logprobs: o.Logprobs,
 		Text: o.Text, FinishReason: string(o.FinishReason), WeightsVersion: o.WeightsVersion,
-		Reward: o.Score.Reward, Penalty: o.Score.Penalty, Correct: o.Score.Correct, Answer: o.Score.Answer,
+		Reward: o.Score.Reward, Penalty: o.Score.Penalty, Correct: o.Score.Correct, Answer: o.Score.Answer, Server: o.Server,
 	}
 }
 
@@ -45,7 +45,7 @@ func journalRollout(row sampler.Row, o sampler.Rollout) journal.Rollout {
 func samplerRollout(o journal.Rollout) sampler.Rollout {
 	return sampler.Rollout{
 		Sample: o.Sample, TokenIDs: o.TokenIDs, Logprobs: o.Logprobs,
-		Text: o.Text, FinishReason: sampler.FinishReason(o.FinishReason), WeightsVersion: o.WeightsVersion,
+		Text: o.Text, FinishReason: sampler.FinishReason(o.FinishReason), WeightsVersion: o.WeightsVersion, Server: o.Server,
 		Score: sampler.Score{Reward: o.Reward, Penalty: o.Penalty, Correct: o.Correct, Answer: o.Answer},
 	}
 }

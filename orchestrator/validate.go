@@ -24,32 +24,17 @@ func (r *Run) validate(ctx context.Context) error {
 	if len(r.HeldOut) == 0 || !due || r.validated == done {
 		return nil
 	}
-	r.Observer.Phase(done-1, "validate")
 	watch := startStopwatch(r.Now)
-	record := journal.Validation{Steps: done, Accuracy: map[string]float64{}}
-	answers := make([][]journal.Answer, len(r.HeldOut))
-	for i, set := range r.HeldOut {
-		accuracy, sampled, err := r.measure(ctx, set, &answers[i])
-		if err != nil {
-			return fmt.Errorf("validate on %s: %w", set.Name, err)
-		}
-		if n := len(set.Rows)*(r.Config.Validation.N+r.Config.Validation.SampledN) - len(answers[i]); n > 0 {
-			if record.Unscored == nil {
-				record.Unscored = map[string]int{}
-			}
-			record.Unscored[set.Name] = n
-		}
-		record.Accuracy[set.Name] = accuracy
-		if sampled != nil {
-			if record.Sampled == nil {
-				record.Sampled = map[string]float64{}
-			}
-			record.Sampled[set.Name] = *sampled
-		}
-		r.Observer.Validated(done-1, set.Name, accuracy, sampled)
+	record, answers, err := r.measureAll(ctx, done)
+	if err != nil {
+		return err
 	}
-	if err := r.Bridge.Check(ctx); err != nil {
-		return fmt.Errorf("validate: %w", err)
+	for _, set := range r.HeldOut {
+		var sampled *float64
+		if share, ok := record.Sampled[set.Name]; ok {
+			sampled = &share
+		}
+		r.Observer.Validated(done-1, set.Name, record.Accuracy[set.Name], sampled)
 	}
 	for i, set := range r.HeldOut {
 		if err := r.Journal.WriteAnswers(done, set.Name, answers[i]); err != nil {
@@ -59,6 +44,42 @@ func (r *Run) validate(ctx context.Context) error {
 	r.validated = done
 	record.Seconds = watch.total()
 	return r.Journal.AppendValidation(record)
+}
+
+// measureAll measures every set, until no server had a part in it that did not
+// serve what it was to serve.
+func (r *Run) measureAll(ctx context.Context, done int) (journal.Validation, [][]journal.Answer, error) {
+	for {
+		r.Observer.Phase(done-1, "validate")
+		record := journal.Validation{Steps: done, Accuracy: map[string]float64{}}
+		answers := make([][]journal.Answer, len(r.HeldOut))
+		for i, set := range r.HeldOut {
+			accuracy, sampled, err := r.measure(ctx, set, &answers[i])
+			if err != nil {
+				return record, nil, fmt.Errorf("validate on %s: %w", set.Name, err)
+			}
+			if n := len(set.Rows)*(r.Config.Validation.N+r.Config.Validation.SampledN) - len(answers[i]); n > 0 {
+				if record.Unscored == nil {
+					record.Unscored = map[string]int{}
+				}
+				record.Unscored[set.Name] = n
+			}
+			record.Accuracy[set.Name] = accuracy
+			if sampled != nil {
+				if record.Sampled == nil {
+					record.Sampled = map[string]float64{}
+				}
+				record.Sampled[set.Name] = *sampled
+			}
+		}
+		others, err := r.Bridge.Check(ctx)
+		if err != nil {
+			return record, nil, fmt.Errorf("validate: %w", err)
+		}
+		if len(others) == 0 {
+			return record, answers, nil
+		}
+	}
 }
 
 // measure answers a set as validation.temperature says, and once more at the

@@ -31,9 +31,13 @@ type Info struct {
 	Version string  `json:"version"` // the server program's; "" if it does not say
 	// Models are the served models' names, the base model first.
 	Models []string `json:"models"`
+	// Adapters are those of Models that are adapters of another.
+	Adapters []string `json:"adapters,omitempty"`
 	// Model is the one that was probed, Root what the server loaded it from.
 	Model string `json:"model"`
 	Root  string `json:"root"`
+	// Quantization is how the model's weights are stored, in the server's words; "" if it does not say.
+	Quantization string `json:"quantization,omitempty"`
 	// MaxModelLen is the context in tokens, prompt and answer together; 0 if unknown.
 	MaxModelLen int `json:"max_model_len"`
 	// Vocab is the number of token ids that the model knows; 0 if unknown.

@@ -18,6 +18,7 @@ type Ledger interface {
 type ask struct {
 	row          int // index into the batch's rows
 	first, count int
+	expected     int // tokens of a sample; 0 is unknown
 }
 
 // restore fills in what the ledger knows, tells OnRollout of it, and returns
@@ -34,6 +35,7 @@ func (b *batch) restore() (asks []ask, err error) {
 					return nil, fmt.Errorf("row %d: the ledger has sample %d twice, or it is none of %d", g.Row.Ordinal, r.Sample, len(g.Rollouts))
 				}
 				g.Rollouts[r.Sample], b.scored[i][r.Sample] = r, true
+				b.observe(g.Row, r)
 				if b.OnRollout != nil {
 					b.OnRollout(g.Row, r, nil)
 				}

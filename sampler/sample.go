@@ -25,8 +25,14 @@ type Sampler struct {
 	// scored; nil is JustRL's: the verifier's reward as it is.
 	Shaper Shaper
 	// Concurrency is the number of rows asked for at a time, each one request
-	// for all its samples; 0 is 256, a whole batch of the paper.
+	// for all its samples; 0 is 256, a whole batch of the paper. Below 0 there is
+	// no bound, for a Generator that has a queue of its own, such as a fleet: it
+	// can put the longest first, and share out the end of a batch, only if it has
+	// all of it. (A slow verifier then holds nothing back.)
 	Concurrency int
+	// Lengths, when set, tells how long answers will be: rows begin in that
+	// order, the longest first, and requests say it. nil is the order of the rows.
+	Lengths Lengths
 	// VerifyConcurrency is the number of rollouts verified at a time; 0 is the number of CPUs.
 	VerifyConcurrency int
 	// VerifyTimeout bounds one call of the Verifier; 0 is 30 s.
@@ -101,9 +107,10 @@ func (s *Sampler) Continue(ctx context.Context, rows []Row, p Params, seed SeedF
 	work, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	var generate, verify errgroup.Group
-	generate.SetLimit(orDefault(s.Concurrency, DefaultConcurrency))
+	generate.SetLimit(concurrency(s.Concurrency))
 	verify.SetLimit(orDefault(s.VerifyConcurrency, runtime.GOMAXPROCS(0)))
 
+	b.longestFirst(asks)
 	for _, a := range asks {
 		if work.Err() != nil {
 			break
@@ -114,12 +121,13 @@ func (s *Sampler) Continue(ctx context.Context, rows []Row, p Params, seed SeedF
 			}
 			row, rollouts := rows[a.row], b.groups[a.row].Rollouts[a.first:a.first+a.count]
 			if err := s.generate(work, Request{
-				PromptTokenIDs: row.PromptTokenIDs, Params: p, Seed: seed(row), First: a.first, Count: a.count, Version: version,
+				PromptTokenIDs: row.PromptTokenIDs, Params: p, Seed: seed(row), First: a.first, Count: a.count, Version: version, Expected: a.expected,
 			}, rollouts); err != nil {
 				fail(fmt.Errorf("sample row %d (problem %s): %w", row.Ordinal, row.Problem.ID, err))
 				return nil
 			}
 			for j := range rollouts {
+				b.observe(row, rollouts[j])
 				// Blocks while the pool is full: a slow verifier holds the sampling back.
 				verify.Go(func() error {
 					scored, err := b.score(work, a.row, &rollouts[j])
@@ -160,6 +168,14 @@ func (s *Sampler) generate(ctx context.Context, r Request, into []Rollout) error
 	}
 	copy(into, rollouts)
 	return nil
+}
+
+// concurrency is the errgroup's limit, for which below 0 is none too.
+func concurrency(c int) int {
+	if c < 0 {
+		return -1
+	}
+	return orDefault(c, DefaultConcurrency)
 }
 
 func orDefault[T int | time.Duration](x, d T) T {

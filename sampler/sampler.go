@@ -104,7 +104,15 @@ type Request struct {
 	// Version is that of the weights that must answer: a fleet asks only
 	// servers that serve it. 0 is any.
 	Version int64
+	// Expected is how many tokens a sample will probably have; 0 is unknown. It
+	// decides over the order in which a fleet begins its requests, nothing else.
+	Expected int
 }
+
+// ErrAborted is in the chain of a Generator's error when the server gave up on
+// samples (a pause, an operator) and all tries were used up: asked again, they
+// have the same tokens.
+var ErrAborted = errors.New("the server aborted the request")
 
 // Generator samples rollouts from one deployment. Implementations are safe for
 // concurrent use and hold no state of a request after it returned.

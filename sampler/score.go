@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // batch is what the parts of one call of [Sampler.Continue] share.
@@ -100,20 +101,25 @@ func (b *batch) verify(ctx context.Context, text, truth string) (Score, error) {
 	var err error
 	for range orDefault(b.VerifyTries, DefaultVerifyTries) {
 		var score Score
-		if score, err = b.verifyOnce(ctx, text, truth); err == nil || ctx.Err() != nil || errors.Is(err, ErrVerifyTimeout) {
+		if score, err = VerifyWithin(ctx, b.Verifier, orDefault(b.VerifyTimeout, DefaultVerifyTimeout), text, truth); err == nil || ctx.Err() != nil || errors.Is(err, ErrVerifyTimeout) {
 			return score, err
 		}
 	}
 	return Score{}, err
 }
 
-func (b *batch) verifyOnce(ctx context.Context, text, truth string) (Score, error) {
-	limit := orDefault(b.VerifyTimeout, DefaultVerifyTimeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: over %s", ErrVerifyTimeout, limit))
+// VerifyWithin asks a verifier about one pair, for so long at most (0: without a
+// limit). An error because that time is up has [ErrVerifyTimeout] in its chain,
+// one because ctx has ended is its cause and says nothing about the pair.
+func VerifyWithin(ctx context.Context, v Verifier, limit time.Duration, text, truth string) (Score, error) {
+	within, cancel := ctx, context.CancelFunc(func() {})
+	if limit > 0 {
+		within, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: over %s", ErrVerifyTimeout, limit))
+	}
 	defer cancel()
-	score, err := b.Verifier.Verify(ctx, text, truth)
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
+	score, err := v.Verify(within, text, truth)
+	if err != nil && within.Err() != nil && !errors.Is(err, ErrVerifyTimeout) {
+		err = context.Cause(within)
 	}
 	return score, err
 }

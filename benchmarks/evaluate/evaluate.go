@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/justrl/justrl/benchmarks"
+	"github.com/justrl/justrl/benchmarks/grade"
 	"github.com/justrl/justrl/sampler/openai"
 )
 
@@ -48,7 +49,7 @@ type Asker interface {
 // Evaluation is what is to be sampled, and by what it is graded.
 type Evaluation struct {
 	Asker    Asker
-	Grader   *Grader // nil grades nothing: there are no verdicts then
+	Grader   *grade.Grader // nil grades nothing: there are no verdicts then
 	Cells    []*Cell
 	Sampling Sampling
 	// Concurrency bounds the requests under way, and Grading the answers that

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/justrl/justrl/benchmarks"
+	"github.com/justrl/justrl/benchmarks/grade"
 	"github.com/justrl/justrl/benchmarks/judge"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/sampler"
@@ -293,7 +294,7 @@ func TestVerifierFails(t *testing.T) {
 	server := answers(t, nil)
 	slow := fmt.Errorf("pair: %w", sampler.ErrVerifyTimeout)
 	e := evaluation(fleet(t, server.URL), &memory{}, 10, 4)
-	e.Grader = &Grader{Rule: broken{slow}}
+	e.Grader = &grade.Grader{Verifier: grade.Limit(broken{slow}, 1, 0), MaxErrors: 0.05}
 	results, err := e.Run(t.Context())
 	if err != nil {
 		t.Fatalf("answers that take too long are answers: %v", err)
@@ -305,7 +306,7 @@ func TestVerifierFails(t *testing.T) {
 	}
 	dead, store := errors.New("no Python"), &memory{}
 	e = evaluation(fleet(t, server.URL), store, 10, 4)
-	e.Grader = &Grader{Rule: broken{dead}, Judge: &jury{says: judge.Correct, seen: make(chan string, 100)}}
+	e.Grader = &grade.Grader{Verifier: grade.Limit(broken{dead}, 1, 0), MaxErrors: 0.05, Judge: &jury{says: judge.Correct, seen: make(chan string, 100)}}
 	if _, err := e.Run(t.Context()); !errors.Is(err, dead) || !strings.Contains(err.Error(), "21 of ") {
 		t.Errorf("a verifier that always fails: %v", err)
 	}
@@ -313,7 +314,7 @@ func TestVerifierFails(t *testing.T) {
 		t.Errorf("%d answers are stored", len(store.all))
 	}
 	e = evaluation(fleet(t, server.URL), &memory{}, 2, 1)
-	e.Grader = &Grader{Rule: equal{}, Judge: &jury{err: dead, seen: make(chan string, 100)}}
+	e.Grader = &grade.Grader{Verifier: grade.Limit(equal{}, 1, 0), Judge: &jury{err: dead, seen: make(chan string, 100)}}
 	e.Sampling.Seed = 1 // an odd repeat
 	for Seeds(e.Sampling.Seed, "Sums", 1)[0]%2 == 0 {
 		e.Sampling.Seed++

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/justrl/justrl/benchmarks"
+	"github.com/justrl/justrl/benchmarks/grade"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/openai"
@@ -145,7 +146,7 @@ func key(prompt string, seed int64) string {
 // evaluation of n answers to each of some problems, in a store that lasts.
 func evaluation(asker Asker, store *memory, count, n int) *Evaluation {
 	return &Evaluation{
-		Asker: asker, Grader: &Grader{Rule: equal{}},
+		Asker: asker, Grader: &grade.Grader{Verifier: grade.Limit(equal{}, 1, 0)},
 		Cells:    []*Cell{{Set: "Sums", Problems: problems(count), N: n, Open: store.opener}},
 		Sampling: Sampling{Temperature: 0.7, TopP: 0.9, MaxTokens: 100, Seed: 3}, Concurrency: 4, Grading: 2,
 	}

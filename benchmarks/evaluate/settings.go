@@ -28,6 +28,8 @@ type Settings struct {
 	Sampling  Sampling               `json:"sampling"`
 	Templates map[string]string      `json:"templates"` // text by title; "" is the paper's
 	Sets      map[string]SetSettings `json:"sets"`
+
+	problems map[string][]benchmarks.Problem // of the sets; none of settings that were read
 }
 
 // SetSettings is what is asked of a set.
@@ -51,10 +53,11 @@ type Record struct {
 
 // NewSettings are those of cells.
 func NewSettings(model string, sampling Sampling, cells []*Cell) (Settings, error) {
-	s := Settings{Model: model, Sampling: sampling, Templates: map[string]string{}, Sets: map[string]SetSettings{}}
+	s := Settings{Model: model, Sampling: sampling, Templates: map[string]string{}, Sets: map[string]SetSettings{}, problems: map[string][]benchmarks.Problem{}}
 	var templates []Template
 	for _, c := range cells {
-		s.Sets[c.Set] = SetSettings{N: c.N, Problems: len(c.Problems), SHA256: sumOf(c.Problems)}
+		s.Sets[c.Set] = SetSettings{N: c.N, Problems: len(c.Problems), SHA256: SumOf(c.Problems)}
+		s.problems[c.Set] = c.Problems
 		if _, known := s.Templates[c.Template.Title()]; !known {
 			templates = append(templates, c.Template)
 		}
@@ -63,7 +66,8 @@ func NewSettings(model string, sampling Sampling, cells []*Cell) (Settings, erro
 	return s, distinct(templates)
 }
 
-func sumOf(problems []benchmarks.Problem) string {
+// SumOf is a hash of what of problems decides over their answers.
+func SumOf(problems []benchmarks.Problem) string {
 	h := sha256.New()
 	enc := json.NewEncoder(h)
 	for _, p := range problems {
@@ -77,7 +81,9 @@ func sumOf(problems []benchmarks.Problem) string {
 }
 
 // Merge is s with the sets and templates of old that s does not have. What
-// both have must be the same: the error names every difference.
+// both have must be the same, but that a set may have grown: by problems after
+// those that it had, and by repeats, whose seeds do not depend on how many there
+// are. The error names every difference.
 func (s Settings) Merge(old Settings) (Settings, error) {
 	var faults []error
 	differ := func(what string, is, was any) {
@@ -95,9 +101,12 @@ func (s Settings) Merge(old Settings) (Settings, error) {
 	for _, name := range slices.Sorted(maps.Keys(s.Sets)) {
 		if was, both := old.Sets[name]; both {
 			is := s.Sets[name]
-			differ("n of "+name, is.N, was.N)
-			differ("number of problems of "+name, is.Problems, was.Problems)
-			if is.Problems == was.Problems && is.SHA256 != was.SHA256 {
+			if is.N < was.N {
+				differ("n of "+name, is.N, was.N)
+			}
+			if is.Problems < was.Problems {
+				differ("number of problems of "+name, is.Problems, was.Problems)
+			} else if s.sumOfFirst(name, was.Problems) != was.SHA256 {
 				faults = append(faults, fmt.Errorf("%s has other problems than it had", name))
 			}
 		}
@@ -116,6 +125,14 @@ func (s Settings) Merge(old Settings) (Settings, error) {
 	maps.Copy(merged.Sets, s.Sets)
 	maps.Copy(merged.Templates, s.Templates)
 	return merged, joined(faults)
+}
+
+// sumOfFirst is the hash of a set's first n problems.
+func (s Settings) sumOfFirst(set string, n int) string {
+	if n == s.Sets[set].Problems {
+		return s.Sets[set].SHA256
+	}
+	return SumOf(s.problems[set][:n])
 }
 
 func joined(faults []error) error {
@@ -144,8 +161,8 @@ func ReadRecord(dir string) (Record, error) {
 }
 
 // Join writes r as the record of a folder, which is made if need be. If the
-// folder has one already, it is an evaluation to go on with: one of other
-// settings is refused.
+// folder has one already, it is an evaluation to go on with, or to grow as
+// [Settings.Merge] says: one of other settings is refused.
 func (r Record) Join(dir string) (Record, error) {
 	old, err := ReadRecord(dir)
 	switch {

@@ -48,8 +48,19 @@ func TestSettings(t *testing.T) {
 		{"another model", nil, func(_ *Sampling, _ *[]*Cell, m *string) { *m = "big" }, []string{"model is big, was tiny"}},
 		{"all of the sampling", nil, func(s *Sampling, _ *[]*Cell, _ *string) { *s = Sampling{0.6, 0.95, 200, 4} },
 			[]string{"temperature is 0.6, was 0.7", "top_p is 0.95, was 0.9", "max_tokens is 200, was 100", "seed is 4, was 3"}},
-		{"more repeats", nil, func(_ *Sampling, c *[]*Cell, _ *string) { (*c)[0].N = 4 }, []string{"n of Sums is 4, was 2"}},
-		{"more problems", nil, func(_ *Sampling, c *[]*Cell, _ *string) { (*c)[0].Problems = problems(5) }, []string{"number of problems of Sums is 5, was 3"}},
+		{"more repeats", nil, func(_ *Sampling, c *[]*Cell, _ *string) { (*c)[0].N = 4 }, nil},
+		{"fewer repeats", nil, func(_ *Sampling, c *[]*Cell, _ *string) { (*c)[0].N = 1 }, []string{"n of Sums is 1, was 2"}},
+		{"more problems", nil, func(_ *Sampling, c *[]*Cell, _ *string) { (*c)[0].Problems = problems(5) }, nil},
+		{"more of both", nil, func(_ *Sampling, c *[]*Cell, _ *string) { (*c)[0].Problems, (*c)[0].N = problems(5), 3 }, nil},
+		{"fewer problems", nil, func(_ *Sampling, c *[]*Cell, _ *string) { (*c)[0].Problems, (*c)[0].N = problems(2), 5 }, []string{"number of problems of Sums is 2, was 3"}},
+		{"more problems, and one of those there were is another", nil, func(_ *Sampling, c *[]*Cell, _ *string) {
+			(*c)[0].Problems = problems(5)
+			(*c)[0].Problems[1].Answer = "7"
+		}, []string{"Sums has other problems"}},
+		{"more repeats of other problems", nil, func(_ *Sampling, c *[]*Cell, _ *string) {
+			(*c)[0].N = 4
+			(*c)[0].Problems[1].Question = "7"
+		}, []string{"Sums has other problems"}},
 		{"other problems", nil, func(_ *Sampling, c *[]*Cell, _ *string) { (*c)[0].Problems[1].Answer = "7" }, []string{"Sums has other problems"}},
 		{"a set more", nil, func(_ *Sampling, c *[]*Cell, _ *string) {
 			*c = append(*c, &Cell{Set: "New", Problems: problems(1), N: 1})

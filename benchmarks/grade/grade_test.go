@@ -64,13 +64,12 @@ func TestFile(t *testing.T) {
 	x := index(t, 2, "yes", "a b c d", "no boxed", "yes", "maybe", "yes")
 	var asked, done atomic.Int64
 	got, err := File(t.Context(), x, Options{
-		Verifier: verify(func(ctx context.Context, text, truth string) (sampler.Score, error) {
+		Grader: &Grader{Verifier: Limit(verify(func(ctx context.Context, text, truth string) (sampler.Score, error) {
 			if text == "maybe" {
 				return sampler.Score{}, errors.New("cannot tell")
 			}
 			return equal(ctx, text, truth)
-		}),
-		Judge: judge(func(_ context.Context, question, truth, response string) (string, error) {
+		}), 2, 0), Judge: judge(func(_ context.Context, question, truth, response string) (string, error) {
 			asked.Add(1)
 			if truth != "yes" || question != "asked q0" && question != "asked q1" {
 				t.Errorf("the judge was told %q and %q", question, truth)
@@ -79,7 +78,8 @@ func TestFile(t *testing.T) {
 				return "A", nil
 			}
 			return "C", nil
-		}),
+		})},
+		AtOnce:   4,
 		Question: func(g benchmarks.Generation) string { return "asked " + g.Prompt },
 		Tokens:   func(response string) int { return len(response) },
 		Done:     func(benchmarks.Verdict) { done.Add(1) },
@@ -119,7 +119,7 @@ func TestTimeoutsAreNotWrongAnswers(t *testing.T) {
 	x := index(t, 3, "yes", "slow", "yes", "slow", "hang", "yes", "yes", "yes", "no")
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64
-		got, err := File(t.Context(), x, Options{Workers: 2, Timeout: time.Second, Verifier: verify(func(ctx context.Context, text, truth string) (sampler.Score, error) {
+		got, err := File(t.Context(), x, Options{AtOnce: 4, Grader: &Grader{Verifier: Limit(verify(func(ctx context.Context, text, truth string) (sampler.Score, error) {
 			if n := now.Add(1); n > most.Load() {
 				most.Store(n)
 			}
@@ -132,7 +132,7 @@ func TestTimeoutsAreNotWrongAnswers(t *testing.T) {
 				return sampler.Score{}, ctx.Err()
 			}
 			return equal(ctx, text, truth)
-		})})
+		}), 2, time.Second)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func TestTimeoutsAreNotWrongAnswers(t *testing.T) {
 		for i, v := range got.Verdicts {
 			if v.Error != "" {
 				failed = append(failed, i)
-				if v.Correct || !strings.Contains(v.Error, "took too long: 1s") {
+				if v.Correct || !strings.Contains(v.Error, "took too long: over 1s") {
 					t.Errorf("%+v", v)
 				}
 			}
@@ -159,29 +159,29 @@ func TestTimeoutsAreNotWrongAnswers(t *testing.T) {
 
 func TestFileFails(t *testing.T) {
 	boom := errors.New("boom")
-	for name, o := range map[string]Options{
-		"the judge": {Verifier: verify(equal), Judge: judge(func(context.Context, string, string, string) (string, error) { return "", boom })},
-		"the verifier, for good": {Fatal: func(err error) bool { return errors.Is(err, boom) }, Verifier: verify(func(context.Context, string, string) (sampler.Score, error) {
+	for name, g := range map[string]*Grader{
+		"the judge": {Verifier: Limit(verify(equal), 1, 0), Judge: judge(func(context.Context, string, string, string) (string, error) { return "", boom })},
+		"the verifier, for good": {Fatal: func(err error) bool { return errors.Is(err, boom) }, Verifier: Limit(verify(func(context.Context, string, string) (sampler.Score, error) {
 			return sampler.Score{}, boom
-		})},
+		}), 1, 0)},
 	} {
-		if got, err := File(t.Context(), index(t, 2, "no", "no", "no", "no"), o); !errors.Is(err, boom) || got != nil {
+		if got, err := File(t.Context(), index(t, 2, "no", "no", "no", "no"), Options{Grader: g}); !errors.Is(err, boom) || got != nil {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := File(ctx, index(t, 2, "no", "no", "no", "no"), Options{Workers: 1, Verifier: verify(func(ctx context.Context, _, _ string) (sampler.Score, error) {
+	_, err := File(ctx, index(t, 2, "no", "no", "no", "no"), Options{Grader: &Grader{Verifier: Limit(verify(func(ctx context.Context, _, _ string) (sampler.Score, error) {
 		cancel()
 		<-ctx.Done()
 		return sampler.Score{}, ctx.Err()
-	})})
+	}), 1, 0)}})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }
 
 func TestLongAnswersAreCut(t *testing.T) {
-	got, err := File(t.Context(), index(t, 1, strings.Repeat("é", maxAnswer)), Options{Verifier: verify(equal)})
+	got, err := File(t.Context(), index(t, 1, strings.Repeat("é", maxAnswer)), Options{Grader: &Grader{Verifier: Limit(verify(equal), 1, 0)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,9 +201,9 @@ func TestVerdictsDoNotHoldResponses(t *testing.T) {
 		return int64(m.HeapAlloc)
 	}
 	before := heap()
-	got, err := File(t.Context(), x, Options{Verifier: verify(func(_ context.Context, text, _ string) (sampler.Score, error) {
+	got, err := File(t.Context(), x, Options{AtOnce: 4, Grader: &Grader{Verifier: Limit(verify(func(_ context.Context, text, _ string) (sampler.Score, error) {
 		return sampler.Score{Answer: text[len(text)-2:]}, nil
-	})})
+	}), 2, 0)}})
 	if err != nil {
 		t.Fatal(err)
 	}

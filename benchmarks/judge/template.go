@@ -1,30 +1,22 @@
 package judge
 
 import (
-	_ "embed"
-	"errors"
+	_ "embed" // the paper's criteria
 	"fmt"
-	"io"
 	"os"
-	"strings"
-	"text/template"
+
+	"github.com/justrl/justrl/internal/prompt"
 )
 
 //go:embed prompt.txt
-var prompt string
+var criteria string
 
 // Template is the message that a judge is sent. It is safe for concurrent use.
-type Template struct {
-	Text string // as it was read
-	t    *template.Template
-}
-
-// pair is what a template is filled with.
-type pair struct{ question, truth, response string }
+type Template struct{ *prompt.Template }
 
 // Default is the paper's criteria in our own words.
 func Default() *Template {
-	t, err := Parse("the built-in template", prompt)
+	t, err := Parse("the built-in template", criteria)
 	if err != nil {
 		panic(err) // it is a part of the program
 	}
@@ -40,48 +32,22 @@ func Read(path string) (*Template, error) {
 	return Parse(path, string(b))
 }
 
-// Parse makes a template of text: {{question}}, {{truth}} and {{response}} are
-// filled in, the last two of which it must have; the rest is text/template's, so that
+// Parse makes a template of text (see package prompt): {{question}}, {{truth}} and
+// {{response}} are filled in, the last two of which must always be there;
 // {{if question}} … {{end}} holds what an empty question has no need of. name
 // is for errors.
 func Parse(name, text string) (*Template, error) {
-	t, err := template.New(name).Funcs(fill(pair{})).Parse(text)
+	t, err := prompt.Parse(name, text, "question", "truth", "response")
 	if err != nil {
-		return nil, fmt.Errorf("%s (there are {{question}}, {{truth}} and {{response}})", strings.TrimPrefix(err.Error(), "template: "))
+		return nil, err
 	}
-	tpl := &Template{Text: text, t: t}
-	const truth, response = "\x00truth\x00", "\x00response\x00"
-	for _, question := range []string{"", "a question"} {
-		got, err := tpl.Render(question, truth, response)
-		if err == nil && (!strings.Contains(got, truth) || !strings.Contains(got, response)) {
-			err = errors.New("a judge needs both {{truth}} and {{response}}")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+	if !t.Holds("truth") || !t.Holds("response") {
+		return nil, fmt.Errorf("%s: a judge needs both {{truth}} and {{response}}", name)
 	}
-	return tpl, nil
+	return &Template{t}, nil
 }
 
 // Render fills the template in.
 func (t *Template) Render(question, truth, response string) (string, error) {
-	var b strings.Builder
-	err := t.render(&b, pair{question, truth, response})
-	return b.String(), err
-}
-
-func (t *Template) render(w io.Writer, p pair) error {
-	own, err := t.t.Clone() // functions belong to a template: one each, so that renderings do not meet
-	if err != nil {
-		return err
-	}
-	return own.Funcs(fill(p)).Execute(w, struct{}{}) // of no fields: {{.Question}} is an error
-}
-
-func fill(p pair) template.FuncMap {
-	return template.FuncMap{
-		"question": func() string { return p.question },
-		"truth":    func() string { return p.truth },
-		"response": func() string { return p.response },
-	}
+	return t.Fill(map[string]string{"question": question, "truth": truth, "response": response})
 }

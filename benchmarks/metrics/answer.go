@@ -24,10 +24,10 @@ type Answer struct {
 
 // NewAnswer sums up a generation and its verdict. The vote is the verdict's
 // answer as [Normalize] has it.
-func NewAnswer(g benchmarks.Generation, v benchmarks.Verdict, timedOut bool) Answer {
+func NewAnswer(g benchmarks.Generation, v benchmarks.Verdict) Answer {
 	return Answer{
 		Correct: v.Correct, By: v.By, Judgement: v.Judgement, Vote: Normalize(v.Answer),
-		Failed: v.Error != "", TimedOut: timedOut,
+		Failed: v.Error != "", TimedOut: v.TimedOut,
 		Boxed: strings.Contains(g.Response, "boxed"), Tokens: g.Tokens, Characters: utf8.RuneCountInString(g.Response),
 		FinishReason: g.FinishReason,
 	}

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"errors"
+	"math"
 	"slices"
 
 	"gonum.org/v1/gonum/stat"
@@ -29,7 +30,10 @@ type Results struct {
 	BestScore95 Interval `json:"best_score_95"`
 
 	PassAtK     []AtK `json:"pass_at_k"`     // up to SamplesMin; every k up to 64, then powers of two
-	MajorityAtK []AtK `json:"majority_at_k"` // up to SamplesMin; none if a problem has over 64 answers
+	MajorityAtK []AtK `json:"majority_at_k"` // likewise
+	// MajoritySE bounds the standard error of MajorityAtK where draws were
+	// sampled for it ([Majority]); 0 where all of it is exact.
+	MajoritySE float64 `json:"majority_se,omitempty"`
 
 	// Truncated is the share of answers that ended at max_tokens, of those whose
 	// end is known; nil if none is.
@@ -96,7 +100,7 @@ func Compute(problems []Problem, seed uint64) (Results, error) {
 // average fills what is a mean over problems.
 func (r *Results) average(problems []Problem, seed uint64) {
 	ks := sizes(r.SamplesMin)
-	voteable := r.SamplesMax <= maxVotes
+	variance := make([]float64, len(ks)) // of the sum of the majorities, at most
 	rows := make([][]float64, len(problems))
 	for i, p := range problems {
 		n, c := len(p.Answers), p.correct()
@@ -104,10 +108,11 @@ func (r *Results) average(problems []Problem, seed uint64) {
 		for _, k := range ks {
 			row = append(row, PassAtK(n, c, k))
 		}
-		if voteable {
-			votes := Majority(p.Answers)
-			for _, k := range ks {
-				row = append(row, votes[k-1])
+		votes, orders := Majority(p.Answers)
+		for j, k := range ks {
+			row = append(row, votes[k-1])
+			if orders > 0 && k > 1 && k < n {
+				variance[j] += votes[k-1] * (1 - votes[k-1]) / float64(orders)
 			}
 		}
 		rows[i] = row
@@ -125,18 +130,20 @@ func (r *Results) average(problems []Problem, seed uint64) {
 	r.Distinct4Gram = mean(2)
 	for i, k := range ks {
 		r.PassAtK = append(r.PassAtK, AtK{k, mean(3 + i), in95[3+i]})
-		if voteable {
-			c := 3 + len(ks) + i
-			r.MajorityAtK = append(r.MajorityAtK, AtK{k, mean(c), in95[c]})
-		}
+		c := 3 + len(ks) + i
+		r.MajorityAtK = append(r.MajorityAtK, AtK{k, mean(c), in95[c]})
+		r.MajoritySE = max(r.MajoritySE, math.Sqrt(variance[i])/float64(len(problems)))
 	}
 }
+
+// everyK is up to how many answers there is a figure of every k.
+const everyK = 64
 
 // sizes are the ks of which figures are given.
 func sizes(n int) []int {
 	var ks []int
 	for k := 1; k <= n; k++ {
-		if n <= maxVotes || k == n || k&(k-1) == 0 {
+		if n <= everyK || k == n || k&(k-1) == 0 {
 			ks = append(ks, k)
 		}
 	}

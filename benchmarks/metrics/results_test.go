@@ -96,7 +96,7 @@ func TestManySamples(t *testing.T) {
 	for _, p := range r.PassAtK {
 		ks = append(ks, p.K)
 	}
-	if d := cmp.Diff([]int{1, 2, 4, 8, 16, 32, 64, 100}, ks); d != "" || r.MajorityAtK != nil {
+	if d := cmp.Diff([]int{1, 2, 4, 8, 16, 32, 64, 100}, ks); d != "" || len(r.MajorityAtK) != len(ks) || r.MajoritySE != 0 {
 		t.Errorf("(-want +got):\n%s\n%v", d, r.MajorityAtK)
 	}
 	near(t, "pass@64", r.PassAtK[6].Mean, 0.64, 1e-12)
@@ -142,7 +142,7 @@ func TestKit(t *testing.T) {
 					t.Fatal(err)
 				}
 				d.Add(g.Response)
-				row.Answers = append(row.Answers, NewAnswer(g, benchmarks.Verdict{Correct: want.Verdicts[strconv.Itoa(p.ID)][i], By: benchmarks.ByRule}, false))
+				row.Answers = append(row.Answers, NewAnswer(g, benchmarks.Verdict{Correct: want.Verdicts[strconv.Itoa(p.ID)][i], By: benchmarks.ByRule}))
 			}
 			row.Distinct4 = d.Share()
 			problems = append(problems, row)

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -112,7 +111,7 @@ const byDifficulty = "difficulty"
 func (r *Report) Breakdowns() []Breakdown {
 	var all []Breakdown
 	for _, c := range r.Cells {
-		columns := r.columns[c.Set]
+		columns := c.columns
 		for _, name := range sorted(columns) {
 			parts := metrics.Breakdown(c.rates, func(id int) (string, bool) {
 				v, ok := columns[name][id]
@@ -130,45 +129,6 @@ func (r *Report) Breakdowns() []Breakdown {
 		}
 	}
 	return all
-}
-
-// mostParts is how many values a column may have to break results down by.
-const mostParts = 40
-
-// readColumns asks for the columns of the sets.
-func (r *Report) readColumns() error {
-	if r.o.Problems == nil {
-		return nil
-	}
-	var faults []error
-	for _, set := range r.Sets {
-		problems, err := r.o.Problems(set)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("report: columns of %s: %w", set, err))
-			continue
-		}
-		if !r.answers(set, problems) {
-			continue // a set of the user's own by the name of another
-		}
-		columns := map[string]map[int]string{}
-		values := map[string]map[string]bool{}
-		for _, p := range problems {
-			for name, value := range p.Columns {
-				if columns[name] == nil {
-					columns[name], values[name] = map[int]string{}, map[string]bool{}
-				}
-				columns[name][p.ID] = value
-				values[name][value] = true
-			}
-		}
-		for name, v := range values {
-			if len(v) < 2 || len(v) > mostParts || 2*len(v) > len(columns[name]) {
-				delete(columns, name)
-			}
-		}
-		r.columns[set] = columns
-	}
-	return errors.Join(faults...)
 }
 
 // answers tells whether the wrong answers of a set are to these problems.

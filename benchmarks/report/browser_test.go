@@ -27,6 +27,9 @@ func look(t *testing.T, name string, dirs []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if name == "small" {
+		r.Vary(variations())
+	}
 	if name == "many" {
 		r.limits = small()
 	}

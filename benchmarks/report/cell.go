@@ -18,9 +18,10 @@ type Cell struct {
 	Results   metrics.Results
 	Grader    string // what decided, with its versions; "" if the folder does not say
 	// File is the path of the generations; "" where they are not to be found.
-	File  string
-	wrong []benchmarks.Verdict // by problem, then by sample
-	rates []metrics.Problem    // of each answer only whether it is correct
+	File    string
+	wrong   []benchmarks.Verdict      // by problem, then by sample
+	rates   []metrics.Problem         // of each answer only whether it is correct
+	columns map[string]map[int]string // of its problems: column → problem → value
 }
 
 // Contender is what is compared: a model under one prompt template and one kind

@@ -71,7 +71,7 @@ func answers(patterns []string, response func(problem, sample int, right bool) s
 			case '-':
 				g.Verdict.By, g.Verdict.Judgement = benchmarks.ByJudge, "B"
 			case '!':
-				g.Verdict.Answer, g.Verdict.Error = "", "verification timed out: 10s"
+				g.Verdict.Answer, g.Verdict.Error, g.Verdict.TimedOut = "", "verification timed out: 10s", true
 			case '~':
 				g.Verdict.Answer, g.Generation.FinishReason = "", "length"
 			}
@@ -93,7 +93,7 @@ func results(t testing.TB, all []graded) metrics.Results {
 			at[g.Generation.ExampleID] = i
 			problems = append(problems, metrics.Problem{ID: g.Generation.ExampleID, Distinct4: 0.5})
 		}
-		problems[i].Answers = append(problems[i].Answers, metrics.NewAnswer(g.Generation, g.Verdict, strings.Contains(g.Verdict.Error, "timed out")))
+		problems[i].Answers = append(problems[i].Answers, metrics.NewAnswer(g.Generation, g.Verdict))
 	}
 	r, err := metrics.Compute(problems, 7)
 	if err != nil {

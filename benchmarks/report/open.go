@@ -40,8 +40,9 @@ type Options struct {
 	// wrote: these hold verdicts only. One for each evaluation in their order,
 	// "" for those that have their own; none if all have.
 	Generations []string
-	// Problems gives the problems of a set, for breakdowns by their columns;
-	// nil, or no problems, for a report without. The set has the paper's name.
+	// Problems gives the problems of a set, for breakdowns by their columns
+	// where the folder does not have them ([WriteColumns]); nil, or no problems,
+	// for a report without. The set has the paper's name.
 	Problems func(set string) ([]benchmarks.Problem, error)
 	// Seed is that of the bootstrap of comparisons and breakdowns.
 	Seed uint64
@@ -55,7 +56,7 @@ type Report struct {
 	Folders    []Folder
 	o          Options
 	limits     limits
-	columns    map[string]map[string]map[int]string // set → column → problem → value
+	variations []Variation
 }
 
 // Folder is an evaluation as its record has it.
@@ -73,7 +74,7 @@ func Is(dir string) bool {
 // Open reads evaluations. The error wraps [ErrNotEvaluation] for a folder that
 // is none, and names file and line of what cannot be read.
 func Open(dirs []string, o Options) (*Report, error) {
-	r := &Report{o: o, limits: defaultLimits(), columns: map[string]map[string]map[int]string{}}
+	r := &Report{o: o, limits: defaultLimits()}
 	if n := len(o.Generations); n > 0 && n != len(dirs) {
 		return nil, fmt.Errorf("report: %d folders with answers for %d evaluations: one each is needed, in their order", n, len(dirs))
 	}

@@ -34,6 +34,9 @@ type page struct {
 	Passes      []chart.View
 	Comparisons tableView
 	Spreads     tableView
+	Variations  tableView // in the place of Spreads, where there are any
+	Varied      string    // their headline
+	Over        []chart.View
 	Breakdowns  []tableView
 	Verdicts    tableView
 	Graders     []fact
@@ -84,6 +87,10 @@ func (r *Report) newPage() (*page, error) {
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
+	if p.Over, err = r.variationViews(); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	p.Variations, p.Varied = r.variationTable(), "By "+strings.Join(r.over(), " and by ")
 	for _, c := range r.Cells {
 		if c.Grader != "" {
 			p.Graders = gather(p.Graders, c.Contender.Label, c.Grader)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/justrl/justrl/benchmarks"
 	"github.com/justrl/justrl/internal/webpage/webpagetest"
 )
 
@@ -314,5 +316,116 @@ func TestAnalysis(t *testing.T) {
 	}
 	if len(got.Means) != 3 || got.Means[2].MeanScore != (0.8+0.75)/2 {
 		t.Errorf("means: %+v", got.Means)
+	}
+}
+
+// What a sweep hands over is on the page, drawn and as a table, in the place of
+// the report's own spreads.
+func TestVariations(t *testing.T) {
+	r, err := Open(fixture(t, t.TempDir()), Options{Problems: columns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Vary(variations())
+	var b bytes.Buffer
+	p, err := r.newPage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := pages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := execute(&b, all, "main", p); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"By seed and by template", `id="over-seed"`, `id="over-template"`, "AIME24: Base-1.5B &lt;b&gt; 55.00 (from 50.00 to 60.00)",
+		`<th scope="row">AIME24</th><td class="words">Base-1.5B &lt;b&gt;</td><td class="words">seed</td><td class="words">0: 50.00, 1: 60.00</td><td>50.00</td><td>60.00</td><td>10.00</td><td>55.00</td><td>7.07</td>`,
+		`<td class="words">paper: 40.00, terse: 40.00</td><td>40.00</td><td>40.00</td><td>0.00</td>`,
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(b.String(), `id="templates"`) {
+		t.Error("templates are there twice")
+	}
+}
+
+// variations are some of the fixture's sets.
+func variations() []Variation {
+	return []Variation{
+		{Over: "seed", Set: "aime24", Of: "Base-1.5B <b>", Scores: []VariedScore{{"0", 0.5}, {"1", 0.6}}, Mean: 0.55, SD: 0.0707},
+		{Over: "seed", Set: "sums", Of: "Trained-1.5B", Scores: []VariedScore{{"0", 0.7}, {"1", 0.9}}, Mean: 0.8, SD: 0.1414},
+		{Over: "template", Set: "sums", Of: "Base-1.5B <b>", Scores: []VariedScore{{"paper", 0.4}, {"terse", 0.4}}, Mean: 0.4},
+		{Over: "template", Set: "sums", Of: "nothing"},
+	}
+}
+
+// Columns are written, replaced and read again, of sets whose names differ in capitals too.
+func TestColumnsFile(t *testing.T) {
+	dir := t.TempDir()
+	problems := func(values ...string) (all []benchmarks.Problem) {
+		for i, v := range values {
+			all = append(all, benchmarks.Problem{ID: 10 + i, Columns: map[string]string{"level": v, "same": "x", "number": fmt.Sprint(i), "text": v + strings.Repeat("y", longestValue)}})
+		}
+		return all
+	}
+	write := func(sets map[string][]benchmarks.Problem) columnsFile {
+		t.Helper()
+		if err := WriteColumns(dir, sets); err != nil {
+			t.Fatal(err)
+		}
+		f, err := readColumnsFile(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	if f := write(map[string][]benchmarks.Problem{"Own": problems("a", "b", "c")}); f != nil {
+		t.Errorf("columns of which none repeats: %v", f)
+	}
+	f := write(map[string][]benchmarks.Problem{"Own": problems("<a>", "b", "<a>", "b"), "aime24": problems("1", "2", "2", "2")})
+	if d := cmp.Diff(columnsFile{"Own": {"level": {"<a>": {10, 12}, "b": {11, 13}}}, "aime24": {"level": {"1": {10}, "2": {11, 12, 13}}}}, f); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(map[string]map[int]string{"level": {10: "1", 11: "2", 12: "2", 13: "2"}}, f.of("AIME24")); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if f.of("own") != nil || f.of("Own") == nil {
+		t.Errorf("%v", f)
+	}
+	f = write(map[string][]benchmarks.Problem{"Own": problems("a", "a", "b", "b", "b")})
+	if len(f) != 2 || len(f["Own"]["level"]["b"]) != 3 {
+		t.Errorf("%v", f)
+	}
+	if f = write(map[string][]benchmarks.Problem{"Own": nil, "aime24": nil}); f != nil {
+		t.Errorf("%v", f)
+	}
+}
+
+// A folder's own columns are those of its problems; a broken file is told of.
+func TestColumnsOfAFolder(t *testing.T) {
+	dirs := fixture(t, t.TempDir())
+	write(t, dirs[1], columnsName, []byte(`{"sums":{"half":{"first":[0,1],"second":[2,3,99]}}}`))
+	r, err := Open(dirs, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []Breakdown
+	for _, b := range r.Breakdowns() {
+		if b.By != byDifficulty {
+			found = append(found, b)
+		}
+	}
+	if len(found) != 1 || found[0].By != "half" || found[0].Model != "Trained-1.5B" || len(found[0].Parts) != 2 || found[0].Parts[0].MeanScore != 0.75 {
+		t.Errorf("%+v", found)
+	}
+	for _, broken := range []string{"{", "[]", `{"sums":{"half":{"first":["0"]}}}`, "\x00"} {
+		write(t, dirs[1], columnsName, []byte(broken))
+		if _, err := Open(dirs, Options{}); err == nil || !strings.Contains(err.Error(), filepath.Join(dirs[1], columnsName)) {
+			t.Errorf("%q: %v", broken, err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -27,8 +28,12 @@ func (s Set) Read(ctx context.Context, path string) ([]benchmarks.Problem, error
 }
 
 // Open reads the problems of any file that [dataset.OpenColumns] knows, in the
-// file's order. With an instruction ([dataset.Ask]) each has a message of its own.
+// file's order. With an instruction ([dataset.ParseMessage]) each has a message of its own.
 func Open(ctx context.Context, path string, as dataset.Columns, instruction string) (problems []benchmarks.Problem, err error) {
+	message, err := dataset.ParseMessage(instruction)
+	if err != nil {
+		return nil, fmt.Errorf("instruction: %w", err)
+	}
 	source, err := dataset.OpenColumns(ctx, path, as)
 	if err != nil {
 		return nil, err
@@ -41,7 +46,9 @@ func Open(ctx context.Context, path string, as dataset.Columns, instruction stri
 		}
 		problem := benchmarks.Problem{ID: int(i), Question: strip(dataset.WithChoices(p)), Answer: strip(p.Answer)}
 		if instruction != "" {
-			problem.Message = dataset.Ask(p, instruction)
+			if problem.Message, err = message.Of(p); err != nil {
+				return nil, fmt.Errorf("%s: row %d: instruction: %w", path, i, err)
+			}
 		}
 		problems = append(problems, problem)
 	}
@@ -51,7 +58,7 @@ func Open(ctx context.Context, path string, as dataset.Columns, instruction stri
 		if i == len(problems) {
 			return errors.New("has grown while it was read")
 		}
-		maps.DeleteFunc(values, func(name, _ string) bool { return isText(name) })
+		maps.DeleteFunc(values, func(name, _ string) bool { return isText(name) || isPart(name, as) })
 		problems[i].Columns = values
 		i++
 		return nil
@@ -91,6 +98,15 @@ func isText(name string) bool {
 		return true
 	}
 	return false
+}
+
+// isPart tells the columns that a problem is made of, where a file has its own.
+func isPart(name string, as dataset.Columns) bool {
+	within := func(column string) bool {
+		rest, ok := strings.CutPrefix(name, column)
+		return ok && column != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	}
+	return within(as.Question) || within(as.Answer) || slices.ContainsFunc(as.Choices, within)
 }
 
 // strip removes what Python's str.strip does: unicode.IsSpace lacks four of ASCII's

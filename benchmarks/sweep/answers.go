@@ -6,35 +6,92 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
+	"github.com/justrl/justrl/benchmarks/evaluate"
+	"github.com/justrl/justrl/benchmarks/generations"
 	"github.com/justrl/justrl/internal/atomicdir"
 )
 
-// siblings are the folders with answers to the same questions, from the same
-// weights, sampled the same way: those of the other judges.
-func (e *Evaluation) siblings() ([]string, error) {
-	base := filepath.Join(filepath.Dir(e.Dir), slug(e.Model.Name)+"-"+e.Sampling.String())
-	found, err := filepath.Glob(base + "-judge-*")
-	return append(found, base), err
+// sibling is the folder of an evaluation with answers to the same questions,
+// from the same weights, sampled the same way: of another judge, or with fewer
+// answers a problem, whose seeds are the first of the others'.
+type sibling struct {
+	dir    string
+	record evaluate.Record
 }
 
-// richest is the sibling's file that has most of a cell's answers; "" if none has any.
-func (e *Evaluation) richest(c *Cell) (path string, n int, err error) {
-	all, err := e.siblings()
-	if err != nil {
-		return "", 0, err
+// siblings are those that have a record, this evaluation itself left out.
+func (e *Evaluation) siblings() ([]sibling, error) {
+	cells := filepath.Dir(e.Dir)
+	folders, err := os.ReadDir(cells)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
-	rel, err := filepath.Rel(e.Dir, c.File)
-	if err != nil {
-		return "", 0, err
+	var all []sibling
+	for _, f := range folders {
+		if f.Name() == e.Name || !e.like(f.Name()) {
+			continue
+		}
+		r, err := evaluate.ReadRecord(filepath.Join(cells, f.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, sibling{filepath.Join(cells, f.Name()), r})
 	}
-	for _, dir := range all {
-		k, err := lines(filepath.Join(dir, rel))
+	return all, nil
+}
+
+// like tells from an evaluation's name whether it differs in nothing but the
+// judge and how many answers a problem has.
+func (e *Evaluation) like(name string) bool {
+	before, after, _ := strings.Cut(e.Sampling.String(), "-n"+e.Sampling.n()+"-")
+	n, ok := strings.CutPrefix(name, slug(e.Model.Name)+"-"+before+"-n")
+	if !ok {
+		return false
+	}
+	n, _, _ = strings.Cut(n, "-judge-")
+	if n, ok = strings.CutSuffix(n, "-"+after); !ok {
+		return false
+	}
+	_, err := strconv.Atoi(n)
+	return err == nil || n == evaluate.PaperName
+}
+
+// file is where a sibling has answers of a cell that the cell can take; "" if
+// it has none, or others. What has some of its own takes none of a smaller one:
+// they would be in the place of its own.
+func (s sibling) file(e *Evaluation, c *Cell, own int) (string, error) {
+	set, ok := s.record.Sets[c.Set.Name]
+	text, asked := s.record.Templates[c.Template.Title()]
+	if !ok || !asked || text != c.Template.Text || set.N > c.N || set.Problems > c.Problems || own > 0 && (set.N < c.N || set.Problems < c.Problems) {
+		return "", nil
+	}
+	name, err := generations.NewName(c.Set.Name, e.Sampling.Temperature, e.Sampling.TopP, set.N, e.Sampling.MaxTokens)
+	return filepath.Join(s.dir, c.Template.Name, name.File()), err
+}
+
+// richest is the sibling's file that has most of a cell's answers, and more than
+// its own; "" if there is none.
+func (e *Evaluation) richest(all []sibling, c *Cell, own int) (path string, n int, err error) {
+	for _, s := range all {
+		file, err := s.file(e, c, own)
+		if err != nil || file == "" {
+			if err != nil {
+				return "", 0, err
+			}
+			continue
+		}
+		k, err := lines(file)
 		if err != nil {
 			return "", 0, err
 		}
-		if k > n {
-			path, n = filepath.Join(dir, rel), k
+		if k > max(n, own) {
+			path, n = file, k
 		}
 	}
 	return path, n, nil
@@ -42,16 +99,20 @@ func (e *Evaluation) richest(c *Cell) (path string, n int, err error) {
 
 // borrow copies the answers that siblings have and this evaluation has fewer of.
 func (e *Evaluation) borrow() error {
+	all, err := e.siblings()
+	if err != nil {
+		return err
+	}
 	for _, c := range e.Cells {
 		own, err := lines(c.File)
 		if err != nil {
 			return err
 		}
-		from, n, err := e.richest(c)
-		if err != nil || n <= own {
-			if err != nil {
-				return err
-			}
+		from, n, err := e.richest(all, c, own)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
 			continue
 		}
 		if err := copyFile(from, c.File); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,9 @@ type EvaluationCost struct {
 type Costs struct {
 	Cost
 	Evaluations []EvaluationCost `json:"evaluations"`
+	// Unknown is what the estimate lacks, in words: speeds of servers, without
+	// which there is none, and lengths of answers, which count as long as they may be.
+	Unknown []string `json:"unknown,omitempty"`
 }
 
 // Costs counts what is to be asked for, and estimates the time from what st
@@ -63,6 +67,7 @@ func (p *Plan) Costs(st *State) Costs {
 			tokens += *c.Tokens
 		}
 	}
+	all.Unknown = p.unknown(st)
 	if lengths {
 		all.Tokens = &tokens
 	}
@@ -74,6 +79,32 @@ func (p *Plan) Costs(st *State) Costs {
 		all.Seconds = &most
 	}
 	return all
+}
+
+// unknown are the figures that what is left to ask for would need, each once.
+func (p *Plan) unknown(st *State) []string {
+	var speeds, lengths []string
+	add := func(to *[]string, what string) {
+		if !slices.Contains(*to, what) {
+			*to = append(*to, what)
+		}
+	}
+	for _, e := range p.Evaluations {
+		if !e.asks() {
+			continue
+		}
+		for _, s := range e.Model.Servers {
+			if speedOf(s, e.Model, st) == 0 {
+				add(&speeds, fmt.Sprintf("speed of %s on %s", e.Model.Name, s.Name))
+			}
+		}
+		for _, c := range e.Cells {
+			if c.There < c.Size() && st.Lengths[lengthKey(e.Model, c.Set.Name)].Answers == 0 {
+				add(&lengths, fmt.Sprintf("length of %s's answers to %s", e.Model.Name, c.Set.Name))
+			}
+		}
+	}
+	return append(speeds, lengths...)
 }
 
 func (e *Evaluation) cost(st *State) EvaluationCost {
@@ -195,12 +226,23 @@ func (p *Plan) Text(w io.Writer, c Costs) error {
 	case c.Tokens == nil:
 		note = "the estimate takes every answer to be as long as it may be, where none was measured"
 	}
-	if note == "" {
-		return nil
+	if note != "" {
+		note = "\n" + note + "\n"
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n", note)
+	if len(c.Unknown) > 0 {
+		shown := c.Unknown[:min(len(c.Unknown), mostUnknown)]
+		note += "not known: " + strings.Join(shown, ", ")
+		if rest := len(c.Unknown) - len(shown); rest > 0 {
+			note += fmt.Sprintf(" and %d more", rest)
+		}
+		note += " (--figures DIR takes them from another sweep)\n"
+	}
+	_, err := io.WriteString(w, note)
 	return err
 }
+
+// mostUnknown is how many unknown figures are named.
+const mostUnknown = 8
 
 // countOf is for a terminal, where every space is as wide.
 func countOf(n int, word string) string {

@@ -1,7 +1,6 @@
 package sweep
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -14,9 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
-	"github.com/justrl/justrl/benchmarks/sets"
 	"github.com/justrl/justrl/internal/atomicdir"
-	"github.com/justrl/justrl/sampler/dataset"
 )
 
 // Embedded is the name of the server in the program, in the place of a URL.
@@ -48,17 +45,6 @@ type Model struct {
 
 	names []string // of the servers, as the spec has them
 }
-
-// Set is a set of problems.
-type Set struct {
-	Name string
-	Path string // "" is one of the nine
-	N    int    // answers a problem where the sampling says the paper's
-	Rows int    // of the whole set
-}
-
-// ownN is how many answers a problem of the user's own set gets.
-const ownN = 4
 
 func (r *reader) model(key string, v ast.Node) {
 	m := &Model{}
@@ -269,52 +255,6 @@ func (r *reader) assign() {
 			}
 		}
 	}
-}
-
-func (r *reader) set(key string, v ast.Node) {
-	word := r.text(v, key)
-	switch {
-	case word == "":
-	case strings.EqualFold(word, "all"):
-		for _, s := range sets.All() {
-			r.addSet(v, key, &Set{Name: s.Name, N: s.K, Rows: s.Rows})
-		}
-	default:
-		s, err := sets.Lookup(word)
-		if err == nil {
-			r.addSet(v, key, &Set{Name: s.Name, N: s.K, Rows: s.Rows})
-			return
-		}
-		path := r.path(word)
-		if st, statErr := os.Stat(path); statErr != nil || st.IsDir() {
-			if strings.ContainsAny(word, `/\.`) {
-				err = fmt.Errorf("there is no file %s", path)
-			}
-			r.fault(v, key, "%v", err)
-			return
-		}
-		problems, err := sets.Open(context.Background(), path, dataset.Columns{}, "")
-		if err != nil {
-			r.fault(v, key, "%v", err)
-			return
-		}
-		if len(problems) == 0 {
-			r.fault(v, key, "%s has no problems", path)
-		}
-		base := filepath.Base(path)
-		name := strings.ReplaceAll(strings.TrimSuffix(base, filepath.Ext(base)), "_", "-") // a generations file's name has its own underscores
-		r.addSet(v, key, &Set{Name: name, Path: path, N: ownN, Rows: len(problems)})
-	}
-}
-
-func (r *reader) addSet(v ast.Node, key string, s *Set) {
-	for _, old := range r.spec.Sets {
-		if strings.EqualFold(old.Name, s.Name) {
-			r.fault(v, key, "a set called %s is there already: a file has its name without the ending", s.Name)
-			return
-		}
-	}
-	r.spec.Sets = append(r.spec.Sets, s)
 }
 
 // slug is a name as a folder has it.

@@ -64,12 +64,15 @@ func NewPlan(s *Spec, dir string) (*Plan, error) {
 	}
 	for _, e := range p.Evaluations {
 		own := make([]int, len(e.Cells))
+		siblings, err := e.siblings()
+		if err != nil {
+			return nil, err
+		}
 		for i, c := range e.Cells {
-			var err error
 			if own[i], err = lines(c.File); err != nil {
 				return nil, err
 			}
-			_, n, err := e.richest(c) // of which it will have them
+			_, n, err := e.richest(siblings, c, own[i]) // of which it will have them
 			if err != nil {
 				return nil, err
 			}

@@ -122,19 +122,26 @@ func TestPlanOfOne(t *testing.T) {
 // A spec may grow. What is there may not become something else.
 func TestJoin(t *testing.T) {
 	files := map[string]string{"sums.jsonl": sums, "short.txt": "{{question}} Box it.", "more.jsonl": sums}
+	const one = "models: a\nservers: http://a:1\nsets: sums.jsonl\nlimit: 1\nsampling: {n: 2}\n"
 	const base = "models: [a, {model: runs/x/checkpoints/step-000100, servers: 'http://a:1'}]\nservers: http://a:1\nsets: sums.jsonl\nsampling: {n: 2}\n"
 	for _, c := range []struct {
 		name, text string
+		base       string // "" is base
 		files      map[string]string
 		weights    string
 		sum        string
-		want       []string // of the refusal
+		first      map[int]string // of the first problems, where they are others' sums
+		want       []string       // of the refusal
 	}{
 		{name: "the same", text: base},
 		{name: "everything more", text: "models: [a, b, {model: runs/x/checkpoints/step-000100, servers: 'http://a:1'}]\nservers: [http://a:1, http://b:1]\nsets: [sums.jsonl, more.jsonl]\nsampling: {n: [2, 3], seed: [0, 1]}\ntemplates: [paper, short.txt]\njudges: [none, http://j:1]\n"},
 		{name: "a model less", text: "models: a\nservers: http://a:1\nsets: sums.jsonl\nsampling: {n: 2}\n"},
 		{name: "another server", text: "models: [a, {model: runs/x/checkpoints/step-000100, servers: 'http://c:1'}]\nservers: {url: http://c:1, concurrency: 3}\nsets: sums.jsonl\nsampling: {n: 2}\n"},
 		{name: "a limit", text: base + "limit: 1\n", want: []string{"size of set sums is 1 problems, 2 answers each, was 3 problems, 2 answers each"}},
+		{name: "no limit any more", base: one, text: strings.Replace(one, "limit: 1\n", "", 1), sum: "3", first: map[int]string{1: "1"}},
+		{name: "no limit any more, and the first is another", base: one, text: strings.Replace(one, "limit: 1\n", "", 1), sum: "3", first: map[int]string{1: "2"}, want: []string{"sha256 of set sums is 2, was 1"}},
+		{name: "more answers are another evaluation", base: one, text: strings.Replace(one, "n: 2", "n: 3", 1)},
+		{name: "of another model of the name they are not", base: one, text: strings.Replace(strings.Replace(one, "n: 2", "n: 3", 1), "models: a", "models: {model: c, name: a}", 1), want: []string{"model a is c, was a (in a-t0.7-p0.9-n2-m31744-s0)"}},
 		{name: "another verifier", text: base + "verifier: exact\n", want: []string{"verifier is exact, was the default"}},
 		{name: "a verifier's key", text: base + "set: reward.max_tokens=3\n", want: []string{`verifier is the default with ["reward.max_tokens=3"], was the default`}},
 		{name: "another model of the name", text: strings.Replace(base, "[a,", "[{model: c, name: a},", 1), want: []string{"model a is c, was a"}},
@@ -158,7 +165,10 @@ func TestJoin(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := first.Join(plan(t, spec(t, dir, base), out), map[string]string{"sums": "1"}); err != nil {
+			if c.base == "" {
+				c.base = base
+			}
+			if err := first.Join(plan(t, spec(t, dir, c.base), out), sumsAre("1", nil)); err != nil {
 				t.Fatal(err)
 			}
 			if err := first.Write(out); err != nil {
@@ -181,7 +191,7 @@ func TestJoin(t *testing.T) {
 			if sum == "" {
 				sum = "1"
 			}
-			err = second.Join(plan(t, spec(t, dir, c.text), out), map[string]string{"sums": sum})
+			err = second.Join(plan(t, spec(t, dir, c.text), out), sumsAre(sum, c.first))
 			if c.want == nil {
 				if err != nil || len(second.Evaluations) < len(first.Evaluations) {
 					t.Errorf("error %v, %d evaluations", err, len(second.Evaluations))
@@ -197,5 +207,63 @@ func TestJoin(t *testing.T) {
 				t.Error("the state has changed all the same")
 			}
 		})
+	}
+}
+
+// sumsAre has one sum for all, but for the first problems that have another.
+func sumsAre(sum string, first map[int]string) Sums {
+	return func(_ string, problems int) (string, bool) {
+		if other, ok := first[problems]; ok {
+			return other, true
+		}
+		return sum, true
+	}
+}
+
+// An evaluation with more answers a problem begins with those of one with fewer,
+// and one with some of its own keeps them.
+func TestMoreAnswersTakeTheFewer(t *testing.T) {
+	dir := folder(t, map[string]string{"sums.jsonl": sums})
+	out := filepath.Join(dir, "out")
+	text := "models: m\nservers: http://a:1\nsets: sums.jsonl\nsampling: {n: 2, max_tokens: 10}\nlimit: 2\n"
+	small := plan(t, spec(t, dir, text), out).Evaluations[0]
+	answers(t, small, 1<<30, true)
+	for _, c := range []struct {
+		name  string
+		text  string
+		there int
+	}{
+		{"more answers", strings.Replace(text, "n: 2", "n: 3", 1), 4},
+		{"more of both", strings.Replace(strings.Replace(text, "n: 2", "n: 3", 1), "limit: 2", "limit: 3", 1), 4},
+		{"the paper's four", strings.Replace(text, "n: 2", "n: paper", 1), 4},
+		{"fewer answers", strings.Replace(text, "n: 2", "n: 1", 1), 0},
+		{"fewer problems", strings.Replace(strings.Replace(text, "n: 2", "n: 7", 1), "limit: 2", "limit: 1", 1), 0},
+		{"another seed", strings.Replace(text, "n: 2", "n: 3, seed: 1", 1), 0},
+		{"another model", strings.Replace(strings.Replace(text, "n: 2", "n: 3", 1), "models: m", "models: m2", 1), 0},
+		{"another judge", text + "judges: http://j:1\n", 4},
+	} {
+		e := plan(t, spec(t, dir, c.text), out).Evaluations[0]
+		if got := e.Cells[0].There; got != c.there {
+			t.Errorf("%s: %d answers are there, want %d", c.name, got, c.there)
+		}
+		if err := e.borrow(); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if n, err := lines(e.Cells[0].File); n != c.there || err != nil {
+			t.Errorf("%s: %d answers were taken (%v)", c.name, n, err)
+		}
+	}
+	three := plan(t, spec(t, dir, strings.Replace(text, "n: 2", "n: 5", 1)), out).Evaluations[0]
+	if err := os.MkdirAll(three.Dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(three.Cells[0].File, []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := three.borrow(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := lines(three.Cells[0].File); n != 1 || err != nil {
+		t.Errorf("%d answers in the place of its own (%v)", n, err)
 	}
 }

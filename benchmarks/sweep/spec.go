@@ -224,11 +224,15 @@ func (r *reader) addSampling(at ast.Node, key string, s Sampling) {
 
 // String is the sampling as folders have it.
 func (s Sampling) String() string {
-	n := evaluate.PaperName
+	return fmt.Sprintf("t%g-p%g-n%s-m%d-s%d", s.Temperature, s.TopP, s.n(), s.MaxTokens, s.Seed)
+}
+
+// n is how many answers a problem has, as folders have it.
+func (s Sampling) n() string {
 	if s.N > 0 {
-		n = fmt.Sprint(s.N)
+		return fmt.Sprint(s.N)
 	}
-	return fmt.Sprintf("t%g-p%g-n%s-m%d-s%d", s.Temperature, s.TopP, n, s.MaxTokens, s.Seed)
+	return evaluate.PaperName
 }
 
 func (r *reader) template(key string, v ast.Node) {

@@ -28,7 +28,7 @@ func checkpoint(t *testing.T, dir, weights string) string {
 func TestFaultsOfASpec(t *testing.T) {
 	dir := folder(t, map[string]string{
 		"sums.jsonl": sums, "short.txt": "{{question}} Box it.", "none.txt": "hello", "empty.jsonl": "", "bad.jsonl": "{\n",
-		"sub/short.txt": "{{question}}",
+		"sub/short.txt": "{{question}}", "animals.csv": animals,
 	})
 	checkpoint(t, filepath.Join(dir, "runs/x/checkpoints/step-000100"), "a")
 	if err := os.MkdirAll(filepath.Join(dir, "runs/x/checkpoints/step-000200"), 0o777); err != nil {
@@ -62,6 +62,21 @@ func TestFaultsOfASpec(t *testing.T) {
 		{"a sampling twice", "models: m" + rest + "sampling:\n  - {seed: [1, 2]}\n  - {seed: 2}", []string{"s.yaml:6: sampling[1]: has t0.7-p0.9-npaper-m31744-s2 twice"}},
 		{"a set twice", "models: m\nservers: http://a:1\nsets: [aime24, all]", []string{"s.yaml:3: sets[1]: a set called AIME24 is there already"}},
 		{"files that are no sets", "models: m\nservers: http://a:1\nsets: [gone.jsonl, empty.jsonl, bad.jsonl]", []string{"sets[0]: there is no file", "sets[1]: ", "sets[2]: "}},
+		{"a file's columns", "models: m\nservers: http://a:1\nsets: [{set: animals.csv, question: q, choices: [a, b], answer: right, answer_is: number, instruction: A letter.}, {set: aime24}, {set: sums.jsonl, name: more}]", nil},
+		{"columns that are none", "models: m\nservers: http://a:1\nsets:\n- {set: animals.csv, question: q, answr: right}\n- {set: animals.csv, question: q}\n- {set: animals.csv, question: q, answer: right, answer_is: name, instruction: '{{choices}}'}\n- {question: q, answer: right}\n- {set: gone.csv, question: q, answer: right}\n- {set: aime24, question: q, answer: right}\n- {set: animals.csv, question: q, answer: gone}\n- {set: sums.jsonl, name: a_b}\n- {set: sums.jsonl, name: hmmt25}",
+			[]string{
+				"s.yaml:4: unknown key sets[0].answr; there are answer, answer_is, choices, instruction, name, question, set",
+				"s.yaml:5: sets[1]: question and answer: other columns need both",
+				"s.yaml:6: sets[2]: answer_is: is about choices, and there are none; answer_is: must be letter, index, number or text, is \"name\"",
+				"s.yaml:6: sets[2]: has places but not always {{question}}",
+				"s.yaml:7: sets[3]: needs a set: one of the nine, or",
+				"s.yaml:8: sets[4]: there is no file",
+				"s.yaml:9: sets[5]: aime24 is one of the nine, whose columns are known",
+				"s.yaml:10: sets[6]: dataset",
+				"s.yaml:11: sets[7]: name: no file can be named after task \"a_b\"",
+				"s.yaml:12: sets[8]: name: hmmt25 is one of the nine",
+			}},
+		{"one file, twice", "models: m\nservers: http://a:1\nsets: [sums.jsonl, {set: sums.jsonl, instruction: Say it.}]", []string{"s.yaml:3: sets[1]: a set called sums is there already: give it a name"}},
 		{"templates of one name", "models: m" + rest + "templates: [short.txt, sub/short.txt, none.txt]", []string{"templates[1]: a template called short", "templates[2]: "}},
 		{"models of one name", "models: [a/b, {model: x, name: a_b}]" + rest, []string{"models[1]: a model called a/b is there already"}},
 		{"a server twice", "models: m\nservers: [http://a:1, 'http://a:1/v1', {url: 'http://b:1', name: 'http://a:1'}]\nsets: sums.jsonl",
@@ -131,7 +146,7 @@ func FuzzSpec(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, seed := range []string{string(example), "models: &a [*a]", "models: {? a : b}", "sampling: {n: [1, [2]]}", "<<: *x", "a: !!binary x", "- - -", "models: \"\x00\""} {
+	for _, seed := range []string{string(example), "models: &a [*a]", "models: {? a : b}", "sampling: {n: [1, [2]]}", "<<: *x", "a: !!binary x", "- - -", "models: \"\x00\"", "sets: {set: x, question: |\n  a\n, choices: [1, {}]}", "sets:\n- set: a.csv\n  instruction: |\n    a\n    b\n"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -149,4 +164,36 @@ func FuzzSpec(f *testing.F) {
 			}
 		}
 	})
+}
+
+const animals = "q,a,b,right\nWhich barks?,a cat,a dog,2\nWhich meows?,a cat,a dog,1\n"
+
+// A set of other columns is read as the spec says, its instruction of several lines too.
+func TestColumnsOfASet(t *testing.T) {
+	dir := folder(t, map[string]string{"animals.csv": animals})
+	s := spec(t, dir, `
+models: m
+servers: http://a:1
+sets:
+  - set: animals.csv
+    name: pets
+    question: q
+    choices: [a, b]
+    answer: right
+    answer_is: number
+    instruction: |
+      {{question}}
+      {{choices}}
+      Say the letter.
+`)
+	if len(s.Sets) != 1 || s.Sets[0].Name != "pets" || s.Sets[0].Rows != 2 || s.Sets[0].N != ownN {
+		t.Fatalf("%+v", s.Sets[0])
+	}
+	problems, err := s.Sets[0].Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := problems[0]; p.Answer != "B" || p.Message != "Which barks?\nA. a cat\nB. a dog\nSay the letter." {
+		t.Errorf("%+v", p)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -90,6 +91,19 @@ func ReadState(dir string) (*State, error) {
 	return s, nil
 }
 
+// With is the state with what others measured of the same servers, models and
+// sets, by name, where it has measured nothing itself; the first of them counts.
+// It is for estimates, not to be written.
+func (s *State) With(others []*State) *State {
+	out := *s
+	out.Speeds, out.Lengths = map[string]Speed{}, map[string]Length{}
+	for _, from := range slices.Backward(append([]*State{s}, others...)) {
+		maps.Copy(out.Speeds, from.Speeds)
+		maps.Copy(out.Lengths, from.Lengths)
+	}
+	return &out
+}
+
 // Write replaces a folder's.
 func (s *State) Write(dir string) error {
 	return atomicdir.ReplaceFile(filepath.Join(dir, StateName), func(w io.Writer) error {
@@ -103,22 +117,38 @@ func (s *State) Write(dir string) error {
 // ErrChanged is a spec that says something else of cells that there are.
 var ErrChanged = errors.New("the spec has changed")
 
-// Join enters what the evaluations of a plan are; sums has a hash of the
-// problems of each set that was read, by name. What is new is added. A value
-// that is another than before is an error that wraps [ErrChanged] and names
-// all of them; the state stays as it was then.
-func (s *State) Join(p *Plan, sums map[string]string) error {
+// Sums gives a hash of the first problems of a set that was read, by its name.
+type Sums func(set string, problems int) (sum string, ok bool)
+
+// Join enters what the evaluations of a plan are; sums may be nil, where no set
+// was read. What is new is added: evaluations, and problems after those that a
+// set had. A value that is another than before is an error that wraps
+// [ErrChanged] and names all of them; the state stays as it was then.
+func (s *State) Join(p *Plan, sums Sums) error {
 	var changes []error
 	next := map[string]Identity{}
 	said := map[string]bool{} // a change is told once, not for every evaluation
+	changed := func(key, is, was, in string) {
+		if change := fmt.Sprintf("%s is %s, was %s", key, is, was); !said[change] {
+			said[change] = true
+			changes = append(changes, fmt.Errorf("%s (in %s)", change, in))
+		}
+	}
 	for _, e := range p.Evaluations {
-		is := e.identity(p, sums)
-		was := s.Evaluations[e.Name]
+		is, was := e.identity(p), s.Evaluations[e.Name]
 		for _, key := range slices.Sorted(maps.Keys(is)) {
-			if old, both := was[key]; both && old != is[key] {
-				if change := fmt.Sprintf("%s is %s, was %s", key, is[key], old); !said[change] {
-					said[change] = true
-					changes = append(changes, fmt.Errorf("%s (in %s)", change, e.Name))
+			if old, both := was[key]; both && old != is[key] && !grown(key, is[key], old) {
+				changed(key, is[key], old, e.Name)
+			}
+		}
+		for _, c := range e.Cells {
+			e.joinSum(c, was, is, sums, changed)
+		}
+		// Answers are taken from these, whether the spec still has them or not.
+		for _, name := range slices.Sorted(maps.Keys(s.Evaluations)) {
+			for _, key := range []string{modelKey(e.Model), weightsKey(e.Model)} {
+				if old, both := s.Evaluations[name][key]; both && e.like(name) && is[key] != "" && old != is[key] {
+					changed(key, is[key], old, name)
 				}
 			}
 		}
@@ -130,32 +160,66 @@ func (s *State) Join(p *Plan, sums map[string]string) error {
 		next[e.Name] = all
 	}
 	if len(changes) > 0 {
-		return fmt.Errorf("%s: %w: %w; a spec may have new cells, but not change those there are: give another --out, or put it back", p.Dir, ErrChanged, oneLine(changes))
+		return fmt.Errorf("%s: %w: %w; a spec may have new cells and more problems, but not change those there are: give another --out, or put it back", p.Dir, ErrChanged, oneLine(changes))
 	}
 	maps.Copy(s.Evaluations, next)
 	return nil
 }
 
+// joinSum holds a set's problems against those that it had, where both are known.
+func (e *Evaluation) joinSum(c *Cell, was, is Identity, sums Sums, changed func(key, is, was, in string)) {
+	if sums == nil {
+		return
+	}
+	sum, ok := sums(c.Set.Name, c.Problems)
+	if !ok {
+		return
+	}
+	key := sumKey(c.Set)
+	is[key] = sum
+	var problems, n int
+	old, known := was[key]
+	if _, err := fmt.Sscanf(was[sizeKey(c.Set)], sizeFormat, &problems, &n); err != nil || !known || problems > c.Problems {
+		return // new, or told of already
+	}
+	if first, ok := sums(c.Set.Name, problems); ok && first != old {
+		changed(key, first, old, e.Name)
+	}
+}
+
+// The names of what an identity has of a set, and how it says its size.
+const sizeFormat = "%d problems, %d answers each"
+
+func sizeKey(s *Set) string      { return "size of set " + s.Name }
+func sumKey(s *Set) string       { return "sha256 of set " + s.Name }
+func modelKey(m *Model) string   { return "model " + m.Name }
+func weightsKey(m *Model) string { return "weights of model " + m.Name }
+
+// grown tells whether a value is a set's size, and as large as it was or larger.
+func grown(key, is, was string) bool {
+	var problems, n, hadProblems, hadN int
+	_, err := fmt.Sscanf(is, sizeFormat, &problems, &n)
+	_, oldErr := fmt.Sscanf(was, sizeFormat, &hadProblems, &hadN)
+	return strings.HasPrefix(key, "size of set ") && err == nil && oldErr == nil && problems >= hadProblems && n >= hadN
+}
+
 // identity is what decides over an evaluation's answers and verdicts, but for
 // what its name has.
-func (e *Evaluation) identity(p *Plan, sums map[string]string) Identity {
+func (e *Evaluation) identity(p *Plan) Identity {
 	id := Identity{"verifier": or(p.Spec.Verifier, "the default")}
 	if len(p.Spec.Set) > 0 {
 		id["verifier"] += fmt.Sprintf(" with %q", p.Spec.Set)
 	}
 	if e.Model.Folder != "" {
-		id["weights of model "+e.Model.Name] = e.Model.Weights
+		id[weightsKey(e.Model)] = e.Model.Weights
 	} else {
-		id["model "+e.Model.Name] = e.Model.Served
+		id[modelKey(e.Model)] = e.Model.Served
 	}
 	if j := e.Judge; j != nil {
 		id["judge "+j.Name] = fmt.Sprintf("model %s, template %s, empty_question %t, tail %d", or(j.Model, "the only one"), or(j.Template, "the paper's"), j.EmptyQuestion, j.Tail)
 	}
 	for _, c := range e.Cells {
-		id["size of set "+c.Set.Name] = fmt.Sprintf("%d problems, %d answers each", c.Problems, c.N)
-		if sum, ok := sums[c.Set.Name]; ok {
-			id["sha256 of set "+c.Set.Name] = sum
-		}
+		id[sizeKey(c.Set)] = fmt.Sprintf(sizeFormat, c.Problems, c.N)
 		id["text of template "+c.Template.Title()] = fmt.Sprintf("%q", c.Template.Text)
 	}
 	return id

@@ -179,6 +179,17 @@ func (d *document) text(n ast.Node, key string) string {
 	return ""
 }
 
+// lines reads a text that may have several, and is not empty.
+func (d *document) lines(n ast.Node, key string) string {
+	if v, ok := d.plain(n).(*ast.LiteralNode); ok {
+		n = v.Value
+	}
+	if v, ok := d.plain(n).(*ast.StringNode); ok && strings.Contains(v.Value, "\n") && strings.TrimSpace(v.Value) != "" && !strings.Contains(v.Value, "\x00") {
+		return strings.TrimSuffix(v.Value, "\n")
+	}
+	return d.text(n, key)
+}
+
 // number reads a finite number that ok accepts; want says which.
 func (d *document) number(n ast.Node, key, want string, ok func(float64) bool) float64 {
 	var x float64

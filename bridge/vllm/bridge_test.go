@@ -195,11 +195,12 @@ func TestCheckCatchesARestart(t *testing.T) {
 			if _, err := tr.step(t, 0.01); err != nil {
 				t.Fatal(err)
 			}
-			if err := tr.bridge.Check(t.Context()); err != nil {
+			if _, err := tr.bridge.Check(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			tr.Restart(theta0)
-			tr.caught(t, tr.bridge.Check(t.Context()), bridge.PartIdle, "it was restarted, or somebody else loads weights into it", 2)
+			_, err := tr.bridge.Check(t.Context())
+			tr.caught(t, err, bridge.PartIdle, "it was restarted, or somebody else loads weights into it", 2)
 			if _, err := tr.step(t, 0.01); err == nil || !strings.Contains(err.Error(), "before Start") {
 				t.Errorf("a step after that: %v", err)
 			}

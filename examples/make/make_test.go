@@ -95,6 +95,10 @@ func TestExamples(t *testing.T) {
 			train, held := task.split(o.generator(), o.train, o.heldOut)
 			seen := map[string]bool{}
 			rng := rand.New(rand.NewPCG(5, 6))
+			message, err := dataset.ParseMessage(c.Problems.Instruction)
+			if err != nil {
+				t.Fatal(err)
+			}
 			lucky := 0.0
 			for _, set := range []struct {
 				path string
@@ -106,8 +110,8 @@ func TestExamples(t *testing.T) {
 				}
 				for i, p := range read {
 					e := set.want[i]
-					if asked := dataset.Ask(p, c.Problems.Instruction); asked != task.message(e) {
-						t.Fatalf("a run asks %q, the warm-up %q", asked, task.message(e))
+					if asked, err := message.Of(p); err != nil || asked != task.message(e) {
+						t.Fatalf("a run asks %q (%v), the warm-up %q", asked, err, task.message(e))
 					} else if seen[asked] {
 						t.Errorf("asked twice: %q", asked)
 					} else {

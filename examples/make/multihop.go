@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -10,8 +11,9 @@ import (
 // plays, and where that comes from. A place has two words, so that half an answer has half a reward.
 func multihop() task {
 	return task{
-		name: "multihop", instruction: `Put the place within \boxed{}.`, ending: ".jsonl", practice: 0.5,
-		draw: drawHops,
+		name: "multihop", instruction: `Put the place within \boxed{}.`, ending: ".jsonl", practice: 0.7, updates: 1500, batch: 96, lr: 1e-3,
+		draw:  func(rng *rand.Rand) exercise { return drawHops(rng, 3) },
+		drill: drillHops,
 		file: jsonLines(func(id string, e exercise) any {
 			type qa struct {
 				Text   string   `json:"text"`
@@ -31,21 +33,37 @@ var (
 	towns = []string{"Brome", "Calden", "Delton", "Elmore", "Fenwick", "Garby"}
 )
 
-func drawHops(rng *rand.Rand) exercise {
-	who, team, town := some(rng, people, 3), some(rng, teams, 3), some(rng, towns, 3)
-	var facts []string
-	plays, from, place := make([]string, 3), make([]string, 3), make([]string, 3)
-	for i, name := range who {
-		place[i] = pick(rng, sides) + " " + town[i]
-		plays[i] = fmt.Sprintf("%s plays for the %s.", name, team[i])
-		from[i] = fmt.Sprintf("The %s come from %s.", team[i], place[i])
-		facts = append(facts, plays[i], from[i])
+// drillHops is a question to work out, or one whose facts are to be put in order,
+// of two people to four. Nothing of an answer then stands at a fixed distance
+// from its source, and there is much to look up: from the question's answers alone
+// a small model does not learn to look up at all.
+func drillHops(rng *rand.Rand) exercise {
+	e := drawHops(rng, 2+rng.IntN(3))
+	if rng.IntN(2) == 0 {
+		e.worked = e.sorted
 	}
-	asked := rng.IntN(len(who))
+	return e
+}
+
+// drawHops is a question about one of n people. What belongs together stands together, and no word of it stands elsewhere:
+// that is as much as a model of three layers can look up.
+func drawHops(rng *rand.Rand, n int) exercise {
+	who, team, side, town := some(rng, people, n), some(rng, teams, n), some(rng, sides, n), some(rng, towns, n)
+	plays, homes, place := make([]string, n), make([]string, n), make([]string, n)
+	for i := range who {
+		place[i] = side[i] + " " + town[i]
+		plays[i] = who[i] + " " + team[i]
+		homes[i] = team[i] + " " + place[i]
+	}
+	asked := rng.IntN(n)
 	return exercise{
-		question: strings.Join(some(rng, facts, len(facts)), " ") + fmt.Sprintf(" Where does the team of %s come from?", who[asked]),
-		answer:   place[asked],
-		worked:   plays[asked] + " " + from[asked] + "\n" + boxed(place[asked]),
-		blurt:    func(rng *rand.Rand) string { return boxed(pick(rng, sides) + " " + pick(rng, town)) },
+		sorted: fmt.Sprintf("Teams: %s. Homes: %s.", inOrder(plays), inOrder(homes)),
+		question: fmt.Sprintf("Teams: %s. Homes: %s. Where is the team of %s at home?",
+			strings.Join(some(rng, plays, n), ", "), strings.Join(some(rng, homes, n), ", "), who[asked]),
+		answer: place[asked],
+		worked: fmt.Sprintf("Team: %s. Home: %s.\n%s", plays[asked], homes[asked], boxed(place[asked])),
+		blurt:  func(rng *rand.Rand) string { return boxed(pick(rng, side) + " " + pick(rng, town)) },
 	}
 }
+
+func inOrder(facts []string) string { return strings.Join(slices.Sorted(slices.Values(facts)), ", ") }

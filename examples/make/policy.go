@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"path/filepath"
@@ -13,18 +14,25 @@ import (
 // makePolicy warms a policy up on exercises that are not held out: it learns to
 // work them out, but seldom does.
 func makePolicy(ctx context.Context, o options, t task) error {
+	updates, batch, lr := cmp.Or(o.updates, t.updates, 500), cmp.Or(o.batch, t.batch, 128), cmp.Or(o.lr, t.lr, 3e-3)
 	_, held := t.split(o.generator(), o.train, o.heldOut)
 	heldOut := map[string]bool{}
 	for _, e := range held {
 		heldOut[t.message(e)] = true
 	}
 	rng := rand.New(rand.NewPCG(uint64(o.seed), 1))
-	draw := func() exercise {
-		for {
-			if e := t.draw(rng); !heldOut[t.message(e)] {
-				return e
+	fresh := func(draw func(*rand.Rand) exercise) func() exercise {
+		return func() exercise {
+			for {
+				if e := draw(rng); !heldOut[t.message(e)] {
+					return e
+				}
 			}
 		}
+	}
+	draw, practise := fresh(t.draw), fresh(t.draw)
+	if t.drill != nil {
+		practise = fresh(t.drill)
 	}
 	var corpus []string
 	for range 2000 {
@@ -33,12 +41,13 @@ func makePolicy(ctx context.Context, o options, t task) error {
 	}
 	return warmup.Policy(ctx, warmup.Options{
 		Dir: filepath.Join(o.policy, t.name), Corpus: corpus, Vocab: 448,
-		Updates: o.updates, Batch: o.batch, LR: o.lr, Seed: o.seed, Threads: o.threads,
+		Updates: updates, Batch: batch, LR: lr, Seed: o.seed, Threads: o.threads,
 		Draw: func(update int) (message, answer string) {
-			e := draw()
-			if float64(update) < t.practice*float64(o.updates) { // first the skill, then the habits
+			if float64(update) < t.practice*float64(updates) { // first the skill, then the habits
+				e := practise()
 				return t.message(e), e.worked
 			}
+			e := draw()
 			return t.message(e), e.respond(rng)
 		},
 	})

@@ -19,6 +19,10 @@ type task struct {
 	ending      string  // of its files
 	practice    float64 // share of the warm-up, from its start, with worked-out answers alone
 	draw        func(*rand.Rand) exercise
+	updates     int                       // of the warm-up; 0 = 500
+	batch       int                       // answers an update; 0 = 128
+	lr          float64                   // highest learning rate; 0 = 3e-3
+	drill       func(*rand.Rand) exercise // what is practised, where draw's exercises do not teach it; nil = draw
 	file        func(set string, e []exercise) ([]byte, error)
 }
 
@@ -28,6 +32,7 @@ type exercise struct {
 	choices  []string
 	answer   string // the ground truth as the file has it
 	worked   string // step by step, which is right
+	sorted   string // the facts in order, where that is practised
 	blurt    func(*rand.Rand) string
 }
 
@@ -54,7 +59,15 @@ func (t task) message(e exercise) string {
 	for i, c := range e.choices {
 		lines = append(lines, fmt.Sprintf("%c. %s", 'A'+i, c))
 	}
-	return dataset.Ask(sampler.Problem{Question: e.question, Choices: strings.Join(lines, "\n")}, t.instruction)
+	message, err := dataset.ParseMessage(t.instruction)
+	if err != nil {
+		panic(err) // it is a part of the program
+	}
+	text, err := message.Of(sampler.Problem{Question: e.question, Choices: strings.Join(lines, "\n")})
+	if err != nil {
+		panic(err)
+	}
+	return text
 }
 
 func boxed(answer string) string { return `The answer is \boxed{` + answer + "}." }

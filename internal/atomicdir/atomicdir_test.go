@@ -287,7 +287,7 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	// Every temporary is one that Sweep knows.
-	tmp, unlock, err := newTemporary(filepath.Join(parent, "out"))
+	tmp, unlock, err := newTemporary(filepath.Join(parent, "out"), 0o777)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,8 @@
 // A crash can leave two things, and the next Create of the same folder
 // removes both: a temporary sibling, told from one that is being filled by the
 // lock that its writer holds, and a folder whose marker is still pending.
-// Where names never come again, [Sweep] removes the temporary ones. A folder that has neither marker is not this package's and is never touched.
+// Where names never come again, [Sweep] removes the temporary ones; [Scratch] has
+// folders that are never to be whole, swept by the same sign. A folder that has neither marker is not this package's and is never touched.
 package atomicdir
 
 import "errors"

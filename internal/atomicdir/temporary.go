@@ -35,11 +35,11 @@ func Sweep(parent string) error {
 
 // newTemporary makes an empty sibling of dir and locks it; unlock ends that.
 // The lock ends with the process too, which is how sweep knows a leftover.
-func newTemporary(dir string) (tmp string, unlock func() error, err error) {
+func newTemporary(dir string, mode fs.FileMode) (tmp string, unlock func() error, err error) {
 	const attempts = 10
 	for range attempts {
 		tmp = filepath.Join(filepath.Dir(dir), prefix(dir)+strings.ToLower(rand.Text()[:randomLen]))
-		if err := os.Mkdir(tmp, 0o777); err != nil {
+		if err := os.Mkdir(tmp, mode); err != nil {
 			return "", nil, err
 		}
 		// Another Create may sweep it away before it is locked.
@@ -64,6 +64,7 @@ func sweepWhere(parent string, ours func(name string) bool) error {
 	if err != nil {
 		return err
 	}
+	var first error // the others' leftovers are not to wait for one that cannot go
 	for _, e := range entries {
 		if !e.IsDir() || !ours(e.Name()) {
 			continue
@@ -73,14 +74,14 @@ func sweepWhere(parent string, ours func(name string) bool) error {
 		if busy(err) {
 			continue // being filled, or just gone
 		}
-		if err != nil {
-			return fmt.Errorf("leftover %s: %w", path, err)
+		if err == nil {
+			err = errors.Join(os.RemoveAll(path), unlock())
 		}
-		if err := errors.Join(os.RemoveAll(path), unlock()); err != nil {
-			return fmt.Errorf("leftover %s: %w", path, err)
+		if err != nil && first == nil {
+			first = fmt.Errorf("leftover %s: %w", path, err)
 		}
 	}
-	return nil
+	return first
 }
 
 // lock takes an exclusive lock on a folder without waiting. It fails with an

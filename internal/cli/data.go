@@ -27,11 +27,15 @@ type data struct {
 func (d *data) Close() error { return d.source.Close() }
 
 func openData(ctx context.Context, cfg config.Config, tok *tokenizer.Tokenizer) (*data, error) {
+	prompt, err := trainingPrompt(tok, cfg.Problems)
+	if err != nil {
+		return nil, err
+	}
 	source, err := dataset.OpenColumns(ctx, cfg.Data, columns(cfg.Problems))
 	if err != nil {
 		return nil, err
 	}
-	return &data{source, trainingPrompt(tok, cfg.Problems)}, nil
+	return &data{source, prompt}, nil
 }
 
 // stream continues at a cursor that an earlier process wrote; nil is the start.
@@ -47,8 +51,15 @@ func (d *data) stream(cfg config.Config, cursor []byte) (*dataset.Stream, error)
 	}, from)
 }
 
-func trainingPrompt(tok *tokenizer.Tokenizer, as config.Problems) func(sampler.Problem) ([]int32, error) {
-	return func(p sampler.Problem) ([]int32, error) { return tok.Prompt(dataset.Ask(p, as.Instruction)) }
+func trainingPrompt(tok *tokenizer.Tokenizer, as config.Problems) (func(sampler.Problem) ([]int32, error), error) {
+	message, err := dataset.ParseMessage(as.Instruction)
+	return func(p sampler.Problem) ([]int32, error) {
+		text, err := message.Of(p)
+		if err != nil {
+			return nil, err
+		}
+		return tok.Prompt(text)
+	}, prefixed("instruction: ", err)
 }
 
 // columns says in the dataset's words where the configuration has what.
@@ -63,11 +74,8 @@ func validate(cfg config.Config) error {
 
 // checkProblems says what is wrong with a section of the configuration.
 func checkProblems(section string, p config.Problems) error {
-	var errs []error
-	for _, err := range []error{columns(p).Validate(), prefixed("instruction: ", dataset.CheckInstruction(p.Instruction))} {
-		errs = append(errs, prefixed(section+".", err))
-	}
-	return errors.Join(errs...)
+	_, err := dataset.ParseMessage(p.Instruction)
+	return errors.Join(prefixed(section+".", columns(p).Validate()), prefixed(section+".instruction: ", err))
 }
 
 func prefixed(prefix string, err error) error {
@@ -88,9 +96,13 @@ func heldOutProblems(cfg config.Config) config.Problems {
 // heldOut renders the validation sets in the form of the training prompts.
 func heldOut(ctx context.Context, cfg config.Config, tok *tokenizer.Tokenizer) ([]orchestrator.HeldOut, error) {
 	as := heldOutProblems(cfg)
+	prompt, err := trainingPrompt(tok, as)
+	if err != nil {
+		return nil, err
+	}
 	var sets []orchestrator.HeldOut
 	for _, path := range cfg.Validation.Data {
-		rows, err := allRows(ctx, path, as, trainingPrompt(tok, as))
+		rows, err := allRows(ctx, path, as, prompt)
 		if err != nil {
 			return nil, err
 		}

@@ -77,7 +77,7 @@ func TestProblemsOfTheConfiguration(t *testing.T) {
 	if _, err := heldOut(t.Context(), cfg, tok); err == nil || !strings.Contains(err.Error(), "held.jsonl: line 1: q is missing") {
 		t.Errorf("%v", err)
 	}
-	for _, s := range []string{"validation.problems.question=ask", "validation.problems.answer=say", `validation.problems.instruction="Say: {question}"`} {
+	for _, s := range []string{"validation.problems.question=ask", "validation.problems.answer=say", `validation.problems.instruction="Say: {{question}}"`} {
 		if err := cfg.Set(s); err != nil {
 			t.Fatal(err)
 		}
@@ -92,12 +92,12 @@ func TestProblemsOfTheConfiguration(t *testing.T) {
 }
 
 func TestProblemsThatCannotBe(t *testing.T) {
-	code, _, stderr := run(t, "config", "--set", "problems.answer=a[", "--set", "problems.answer_is=word", "--set", "validation.problems.instruction='{choices}'")
+	code, _, stderr := run(t, "config", "--set", "problems.answer=a[", "--set", "problems.answer_is=word", "--set", "validation.problems.instruction='{{choices}}'")
 	want := []string{
 		"problems.question and answer: other columns need both",
 		"problems.answer_is: is about choices, and there are none",
 		`problems.answer_is: must be letter, index, number or text, is "word"`,
-		"validation.problems.instruction: has {choices} but not {question}",
+		"validation.problems.instruction: has places but not always {{question}}",
 	}
 	if code != ExitUsage {
 		t.Errorf("exit code %d", code)

@@ -1,172 +1,113 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
-	"strconv"
-	"text/tabwriter"
+	"os"
+	"path/filepath"
+	"strings"
 
-	ollama "github.com/ollama/ollama/api"
 	"github.com/urfave/cli/v2"
 
-	"github.com/justrl/justrl/internal/endpoint"
-	"github.com/justrl/justrl/sampler"
-	"github.com/justrl/justrl/sampler/vllm"
 	"github.com/justrl/justrl/updater/model"
 )
-
-// diagnosis is what doctor says of one server.
-type diagnosis struct {
-	URL       string       `json:"url"`
-	Kind      string       `json:"kind"` // vllm, ollama, unknown
-	Reachable bool         `json:"reachable"`
-	Trainable bool         `json:"trainable"` // `justrl run` can use it as it is
-	Problem   string       `json:"problem,omitempty"`
-	Info      sampler.Info `json:"info"`
-}
 
 func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "say what a server is and whether justrl run can train against it",
+		Description: "A table for each server: what it speaks and serves, what it was seen to do with a few tokens, and what a run\n" +
+			"would do with it, or why none can and what to change. justrl run makes the same checks at its start. With\n" +
+			"--preset, --config or --set the context and the log-probs are held to that configuration too.\n" +
+			"Exit code 0 if a run can use all of them, 3 otherwise.",
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a server; may be repeated"},
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
-			modelFlag("compare with the model in `DIR`"),
-			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print JSON"},
+			modelFlag("compare with the model in `DIR`: vocabulary, and tensors where this machine sees the server's folder"),
+			syncFlag(), allowRetokenizedFlag(), presetFlag(), fileFlag(), setFlag(),
+			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print all that was found as JSON"},
 		}, accessFlags()...),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if err := errors.Join(noArguments(c), need(c, "server")); err != nil {
 				return err
 			}
-			vocab := 0
-			if dir := c.String("model"); dir != "" {
-				spec, err := model.Load(dir)
-				if err != nil {
-					return err
-				}
-				vocab = spec.Vocab
-			}
-			how, err := access(c)
+			doc, err := newDoctor(c)
 			if err != nil {
 				return usage(err)
 			}
-			var all []diagnosis
-			var faults []error
+			var x examined
+			var faults cannotTrain
 			for _, address := range c.StringSlice("server") {
-				d, err := diagnose(c.Context, address, how, c.String("served-model"), vocab)
-				all, faults = append(all, d), append(faults, err)
+				d, err := doc.diagnose(c.Context, address)
+				x.Servers = append(x.Servers, d)
+				if err != nil {
+					faults = append(faults, err)
+				}
 			}
-			if err := printDiagnoses(c.App.Writer, all, c.Bool("json")); err != nil {
+			if len(x.Servers) > 1 {
+				if x.Fleet, err = together(x.Servers, doc.cfg); err != nil {
+					faults = append(faults, err)
+				}
+			}
+			if err := printExamined(c, x); err != nil {
 				return err
 			}
-			return errors.Join(faults...)
+			if len(faults) > 0 {
+				return faults
+			}
+			return nil
 		},
 	}
 }
 
-func diagnose(ctx context.Context, address string, how endpoint.Options, served string, vocab int) (diagnosis, error) {
-	d := diagnosis{URL: address, Kind: "unknown"}
-	fail := func(err error) (diagnosis, error) {
-		d.Problem = err.Error()
-		return d, err
-	}
-	e, err := endpoint.New(address, how)
+// newDoctor reads what a run would be.
+func newDoctor(c *cli.Context) (doc doctor, err error) {
+	cfg, err := resolve(c.String("preset"), c.String("config"), nil)
 	if err != nil {
-		return fail(usage(err))
+		return doc, err
 	}
-	defer e.Close()
-	d.URL = e.URL()
-	if version, ok := ollamaVersion(ctx, e); ok {
-		d.Kind, d.Reachable, d.Info.Version = "ollama", true, version
-		return fail(&sampler.CannotError{URL: d.URL, What: "is an Ollama server, which neither takes nor gives token ids", Hint: "training needs vLLM; " + vllm.StartHint})
+	if !c.IsSet("preset") && !c.IsSet("config") && !c.IsSet("set") { // any run
+		cfg.Sampling.MaxTokens, cfg.Sampling.MaxPromptTokens, cfg.Validation.Data = 1, 1, nil
 	}
-	info, err := vllm.Probe(ctx, e, served, probing)
-	var unreachable *endpoint.UnreachableError
-	d.Info, d.Reachable = info, !errors.As(err, &unreachable)
-	if err != nil {
-		return fail(err)
+	if err := overlay(c, &cfg, func(string) bool { return true }); err != nil {
+		return doc, err
 	}
-	if info.Version != "" {
-		d.Kind = "vllm"
+	if err := cfg.Publish.CheckSync(); err != nil {
+		return doc, err
 	}
-	if vocab == 0 {
-		vocab = info.Vocab
-	}
-	if err := vllm.ForTraining(info, d.URL, vocab); err != nil {
-		return fail(err)
-	}
-	d.Trainable = true
-	return d, nil
-}
-
-// ollamaVersion asks as Ollama's own client does; ok is false for any other server.
-func ollamaVersion(ctx context.Context, e *endpoint.Endpoint) (version string, ok bool) {
-	root, err := url.Parse(e.URL())
-	if err != nil {
-		return "", false
-	}
-	version, err = ollama.NewClient(root, &http.Client{Transport: through{e}}).Version(ctx)
-	return version, err == nil && version != ""
-}
-
-// through sends what another client made over an endpoint's connections.
-type through struct{ e *endpoint.Endpoint }
-
-func (t through) RoundTrip(r *http.Request) (*http.Response, error) { return t.e.Send(r) }
-
-func printDiagnoses(w io.Writer, all []diagnosis, asJSON bool) error {
-	if asJSON {
-		enc := jsonLines(w)
-		for _, d := range all {
-			if err := enc.Encode(d); err != nil {
-				return err
-			}
+	doc.cfg = cfg
+	if cfg.Model != "" {
+		if doc.cfg.Model, err = filepath.Abs(cfg.Model); err != nil {
+			return doc, err
 		}
-		return nil
-	}
-	for _, d := range all {
-		t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-		rows := [][2]string{{"server", d.URL}, {"kind", d.Kind}}
-		if d.Reachable {
-			i := d.Info
-			rows = append(rows, [][2]string{
-				{"version", i.Version}, {"model", i.Model}, {"loaded from", i.Root},
-				{"context", number(i.MaxModelLen, "tokens")}, {"vocabulary", number(i.Vocab, "ids")},
-				{"log-probs", string(i.LogprobsMode)}, {"weights version", i.WeightVersion}, {"dev mode", yesNo(i.DevMode)},
-			}...)
+		if _, err := os.Stat(cfg.Model); err != nil {
+			return doc, fmt.Errorf("--model: %w", err)
 		}
-		rows = append(rows, [2]string{"trainable", yesNo(d.Trainable)})
-		for _, r := range rows {
-			if r[1] == "" {
-				r[1] = "unknown"
-			}
-			if _, err := fmt.Fprintf(t, "%s\t%s\n", r[0], r[1]); err != nil {
-				return err
-			}
-		}
-		if err := t.Flush(); err != nil {
-			return err
+		if doc.spec, err = model.Load(cfg.Model); err != nil {
+			return doc, err
 		}
 	}
-	return nil
+	doc.how, err = access(c)
+	return doc, err
 }
 
-func number(n int, unit string) string {
-	if n == 0 {
-		return ""
+func printExamined(c *cli.Context, x examined) error {
+	if c.Bool("json") {
+		return jsonLines(c.App.Writer).Encode(x)
 	}
-	return strconv.Itoa(n) + " " + unit
+	return x.print(c.App.Writer)
 }
 
-func yesNo(b bool) string {
-	if b {
-		return "yes"
+// cannotTrain are the reasons of several servers, a line each.
+type cannotTrain []error
+
+func (e cannotTrain) Error() string {
+	lines := make([]string, len(e))
+	for i, err := range e {
+		lines[i] = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
-	return "no"
+	return strings.Join(lines, "\n")
 }
+
+func (e cannotTrain) Unwrap() []error { return e }

@@ -29,7 +29,8 @@ func evalCommand() *cli.Command {
 		Name:  "eval",
 		Usage: "sample benchmarks from a server and grade them as the paper does, without training",
 		Description: "Every answer is in --out as soon as it is complete: the same command goes on where an earlier one ended,\n" +
-			"however that was. SET is one of the paper's nine, or a .jsonl, .csv or .parquet file of problems.\n" +
+			"however that was. --limit and --n may grow in between: only what is missing is asked for.\n" +
+			"SET is one of the paper's nine, or a .jsonl, .csv or .parquet file of problems.\n" +
 			"TEMPLATE is a text with {{question}} in it; each is a cell of its own, in a folder of --out.",
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a server; several of one model share the work"},
@@ -109,7 +110,7 @@ func runEval(c *cli.Context) (err error) {
 		return err
 	}
 	defer closeServers()
-	verifier, closeVerifier, err := openVerifier(c, cfg.Reward)
+	rules, closeVerifier, err := openRules(c, cfg.Reward, 0)
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func runEval(c *cli.Context) (err error) {
 	m := measurement{
 		model: fleet.Infos()[0].Model, sampling: sampling, cells: cells,
 		asker: fleet, concurrency: concurrency, servers: fleet.Infos(), found: fleet.Findings,
-		rules: rules{cfg.Reward, verifier}, jury: jury, out: out, shown: shown,
+		rules: rules, jury: jury, out: out, shown: shown,
 	}
 	report, err := m.do(ctx)
 	if err != nil {
@@ -182,6 +183,3 @@ func openFleet(ctx context.Context, c *cli.Context, concurrency int, shown *eval
 	fleet.Quiet = c.Duration("quiet")
 	return fleet, closeAll, nil
 }
-
-// judgesAtOnce is how many answers a judge is asked about at once.
-const judgesAtOnce = 64

@@ -170,6 +170,75 @@ func TestEval(t *testing.T) {
 	}
 }
 
+// More problems and more repeats ask for what is missing, and leave what an
+// evaluation that was as large from the start leaves.
+func TestEvalGrows(t *testing.T) {
+	server, set := sums(t, nil), sumsSet(t, 6)
+	out, whole := filepath.Join(t.TempDir(), "out"), filepath.Join(t.TempDir(), "whole")
+	short := file(t, "short.txt", "{{question}} Box it.")
+	eval := func(out string, limit, n int, more ...string) (int, string, string) {
+		return run(t, append([]string{"eval", "--server", server.URL, "--bench", set, "--out", out, "--n", fmt.Sprint(n), "--limit", fmt.Sprint(limit),
+			"--template", "paper", "--template", short, "--max-tokens", "200", "--verifier", "strict-box", "--patience", "1s"}, more...)...)
+	}
+	asked := 0
+	for _, size := range [][2]int{{2, 2}, {4, 2}, {4, 3}, {6, 5}, {6, 5}} {
+		code, _, stderr := eval(out, size[0], size[1])
+		want := 2 * size[0] * size[1] // templates
+		if got := len(chats(t, server)); code != ExitOK || got != want || asked > 0 && !strings.Contains(stderr, fmt.Sprintf("sums (short): %d of %d answers are there already", asked/2, want/2)) {
+			t.Fatalf("%d problems, %d repeats: exit code %d, %d requests, want %d\n%s", size[0], size[1], code, got, want, stderr)
+		}
+		asked = want
+	}
+	code, stdout, stderr := eval(whole, 6, 5)
+	if code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	_, again, _ := eval(out, 6, 5)
+	if strings.ReplaceAll(stdout, whole, "") != strings.ReplaceAll(again, out, "") {
+		t.Errorf("it grew to\n%s, from the start it is\n%s", again, stdout)
+	}
+	for _, template := range []string{"", "short"} {
+		complete(t, filepath.Join(out, template, "sums_t0.7_p0.9_n5-MNT200.jsonl"), 6, 5)
+		left, err := filepath.Glob(filepath.Join(out, template, "sums_*"))
+		if err != nil || len(left) != 1 {
+			t.Errorf("%v, %v", left, err)
+		}
+	}
+	if code, table, stderr := run(t, "report", out); code != ExitOK || !strings.Contains(table, "short") {
+		t.Errorf("report: exit code %d\n%s%s", code, table, stderr)
+	}
+	// Less of either, another seed and other problems are another evaluation.
+	asked = len(chats(t, server))
+	for want, args := range map[string][]string{
+		"n of sums is 4, was 5":                  {"--n", "4"},
+		"number of problems of sums is 5, was 6": {"--limit", "5"},
+		"seed is 1, was 0":                       {"--n", "9", "--seed", "1"},
+	} {
+		args = append([]string{"eval", "--server", server.URL, "--bench", set, "--out", out, "--max-tokens", "200", "--verifier", "strict-box"}, args...)
+		if !slices.Contains(args, "--n") {
+			args = append(args, "--n", "5")
+		}
+		if code, _, stderr := run(t, args...); code != ExitUsage || !strings.Contains(stderr, want) || len(chats(t, server)) != asked {
+			t.Errorf("exit code %d: %s", code, stderr)
+		}
+	}
+	text, err := os.ReadFile(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for change, code := range map[string]int{strings.Replace(string(text), "1 + 1", "1 + 2", 1): ExitUsage, string(text): ExitOK} {
+		if err := os.WriteFile(set, []byte(change+`{"problem":"What is 6 + 6?","answer":"12"}`+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, _, stderr := eval(out, 7, 5); got != code || code != ExitOK && !strings.Contains(stderr, "sums has other problems than it had") {
+			t.Errorf("exit code %d, want %d: %s", got, code, stderr)
+		}
+	}
+	if got := len(chats(t, server)); got != asked+10 {
+		t.Errorf("a problem more: %d requests", got-asked)
+	}
+}
+
 // The judge, on a server of its own, is asked about exactly what the rules reject.
 func TestEvalJudge(t *testing.T) {
 	for _, tc := range []struct {
@@ -466,6 +535,45 @@ reward:
 	code, _, stderr = run(t, "eval", "--config", cfg, "--set", "problems.instruction=Say a letter.", "--server", server.URL, "--bench", set, "--out", out, "--n", "1", "--max-tokens", "50")
 	if code != ExitUsage || !strings.Contains(stderr, "animals") {
 		t.Errorf("exit code %d, %q", code, stderr)
+	}
+}
+
+// A set of one's own is broken down by its columns, which the folder keeps: not
+// by what the problems are made of, and without the set at hand.
+func TestReportOfOwnColumns(t *testing.T) {
+	server := sums(t, nil)
+	var b strings.Builder
+	b.WriteString("q,right,level,id\n")
+	for i := range 6 {
+		fmt.Fprintf(&b, "What is %d + %d?,%d,%s,%d\n", i%3, i%3, 2*(i%3), []string{"easy", "hard"}[i/4], i)
+	}
+	set := file(t, "levels.csv", b.String())
+	out := filepath.Join(t.TempDir(), "out")
+	for limit, want := range map[string]string{"5": "[4 1]", "6": "[4 2]"} {
+		out := out + limit
+		code, _, stderr := run(t, evalArgs(server.URL, set, out, "--limit", limit, "--set", "problems.question=q", "--set", "problems.answer=right")...)
+		if code != ExitOK {
+			t.Fatalf("exit code %d\n%s", code, stderr)
+		}
+		code, stdout, stderr := run(t, "report", out, "--json")
+		var r struct {
+			Breakdowns []struct {
+				Set, By string
+				Parts   []struct {
+					Key      string
+					Problems int
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(stdout), &r); code != ExitOK || err != nil {
+			t.Fatalf("exit code %d, %v\n%s", code, err, stderr)
+		}
+		if len(r.Breakdowns) != 1 || r.Breakdowns[0].By != "level" || r.Breakdowns[0].Set != "levels" {
+			t.Fatalf("%s: %+v", limit, r.Breakdowns)
+		}
+		if p := r.Breakdowns[0].Parts; len(p) != 2 || p[0].Key != "easy" || fmt.Sprint([]int{p[0].Problems, p[1].Problems}) != want {
+			t.Errorf("%s: %+v", limit, p)
+		}
 	}
 }
 

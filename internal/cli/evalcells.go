@@ -13,6 +13,7 @@ import (
 	"github.com/justrl/justrl/benchmarks"
 	"github.com/justrl/justrl/benchmarks/evaluate"
 	"github.com/justrl/justrl/benchmarks/generations"
+	"github.com/justrl/justrl/benchmarks/report"
 	"github.com/justrl/justrl/benchmarks/sets"
 	"github.com/justrl/justrl/internal/hub"
 	"github.com/justrl/justrl/orchestrator"
@@ -57,12 +58,25 @@ func evalCells(c *cli.Context, s evaluate.Sampling, cfg config.Config) ([]*evalu
 					if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 						return nil, err
 					}
+					if err := generations.Grow(path); err != nil {
+						return nil, err
+					}
 					return generations.Append(path, known)
 				},
 			})
 		}
 	}
 	return cells, nil
+}
+
+// writeColumns keeps what reports break results down by, of the user's own sets
+// too, beside the answers.
+func writeColumns(out string, cells []*evaluate.Cell) error {
+	problems := map[string][]benchmarks.Problem{}
+	for _, c := range cells {
+		problems[c.Set] = c.Problems
+	}
+	return report.WriteColumns(out, problems)
 }
 
 func evalTemplates(files []string) ([]evaluate.Template, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/justrl/justrl/benchmarks/evaluate"
+	"github.com/justrl/justrl/benchmarks/grade"
 	"github.com/justrl/justrl/benchmarks/judge"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/sampler/openai"
@@ -21,6 +22,20 @@ const judgeCacheName = "judge.jsonl"
 
 // judgeTime bounds one question to a judge: it says one letter.
 const judgeTime = 10 * time.Minute
+
+// judgesAtOnce is how many answers a judge is asked about at once, and some more
+// while the verifier has nothing to do.
+const judgesAtOnce = 64
+
+// gradingAtOnce is how many answers are graded at a time: enough that neither the
+// verifier nor the judge has to wait for the next.
+func gradingAtOnce(g *grade.Grader) int {
+	n := 2 * g.Verifier.Places()
+	if g.Judge != nil {
+		n += judgesAtOnce
+	}
+	return n
+}
 
 // judgeRoom is what a judge's message and answer need beside the response.
 const judgeRoom = 1024

@@ -6,7 +6,6 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"gonum.org/v1/gonum/stat"
@@ -16,7 +15,6 @@ import (
 	"github.com/justrl/justrl/benchmarks/generations"
 	"github.com/justrl/justrl/benchmarks/grade"
 	"github.com/justrl/justrl/benchmarks/metrics"
-	"github.com/justrl/justrl/sampler"
 )
 
 // evalTemplate is what was found under one prompt template. Its folder has the
@@ -123,7 +121,7 @@ func summarize(dir string, r evaluate.Result, s evaluate.Sampling) (f gradedFile
 				return f, fmt.Errorf("%s: problem %d has other answers than were graded", index.Path, p.ID)
 			}
 			grams.Add(g.Response)
-			row.Answers = append(row.Answers, metrics.NewAnswer(g, of[i], strings.Contains(of[i].Error, sampler.ErrVerifyTimeout.Error())))
+			row.Answers = append(row.Answers, metrics.NewAnswer(g, of[i]))
 			f.graded.Verdicts[at.Ordinal], f.graded.Lines[at.Ordinal] = of[i], at.Number
 		}
 		row.Distinct4 = grams.Share()

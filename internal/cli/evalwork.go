@@ -8,8 +8,7 @@ import (
 
 	"github.com/justrl/justrl/benchmarks"
 	"github.com/justrl/justrl/benchmarks/evaluate"
-	"github.com/justrl/justrl/orchestrator/config"
-	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/benchmarks/grade"
 )
 
 // measurement is one evaluation: eval's, or one of a sweep's.
@@ -28,20 +27,8 @@ type measurement struct {
 	answered    func(*evaluate.Cell, benchmarks.Generation) // of each new answer, beside shown
 }
 
-// rules are an open verifier and how it is used.
-type rules struct {
-	reward   config.Reward
-	verifier sampler.Verifier
-}
-
-// by is what results say of them.
-func (r rules) by() gradedBy {
-	by := gradedBy{Program: version(), Verifier: r.reward.Verifier}
-	if v, ok := r.verifier.(versioned); ok {
-		by.Versions = v.Versions()
-	}
-	return by
-}
+// maxVerifierErrors is the share of an evaluation's answers that its verifier may fail on.
+const maxVerifierErrors = 0.05
 
 // do samples what is missing, grades all, and writes the results into out.
 func (m measurement) do(ctx context.Context) (report evalReport, err error) {
@@ -54,19 +41,17 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 	if record, err = record.Join(m.out); err != nil {
 		return report, usage(err)
 	}
+	if err := writeColumns(m.out, m.cells); err != nil {
+		return report, err
+	}
 	jury, err := openJury(ctx, m.jury, m.out, m.sampling.MaxTokens, m.shown)
 	if err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, jury.Close()) }()
-	workers := verifierWorkers(m.rules.reward)
-	grader := &evaluate.Grader{Rule: m.rules.verifier, Timeout: verifierLimit(m.rules.reward), Workers: workers, Fatal: isGone}
-	if l, ok := m.rules.verifier.(*limited); ok { // it has places and a limit of its own
-		grader.Timeout, grader.Workers = 0, cap(l.free)
-	}
-	grading := 2 * workers
+	grader := &grade.Grader{Verifier: m.rules.verifier, Fatal: isGone, MaxErrors: maxVerifierErrors}
 	if jury != nil {
-		grader.Judge, grading = jury.judge, grading+judgesAtOnce
+		grader.Judge = jury.judge
 		record.Grading["judge"] = jury.info
 		if err := record.Write(m.out); err != nil {
 			return report, err
@@ -76,7 +61,7 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 		m.shown.Notice("%s was graded by %s: its results are replaced by those of %s", m.out, was, is)
 	}
 	e := evaluate.Evaluation{
-		Asker: m.asker, Grader: grader, Cells: m.cells, Sampling: m.sampling, Concurrency: m.concurrency, Grading: grading,
+		Asker: m.asker, Grader: grader, Cells: m.cells, Sampling: m.sampling, Concurrency: m.concurrency, Grading: gradingAtOnce(grader),
 		OnKnown: m.shown.Known, OnVerdict: m.shown.Verdict,
 		OnAnswer: func(c *evaluate.Cell, g benchmarks.Generation) {
 			m.shown.Answer(c, g)

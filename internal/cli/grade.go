@@ -5,12 +5,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/urfave/cli/v2"
-
-	"github.com/justrl/justrl/orchestrator/config"
-	"github.com/justrl/justrl/sampler"
 )
 
 func gradeCommand() *cli.Command {
@@ -55,51 +51,24 @@ func gradeAction(c *cli.Context) (err error) {
 	if c.Int("workers") < 0 {
 		return usagef("grade: --workers must be at least 0, is %d", c.Int("workers"))
 	}
-	g, done, err := newGrader(c)
+	cfg, err := gradingConfig(c, "reward")
+	if err != nil {
+		return err
+	}
+	rules, done, err := openRules(c, cfg.Reward, c.Int("workers"))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	if c.IsSet("in") {
-		err = g.pairs(c)
+		err = rules.pairs(c)
 	} else {
-		err = g.generations(c)
+		err = rules.generations(c)
 	}
 	if err != nil {
 		return fmt.Errorf("grade: %w", err)
 	}
 	return nil
-}
-
-// grader is what both kinds of grading are done with.
-type grader struct {
-	verifier sampler.Verifier
-	name     string
-	limit    time.Duration // of one verification
-	workers  int           // verifications at a time
-}
-
-// newGrader makes the verifier that the flags name. The caller calls done.
-func newGrader(c *cli.Context) (g grader, done func() error, err error) {
-	cfg, err := gradingConfig(c, "reward")
-	if err != nil {
-		return g, nil, err
-	}
-	r := cfg.Reward
-	switch r.Verifier {
-	case config.VerifierRule, config.VerifierCommand, config.VerifierHTTP: // those with workers of their own
-		if w := c.Int("workers"); w > 0 {
-			r.Workers = w
-		}
-	}
-	if g.verifier, done, err = openVerifier(c, r); err != nil {
-		return g, nil, err
-	}
-	g.name, g.limit = r.Verifier, verifierLimit(r)
-	if g.workers = c.Int("workers"); g.workers == 0 {
-		g.workers = verifierWorkers(r)
-	}
-	return g, done, nil
 }
 
 // unscored says in words how many answers have no verdict; "" if none.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/justrl/justrl/benchmarks/grade"
 	"github.com/justrl/justrl/sampler"
 )
 
@@ -129,7 +130,7 @@ func TestGradeGenerationsSaysWhatItLeavesOut(t *testing.T) {
 	if code != ExitOK || !strings.Contains(stderr, generationsFile+":4: the last line is broken off") || !strings.Contains(stderr, "from 1 to 2 answers") {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
-	if b, err := os.ReadFile(filepath.Join(out, resultsName)); err != nil || !strings.Contains(string(b), `"torn_last_line": true`) {
+	if b, err := os.ReadFile(filepath.Join(out, resultsName)); err != nil || !strings.Contains(string(b), `"torn_last_line": true`) || !strings.Contains(string(b), `"confinement": "`) {
 		t.Errorf("%v: %s", err, b)
 	}
 }
@@ -191,7 +192,7 @@ func TestGradePairsInOrder(t *testing.T) {
 		response, rest := fmt.Sprint(i), `"correct":true,"answer":"`+fmt.Sprint(i)+`","by":"slow","score":1`
 		switch i {
 		case 0:
-			response, rest = "wait", `"correct":false,"answer":"","by":"slow","error":"verifier took too long: 50ms"`
+			response, rest = "wait", `"correct":false,"answer":"","by":"slow","error":"verifier took too long: over 50ms"`
 		case 7:
 			response, rest = "fail", `"correct":false,"answer":"","by":"slow","error":"cannot say"`
 		}
@@ -199,7 +200,7 @@ func TestGradePairsInOrder(t *testing.T) {
 		lines, want = append(lines, common+"}"), append(want, common+","+rest+"}")
 	}
 	in, out := file(t, "pairs.jsonl", strings.Join(lines, "\n")), filepath.Join(t.TempDir(), "out.jsonl")
-	g := grader{verifier: slowVerifier{}, name: "slow", limit: 50 * time.Millisecond, workers: 3}
+	g := rules{"slow", grade.Limit(slowVerifier{}, 3, 50*time.Millisecond)}
 	got, err := g.gradePairs(t.Context(), in, out)
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +233,7 @@ func TestGradePairsInterrupted(t *testing.T) {
 		cancel()
 		return nil
 	})
-	g := grader{verifier: v, name: "slow", workers: 3}
+	g := rules{"slow", grade.Limit(v, 3, 0)}
 	_, err := g.gradePairs(ctx, in, out)
 	_ = group.Wait()
 	if exitCode(ctx, err) != ExitInterrupted {

@@ -51,9 +51,6 @@ type gradedBy struct {
 	Judge    map[string]any    `json:"judge,omitempty"`    // what was asked about what the verifier rejects
 }
 
-// versioned is a Verifier whose verdicts depend on what it runs on.
-type versioned interface{ Versions() map[string]string }
-
 type comparedWith struct {
 	File string `json:"file"`
 	metrics.Comparison
@@ -67,7 +64,7 @@ type gradedVerdict struct {
 	benchmarks.Verdict
 }
 
-func (g grader) generations(c *cli.Context) (err error) {
+func (r rules) generations(c *cli.Context) (err error) {
 	said := told{c.App.ErrWriter}
 	notice := said.Notice
 	paths, err := generationFiles(c.String("generations"), notice)
@@ -82,7 +79,7 @@ func (g grader) generations(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	options := grade.Options{Verifier: g.verifier, Timeout: g.limit, Workers: g.workers, Fatal: isGone, Question: question}
+	options := grade.Options{Grader: &grade.Grader{Verifier: r.verifier, Fatal: isGone}, Question: question}
 	if dir := c.String("tokenizer"); dir != "" {
 		t, err := tokenizer.Load(dir)
 		if err != nil {
@@ -90,10 +87,7 @@ func (g grader) generations(c *cli.Context) (err error) {
 		}
 		options.Tokens = func(response string) int { return len(t.Encode(response)) }
 	}
-	by := gradedBy{Program: version(), Verifier: g.name}
-	if v, ok := g.verifier.(versioned); ok {
-		by.Versions = v.Versions()
-	}
+	by := r.by()
 	asked, err := juryOptionsOf(c)
 	if err != nil {
 		return err
@@ -104,8 +98,9 @@ func (g grader) generations(c *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, jury.Close()) }()
 	if jury != nil {
-		options.Judge, options.Judging, by.Judge = jury.judge, judgesAtOnce, jury.info
+		options.Grader.Judge, by.Judge = jury.judge, jury.info
 	}
+	options.AtOnce = gradingAtOnce(options.Grader)
 	var files []gradedFile
 	for _, path := range paths {
 		f, err := gradeFile(c.Context, path, options, c.Uint64("seed"), notice)

@@ -10,8 +10,8 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/justrl/justrl/benchmarks/grade"
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler"
 )
 
 // ahead is how many pairs a worker may be ahead of the first that is not graded
@@ -69,8 +69,8 @@ func (t tally) String() string {
 	return s
 }
 
-func (g grader) pairs(c *cli.Context) error {
-	t, err := g.gradePairs(c.Context, c.String("in"), c.String("out"))
+func (r rules) pairs(c *cli.Context) error {
+	t, err := r.gradePairs(c.Context, c.String("in"), c.String("out"))
 	if err != nil {
 		return err
 	}
@@ -82,12 +82,11 @@ func (g grader) pairs(c *cli.Context) error {
 }
 
 // gradePairs grades several pairs at once and writes them in their order.
-func (g grader) gradePairs(ctx context.Context, in, out string) (t tally, err error) {
+func (r rules) gradePairs(ctx context.Context, in, out string) (t tally, err error) {
 	err = writeFile(out, func(w io.Writer) error {
 		t = tally{}
 		group, ctx := errgroup.WithContext(ctx)
-		verdicts := make(chan chan verdict, ahead*g.workers) // in the pairs' order, each with room for its verdict
-		busy := make(chan struct{}, g.workers)
+		verdicts := make(chan chan verdict, ahead*r.verifier.Places()) // in the pairs' order, each with room for its verdict
 		group.Go(func() error {
 			defer close(verdicts)
 			return eachLine(in, func(n int, p pair) error {
@@ -95,12 +94,11 @@ func (g grader) gradePairs(ctx context.Context, in, out string) (t tally, err er
 					return errors.New("needs the fields response and ground_truth")
 				}
 				done := make(chan verdict, 1)
-				if err := errors.Join(send(ctx, busy, struct{}{}), send(ctx, verdicts, done)); err != nil {
+				if err := send(ctx, verdicts, done); err != nil {
 					return err
 				}
 				group.Go(func() error {
-					defer func() { <-busy }()
-					v, err := g.gradePair(ctx, n, p)
+					v, err := r.gradePair(ctx, n, p)
 					if err != nil {
 						return err
 					}
@@ -146,9 +144,9 @@ func send[T any](ctx context.Context, to chan<- T, v T) error {
 }
 
 // gradePair fails only when ctx has ended or the verifier is gone.
-func (g grader) gradePair(ctx context.Context, line int, p pair) (verdict, error) {
-	v := verdict{line: line, ID: p.ID, Response: *p.Response, GroundTruth: *p.GroundTruth, By: g.name}
-	score, timedOut, err := grade.Verify(ctx, g.verifier, g.limit, v.Response, v.GroundTruth)
+func (r rules) gradePair(ctx context.Context, line int, p pair) (verdict, error) {
+	v := verdict{line: line, ID: p.ID, Response: *p.Response, GroundTruth: *p.GroundTruth, By: r.name}
+	score, err := r.verifier.Verify(ctx, v.Response, v.GroundTruth)
 	if ctx.Err() != nil {
 		return v, context.Cause(ctx)
 	}
@@ -157,7 +155,7 @@ func (g grader) gradePair(ctx context.Context, line int, p pair) (verdict, error
 	}
 	v.Answer = score.Answer
 	if err != nil {
-		v.Error, v.timedOut = err.Error(), timedOut
+		v.Error, v.timedOut = err.Error(), errors.Is(err, sampler.ErrVerifyTimeout)
 		return v, nil
 	}
 	v.Correct, v.Score = score.Correct, &score.Reward

@@ -31,6 +31,8 @@ type progress struct {
 	steps int
 	sizes map[string]int64 // rollouts of the phases that have some: sample, validate
 
+	writing sync.Mutex // of a line
+
 	mu      sync.Mutex
 	phase   string
 	noticed time.Time // when a retry was shown last
@@ -158,6 +160,29 @@ func (p *progress) Retrying(err error, wait time.Duration) {
 	}
 }
 
+// Server tells of a server that left the run or came back.
+func (p *progress) Server(e journal.ServerEvent) {
+	switch {
+	case p.log != nil && e.Event == journal.ServerRejoined:
+		p.log.Info("server rejoined", "server", e.Server, "weights_version", e.Version, "out_s", e.Seconds)
+	case p.log != nil:
+		p.log.Warn("server fenced", "server", e.Server, "reason", e.Reason)
+	case e.Event == journal.ServerRejoined:
+		p.line("server %s rejoined after %s with weights version %d", e.Server, time.Duration(e.Seconds*float64(time.Second)).Round(100*time.Millisecond), e.Version)
+	default:
+		p.line("server %s is fenced: nothing is asked of it until it is back and proved: %s", e.Server, e.Reason)
+	}
+}
+
+// StillOut tells of a fenced server that could not be brought back yet.
+func (p *progress) StillOut(name string, err error) {
+	if p.log != nil {
+		p.log.Warn("server not back yet", "server", name, "err", err)
+		return
+	}
+	p.line("server %s is not back yet: %v", name, err)
+}
+
 // unreachable warns of ground truths that the verifier can accept no answer for.
 func (p *progress) unreachable(set orchestrator.HeldOut) {
 	n := 0
@@ -191,6 +216,8 @@ func (p *progress) Close() error {
 }
 
 func (p *progress) line(format string, args ...any) {
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	_, _ = fmt.Fprintf(p.out, format+"\n", args...) // a lost progress line must not end a run
 }
 

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 
 	"github.com/justrl/justrl/bridge"
@@ -13,35 +12,27 @@ import (
 	"github.com/justrl/justrl/updater/safetensors"
 )
 
-// bridge wires what takes the trainer's weights live in the server. run is the
-// run's id.
-func (s *server) bridge(ctx context.Context, cfg config.Config, run string, t trainer, d *data) (*bridge.Snapshots, *bridge.Bridge, error) {
-	want, err := inspector{}.Tensors(cfg.Model)
-	if err != nil {
-		return nil, nil, err
-	}
-	want = inDType(want, cfg.Trainer.DType)
-	publisher, err := bridgevllm.New(s.endpoint, bridgevllm.Options{Model: s.info.Model, Run: run, Want: want, Inspector: inspector{}})
-	if err != nil {
-		return nil, nil, err
-	}
-	probes, err := s.probes(ctx, cfg, d)
-	if err != nil {
-		return nil, nil, fmt.Errorf("choose the canary's probes: %w", err)
-	}
-	b, err := bridge.New(bridge.Options{
-		Deployments: []bridge.Deployment{{Name: s.name, Publisher: publisher, Server: s.scorer}},
-		Trainer:     trainerScorer{t},
-		Probes:      probes,
-	})
-	if err != nil {
-		return nil, nil, err
-	}
+// snapshots are where the trainer's weights are published for the servers. run
+// is the run's id.
+func snapshots(cfg config.Config, run string, want []bridge.Tensor, t trainer) *bridge.Snapshots {
 	root := filepath.Join(cfg.Out, "snapshots")
 	if cfg.Publish.Dir != "" {
 		root = filepath.Join(cfg.Publish.Dir, "run-"+run) // other runs may publish there too
 	}
-	return &bridge.Snapshots{Root: root, Exporter: t, Inspector: inspector{}, Want: want, Keep: cfg.Publish.Keep}, b, nil
+	return &bridge.Snapshots{Root: root, Exporter: t, Inspector: inspector{}, Want: want, Keep: cfg.Publish.Keep}
+}
+
+// deployment is the server as the bridge sees it: what was found there last.
+func (s *server) deployment(run string, want []bridge.Tensor) (bridge.Deployment, error) {
+	f := s.found()
+	if f.generator == nil {
+		return bridge.Deployment{Name: s.name, Down: s.down}, nil
+	}
+	p, err := f.publisher(run, want)
+	if err == nil {
+		p, err = s.throughAgent(run, want, p)
+	}
+	return bridge.Deployment{Name: s.name, Publisher: p, Server: f.scorer}, err
 }
 
 const (
@@ -51,11 +42,13 @@ const (
 
 // probes are the first problems with the answers that the server gives to
 // them, where training moves log-probs most, and all of them end to end: one
-// sequence longer than a block of the prefix cache.
-func (s *server) probes(ctx context.Context, cfg config.Config, d *data) ([][]int32, error) {
+// sequence longer than a block of the prefix cache. All servers score the same.
+func (from servers) probes(ctx context.Context, cfg config.Config, d *data) ([][]int32, error) {
 	limit := longProbe
-	if s.info.MaxModelLen > 0 {
-		limit = min(limit, s.info.MaxModelLen-1) // the server adds a token of its own
+	for _, s := range from {
+		if most := s.found().info.MaxModelLen; most > 0 {
+			limit = min(limit, most-1) // the server adds a token of its own
+		}
 	}
 	var probes [][]int32
 	var all []int32
@@ -71,7 +64,7 @@ func (s *server) probes(ctx context.Context, cfg config.Config, d *data) ([][]in
 		if len(prompt)+probeTokens > limit {
 			prompt = prompt[:limit/2]
 		}
-		answer, err := s.generator.Generate(ctx, sampler.Request{
+		answer, err := from.up().Generate(ctx, sampler.Request{
 			PromptTokenIDs: prompt, Count: 1,
 			Params: sampler.Params{N: 1, TopP: 1, TopK: -1, MaxTokens: min(probeTokens, limit/2)},
 		})
@@ -98,6 +91,9 @@ func (s trainerScorer) Score(ctx context.Context, seqs [][]int32) ([][]float32, 
 	}
 	return out, nil
 }
+
+// openWeights opens a snapshot for a publisher that sends it.
+func openWeights(dir string) (bridgevllm.Weights, error) { return safetensors.Open(dir) }
 
 // inspector reads the weights of a folder for the bridge.
 type inspector struct{}

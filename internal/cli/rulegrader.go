@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/justrl/justrl/orchestrator/config"
@@ -35,10 +36,10 @@ func newRuleGrader(ctx context.Context, r config.Reward, report func(line string
 	return &ruleGrader{Grader: rule.Grader{Algebra: pool}, pool: pool}, pool.Close, nil
 }
 
-// Versions are those that verdicts depend on.
+// Versions are those that verdicts depend on, and what the workers were confined by.
 func (g *ruleGrader) Versions() map[string]string {
 	v := g.pool.Versions()
-	return map[string]string{"python": v.Python, "sympy": v.Sympy, "mpmath": v.Mpmath, "pylatexenc": v.Pylatexenc}
+	return map[string]string{"python": v.Python, "sympy": v.Sympy, "mpmath": v.Mpmath, "pylatexenc": v.Pylatexenc, "confinement": strings.Join(g.pool.Confinement(), " ")}
 }
 
 // lines writes each line that it is told to w.

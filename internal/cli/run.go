@@ -20,11 +20,12 @@ func runCommand() *cli.Command {
 		Name:  "run",
 		Usage: "train a policy: sample from a server, reward, update, hot-reload the new weights, step after step",
 		Description: "Without --server the run starts the embedded server on --model, on this machine's CPU, and stops it at its end.\n" +
-			"A server must serve the model given with --model in vLLM's development mode (VLLM_SERVER_DEV_MODE=1)\n" +
-			"and be able to read the run directory, or publish.dir, under the same path. Ctrl-C stops at a step boundary\n" +
-			"and saves it; run --resume --out DIR goes on.",
+			"A server must serve the model given with --model; justrl doctor says whether a run can use it, and what is\n" +
+			"missing. A vLLM needs its development mode (VLLM_SERVER_DEV_MODE=1) and must be able to read the run\n" +
+			"directory, or publish.dir, under the same path, or have a justrl agent beside it (--share, --agent). Ctrl-C\n" +
+			"stops at a step boundary and saves it; run --resume --out DIR goes on.",
 		Flags: append([]cli.Flag{
-			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of the vLLM server to sample from (default: the embedded one)"},
+			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a server to sample from; may be repeated (default: the embedded one)"},
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
 			modelFlag("policy: `DIR` in the Hugging Face layout, or an id of the hub, ORG/NAME[@REV]"),
 			&cli.StringFlag{Name: "data", EnvVars: []string{"JUSTRL_DATA"}, Usage: "training problems: `FILE`, .parquet, .jsonl or .csv, dapo, or an id of the hub, ORG/NAME[@REV][/FILE]"},
@@ -32,10 +33,12 @@ func runCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "run `DIR`; new, or with --resume an old one"},
 			&cli.IntFlag{Name: "steps", EnvVars: []string{"JUSTRL_STEPS"}, DefaultText: "the preset's", Usage: "train `N` steps"},
 			&cli.Int64Flag{Name: "seed", EnvVars: []string{"JUSTRL_SEED"}, DefaultText: "the preset's", Usage: "`SEED` of data order and sampling"},
+			allowRetokenizedFlag(),
+			syncFlag(),
 			&cli.BoolFlag{Name: "resume", DisableDefaultText: true, Usage: "go on with the run in --out from its newest checkpoint"},
 			presetFlag(), fileFlag(), setFlag(), deviceFlag(), threadsFlag(), dtypeFlag(),
 			&cli.StringFlag{Name: "log", EnvVars: []string{"JUSTRL_LOG"}, Value: "text", Usage: "progress as `FORMAT` on stderr: text or json"},
-		}, accessFlags()...),
+		}, slices.Concat(shareFlags(), accessFlags())...),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
@@ -82,7 +85,7 @@ func runConfig(c *cli.Context) (config.Config, error) {
 		return cfg, err
 	}
 	// A resumed run takes only where it runs from the environment, not what it is.
-	where := []string{"out", "server", "served-model", "device", "threads"}
+	where := []string{"out", "server", "served-model", "sync", "device", "threads"}
 	err = overlay(c, &cfg, func(flag string) bool { return !c.Bool("resume") || slices.Contains(where, flag) })
 	if err != nil {
 		return cfg, err
@@ -92,10 +95,12 @@ func runConfig(c *cli.Context) (config.Config, error) {
 			err = errors.Join(err, fmt.Errorf("run needs --%s", need.flag))
 		}
 	}
-	if len(cfg.Server) > 1 {
-		err = errors.Join(err, fmt.Errorf("run takes one --server for now, got %d", len(cfg.Server)))
+	for i, url := range cfg.Server {
+		if slices.Contains(cfg.Server[:i], url) {
+			err = errors.Join(err, fmt.Errorf("--server %s is there twice", url))
+		}
 	}
-	return cfg, errors.Join(err, validate(cfg))
+	return cfg, errors.Join(err, checkSharing(cfg), validate(cfg))
 }
 
 // settle makes the paths of a configuration absolute and, with --resume, holds
@@ -135,6 +140,8 @@ func applyFlags(c *cli.Context, cfg *config.Config, set func(flag string) bool) 
 		}
 	}
 	list("server", &cfg.Server)
+	text("share", &cfg.Publish.Share)
+	list("agent", &cfg.Publish.Agents)
 	text("served-model", &cfg.Served)
 	list("validation", &cfg.Validation.Data)
 	text("model", &cfg.Model)
@@ -142,6 +149,10 @@ func applyFlags(c *cli.Context, cfg *config.Config, set func(flag string) bool) 
 	text("out", &cfg.Out)
 	text("device", &cfg.Trainer.Device)
 	text("dtype", &cfg.Trainer.DType)
+	text("sync", &cfg.Publish.Sync)
+	if set("allow-retokenized") {
+		cfg.Sampling.AllowRetokenized = c.Bool("allow-retokenized")
+	}
 	if set("steps") {
 		cfg.Steps = c.Int("steps")
 	}
@@ -205,4 +216,12 @@ func sameRun(recorded string, cfg config.Config) error {
 		return fmt.Errorf("--resume: %s: a resumed run cannot change that; start a new one (%s says what it began with)", strings.Join(changed, ", "), recorded)
 	}
 	return nil
+}
+
+func syncFlag() cli.Flag {
+	return &cli.StringFlag{Name: "sync", EnvVars: []string{"JUSTRL_SYNC"}, DefaultText: config.SyncAuto + ", the best that each offers", Usage: "load weights into the servers by `WAY`: " + strings.Join(config.Syncs, ", ")}
+}
+
+func allowRetokenizedFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "allow-retokenized", EnvVars: []string{"JUSTRL_ALLOW_RETOKENIZED"}, DisableDefaultText: true, Usage: "train on answers of a server that gives no token ids (Ollama): they are tokenized here"}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/justrl/justrl/internal/guard"
 	"github.com/justrl/justrl/updater/engine"
 )
 
@@ -25,7 +26,8 @@ func serveCommand() *cli.Command {
 		Name:  "serve",
 		Usage: "serve a model over vLLM's HTTP API, on this machine's CPU",
 		Description: "Answers do not depend on what else is asked at the same time: same request, same seed, same bits.\n" +
-			"Its reload routes ask for no key: whoever reaches the port can load other weights. Ctrl-C ends it.",
+			"An address that other machines can reach needs --api-key or JUSTRL_API_KEY, which every route but /health then\n" +
+			"asks for; on the loopback address the routes that load weights ask for none, as vLLM's. Ctrl-C ends it.",
 		Flags: []cli.Flag{
 			modelFlag("`DIR` of the model in the Hugging Face layout"),
 			&cli.StringFlag{Name: "listen", EnvVars: []string{"JUSTRL_LISTEN"}, Value: defaultListen, Usage: "`HOST:PORT` to listen on; port 0 takes a free one"},
@@ -72,6 +74,7 @@ func (o *embeddedOptions) check(logprobsMode string) error {
 	must(logprobsMode == "raw_logprobs" || o.processed, "--logprobs-mode must be raw_logprobs or processed_logprobs, is %q", logprobsMode)
 	_, _, err := net.SplitHostPort(o.listen)
 	must(err == nil, "--listen must be HOST:PORT, is %q", o.listen)
+	must(err != nil || o.apiKey != "" || guard.Loopback(o.listen), "--listen %s: %w; give --api-key (better the variable JUSTRL_API_KEY), or listen on 127.0.0.1", o.listen, guard.ErrOpen)
 	if len(o.names) == 0 {
 		o.names = []string{o.model}
 	}
@@ -88,9 +91,6 @@ func serve(c *cli.Context, o embeddedOptions) error {
 	}
 	if _, err := fmt.Fprintf(c.App.Writer, "serving %s on %s (context %d tokens, %d samples at a time); Ctrl-C ends it\n", o.names[0], s.url, s.decoder.MaxLen(), o.sequences); err != nil {
 		return errors.Join(err, s.Close())
-	}
-	if host, _, _ := net.SplitHostPort(o.listen); host != "localhost" && !net.ParseIP(host).IsLoopback() {
-		_, _ = fmt.Fprintf(c.App.ErrWriter, "justrl: %s can be reached from other machines, and its reload routes ask for no key\n", s.url)
 	}
 	select {
 	case <-c.Done():

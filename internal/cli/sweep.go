@@ -20,7 +20,6 @@ import (
 	"github.com/justrl/justrl/benchmarks/sweep"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
-	"github.com/justrl/justrl/sampler/dataset"
 )
 
 func sweepCommand() *cli.Command {
@@ -30,11 +29,13 @@ func sweepCommand() *cli.Command {
 		ArgsUsage: "SPEC",
 		Description: "SPEC is a YAML file of lists (docs/sweeps.md, examples/sweep.yaml); every combination is a cell. The plan is\n" +
 			"shown with its cost first; --dry-run ends there and asks no server. Every answer is in --out as soon as it is\n" +
-			"complete: the same command goes on where an earlier one ended. A spec may grow in between: new cells are\n" +
-			"added, and a change of those there are is refused. Below --out, cells/NAME is what justrl eval leaves.",
+			"complete: the same command goes on where an earlier one ended. A spec may grow in between: new cells and\n" +
+			"more problems are added, and a change of those there are is refused. Below --out, cells/NAME is\n" +
+			"what justrl eval leaves.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "`DIR` of the sweep; one that has some goes on"},
 			&cli.BoolFlag{Name: "dry-run", DisableDefaultText: true, Usage: "show the plan with its cost, and end"},
+			&cli.StringSliceFlag{Name: "figures", EnvVars: []string{"JUSTRL_FIGURES"}, Usage: "estimate with speeds and lengths measured in `DIR`, another sweep's --out, where this one has none; may be repeated"},
 			&cli.StringFlag{Name: "python", EnvVars: []string{"JUSTRL_PYTHON"}, DefaultText: "one of its own", Usage: "interpreter at `PATH` for the rule grader"},
 			&cli.DurationFlag{Name: "patience", EnvVars: []string{"JUSTRL_PATIENCE"}, Value: 3 * time.Minute, Usage: "go on trying servers that fail for `TIME`"},
 			&cli.DurationFlag{Name: "quiet", EnvVars: []string{"JUSTRL_QUIET"}, Value: evaluate.DefaultQuiet, Usage: "take a server that sends nothing at all for `TIME` to be dead"},
@@ -78,8 +79,12 @@ func runSweep(c *cli.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	others, err := figures(c)
+	if err != nil {
+		return err
+	}
 	if c.Bool("dry-run") {
-		costs := plan.Costs(st)
+		costs := plan.Costs(st.With(others))
 		if c.Bool("json") {
 			return costs.JSON(c.App.Writer)
 		}
@@ -89,12 +94,28 @@ func runSweep(c *cli.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	err = doSweep(c, spec, r)
+	err = doSweep(c, spec, r, others)
 	return errors.Join(err, unlock())
 }
 
+// figures reads what other sweeps measured.
+func figures(c *cli.Context) ([]*sweep.State, error) {
+	var all []*sweep.State
+	for _, dir := range c.StringSlice("figures") {
+		if _, err := os.Stat(filepath.Join(dir, sweep.StateName)); err != nil {
+			return nil, usagef("--figures %s: it is no sweep's folder: %v", dir, err)
+		}
+		st, err := sweep.ReadState(dir)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, st)
+	}
+	return all, nil
+}
+
 // planSweep looks at a spec in a folder; sums are of the sets that were read.
-func planSweep(spec *sweep.Spec, out string, sums map[string]string) (*sweep.Plan, *sweep.State, error) {
+func planSweep(spec *sweep.Spec, out string, sums sweep.Sums) (*sweep.Plan, *sweep.State, error) {
 	plan, err := sweep.NewPlan(spec, out)
 	if err != nil {
 		return nil, nil, err
@@ -107,22 +128,17 @@ func planSweep(spec *sweep.Spec, out string, sums map[string]string) (*sweep.Pla
 }
 
 // doSweep measures; the folder is locked.
-func doSweep(c *cli.Context, spec *sweep.Spec, r config.Reward) (err error) {
+func doSweep(c *cli.Context, spec *sweep.Spec, r config.Reward, others []*sweep.State) (err error) {
 	ctx, out := c.Context, c.String("out")
 	problems, err := sweepProblems(c, spec)
 	if err != nil {
 		return err
 	}
-	sums, err := sumsOf(problems)
+	plan, st, err := planSweep(spec, out, sumsOf(problems))
 	if err != nil {
 		return err
 	}
-	plan, st, err := planSweep(spec, out, sums)
-	if err != nil {
-		return err
-	}
-	costs := plan.Costs(st)
-	if err := plan.Text(c.App.ErrWriter, costs); err != nil {
+	if err := plan.Text(c.App.ErrWriter, plan.Costs(st.With(others))); err != nil {
 		return err
 	}
 	if st.Began.IsZero() {
@@ -154,7 +170,7 @@ func doSweep(c *cli.Context, spec *sweep.Spec, r config.Reward) (err error) {
 
 // measureSweep does what is left, with one verifier for all.
 func measureSweep(c *cli.Context, plan *sweep.Plan, st *sweep.State, problems map[*sweep.Set][]benchmarks.Problem, r config.Reward) (err error) {
-	v, closeVerifier, err := newVerifier(c.Context, r, lines(c.App.ErrWriter))
+	rules, closeVerifier, err := openRules(c, r, 0)
 	if err != nil {
 		return err
 	}
@@ -165,8 +181,7 @@ func measureSweep(c *cli.Context, plan *sweep.Plan, st *sweep.State, problems ma
 			total += cell.Size()
 		}
 	}
-	w := &sweeping{c: c, plan: plan, problems: problems, shown: newEvalProgress(c.App.ErrWriter, total)}
-	w.rules = rules{r, newLimited(v, verifierWorkers(r), verifierLimit(r))}
+	w := &sweeping{c: c, plan: plan, problems: problems, rules: rules, shown: newEvalProgress(c.App.ErrWriter, total)}
 	defer func() { err = errors.Join(err, w.shown.Close()) }()
 	return w.do(c.Context, st)
 }
@@ -282,7 +297,7 @@ func sweepProblems(c *cli.Context, spec *sweep.Spec) (map[*sweep.Set][]benchmark
 	for _, s := range spec.Sets {
 		var problems []benchmarks.Problem
 		if s.Path != "" {
-			problems, err = sets.Open(c.Context, s.Path, dataset.Columns{}, "")
+			problems, err = s.Open(c.Context)
 		} else {
 			var set sets.Set
 			if set, err = sets.Lookup(s.Name); err == nil {
@@ -303,16 +318,14 @@ func sweepProblems(c *cli.Context, spec *sweep.Spec) (map[*sweep.Set][]benchmark
 	return out, show.Close()
 }
 
-// sumsOf are hashes of the sets' problems, by name.
-func sumsOf(problems map[*sweep.Set][]benchmarks.Problem) (map[string]string, error) {
-	var cells []*evaluate.Cell
-	for s, p := range problems {
-		cells = append(cells, &evaluate.Cell{Set: s.Name, Problems: p})
+// sumsOf has hashes of the sets' first problems.
+func sumsOf(problems map[*sweep.Set][]benchmarks.Problem) sweep.Sums {
+	return func(set string, n int) (string, bool) {
+		for s, p := range problems {
+			if s.Name == set && n <= len(p) {
+				return evaluate.SumOf(p[:n]), true
+			}
+		}
+		return "", false
 	}
-	settings, err := evaluate.NewSettings("", evaluate.Sampling{}, cells)
-	sums := map[string]string{}
-	for name, s := range settings.Sets {
-		sums[name] = s.SHA256
-	}
-	return sums, err
 }

@@ -83,6 +83,10 @@ func TestSweep(t *testing.T) {
 	if !strings.Contains(stderr, "cells in 4 evaluations") {
 		t.Errorf("the plan was not shown\n%s", stderr)
 	}
+	page, err := os.ReadFile(filepath.Join(out, "report.html"))
+	if err != nil || !strings.Contains(string(page), "By template and by seed") || strings.Count(string(page), `<td class="words">seed</td>`) != 8 {
+		t.Errorf("the page has no spread (%v)", err)
+	}
 	// A cell is an evaluation that the other commands take.
 	cell := filepath.Join(out, "cells", "one-t0.7-p0.9-n2-m200-s0")
 	if code, table, stderr := run(t, "report", cell); code != ExitOK || !strings.Contains(table, "short") {
@@ -144,6 +148,90 @@ func TestSweep(t *testing.T) {
 	asked = len(chats(t, b))
 	if code, _, stderr = run(t, args...); code != ExitOK || len(chats(t, b)) != asked+24 {
 		t.Errorf("exit code %d, %d requests\n%s", code, len(chats(t, b))-asked, stderr)
+	}
+}
+
+// A set of one's own in other columns is asked as the spec says; of another
+// instruction its answers are others.
+func TestSweepOfOwnColumns(t *testing.T) {
+	server := sums(t, nil)
+	set := file(t, "animals.csv", "q,a,b,right\nWhich barks?,a cat,a dog,2\nWhich meows?,a cat,a dog,1\n")
+	text := "models: tiny\nservers: " + server.URL + "\nsets:\n  set: " + set + "\n  question: q\n  choices: [a, b]\n  answer: right\n  answer_is: number\n  instruction: Say the letter.\n" +
+		"sampling: {n: 1, max_tokens: 50}\nverifier: choice\n"
+	out := filepath.Join(t.TempDir(), "out")
+	if code, _, stderr := run(t, "sweep", file(t, "s.yaml", text), "--out", out); code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	asked := requested(t, server, 0)
+	for i, want := range []string{"Which barks?\nA. a cat\nB. a dog\n\nSay the letter. ", "Which meows?\nA. a cat\nB. a dog\n\nSay the letter. "} {
+		if len(asked) != 2 || !strings.HasPrefix(asked[i], want) {
+			t.Errorf("asked %q, want %q", asked, want)
+		}
+	}
+	code, _, stderr := run(t, "sweep", file(t, "s.yaml", strings.Replace(text, "Say the", "A", 1)), "--out", out)
+	if code != ExitUsage || !strings.Contains(stderr, "of set animals is") || len(chats(t, server)) != 2 {
+		t.Errorf("exit code %d, %d requests: %s", code, len(chats(t, server)), stderr)
+	}
+}
+
+// More problems, and more answers a problem, ask for what is missing.
+func TestSweepGrows(t *testing.T) {
+	server, set := named(t, "one", nil), sumsSet(t, 5)
+	out := filepath.Join(t.TempDir(), "out")
+	text := "models: one\nservers: " + server.URL + "\nsets: " + set + "\nsampling: {n: %d, max_tokens: 200}\nverifier: strict-box\nlimit: %d\n"
+	for _, size := range []struct{ n, limit, asked int }{{2, 2, 4}, {2, 4, 8}, {3, 4, 12}, {3, 5, 15}} {
+		code, _, stderr := run(t, "sweep", file(t, "s.yaml", fmt.Sprintf(text, size.n, size.limit)), "--out", out)
+		if got := len(chats(t, server)); code != ExitOK || got != size.asked {
+			t.Fatalf("%d problems, %d answers each: exit code %d, %d requests, want %d\n%s", size.limit, size.n, code, got, size.asked, stderr)
+		}
+	}
+	complete(t, filepath.Join(out, "cells", "one-t0.7-p0.9-n3-m200-s0", "sums_t0.7_p0.9_n3-MNT200.jsonl"), 5, 3)
+	complete(t, filepath.Join(out, "cells", "one-t0.7-p0.9-n2-m200-s0", "sums_t0.7_p0.9_n2-MNT200.jsonl"), 4, 2)
+	code, _, stderr := run(t, "sweep", file(t, "s.yaml", fmt.Sprintf(text, 3, 4)), "--out", out)
+	if code != ExitUsage || !strings.Contains(stderr, "size of set sums is 4 problems, 3 answers each, was 5 problems, 3 answers each") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	// Problems after those there were are new ones, those that there were are not.
+	b, err := os.ReadFile(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(set, []byte(strings.Replace(string(b), "1 + 1", "1 + 2", 1)+`{"problem":"What is 5 + 5?","answer":"10"}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr = run(t, "sweep", file(t, "s.yaml", fmt.Sprintf(text, 3, 6)), "--out", out)
+	if code != ExitUsage || !strings.Contains(stderr, "sha256 of set sums is ") || len(chats(t, server)) != 15 {
+		t.Errorf("exit code %d, %d requests: %s", code, len(chats(t, server)), stderr)
+	}
+}
+
+// What is not known is said, and taken from another sweep that measured it.
+func TestSweepFigures(t *testing.T) {
+	server, set := named(t, "one", nil), sumsSet(t, 3)
+	spec := file(t, "s.yaml", "models: one\nservers: {name: first, url: '"+server.URL+"'}\nsets: "+set+"\nsampling: {n: 2, max_tokens: 200}\nverifier: strict-box\n")
+	done, next := filepath.Join(t.TempDir(), "done"), filepath.Join(t.TempDir(), "next")
+	if code, _, stderr := run(t, "sweep", spec, "--out", done); code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	code, stdout, stderr := run(t, "sweep", spec, "--out", next, "--dry-run")
+	if code != ExitOK || !strings.Contains(stdout, "not known: speed of one on first, length of one's answers to sums") || !strings.Contains(stdout, "no estimate") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = run(t, "sweep", spec, "--out", next, "--dry-run", "--figures", done)
+	if code != ExitOK || strings.Contains(stdout, "not known") || strings.Contains(stdout, "no estimate") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = run(t, "sweep", spec, "--out", next, "--dry-run", "--json", "--figures", done)
+	var costs sweep.Costs
+	if err := json.Unmarshal([]byte(stdout), &costs); code != ExitOK || err != nil || costs.Tokens == nil || costs.Seconds == nil || *costs.Tokens <= 0 || *costs.Tokens >= float64(costs.MaxTokens) || len(costs.Unknown) != 0 {
+		t.Errorf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+	}
+	code, _, stderr = run(t, "sweep", spec, "--out", next, "--dry-run", "--figures", t.TempDir())
+	if code != ExitUsage || !strings.Contains(stderr, "it is no sweep's folder") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	if n := len(chats(t, server)); n != 6 {
+		t.Errorf("%d requests", n)
 	}
 }
 

@@ -53,6 +53,7 @@ func finishSweep(c *cli.Context, plan *sweep.Plan) error {
 		}
 		return 0, false
 	})
+	r.Vary(variations(res.Spread))
 	var text bytes.Buffer
 	if err := r.JSON(&text); err != nil {
 		return err
@@ -76,6 +77,19 @@ func finishSweep(c *cli.Context, plan *sweep.Plan) error {
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "\nresults %s\nreport %s\n", filepath.Join(plan.Dir, sweepResultsName), page)
 	return err
+}
+
+// variations are spreads as the page takes them.
+func variations(all []sweep.Spread) []report.Variation {
+	var out []report.Variation
+	for _, s := range all {
+		v := report.Variation{Over: s.Over, Set: s.Set, Of: s.Of, Mean: s.Mean, SD: s.SD}
+		for _, x := range s.Scores {
+			v.Scores = append(v.Scores, report.VariedScore{Value: x.Value, MeanScore: x.MeanScore})
+		}
+		out = append(out, v)
+	}
+	return out
 }
 
 // labelSweep names what is compared as the spec does: the report knows neither

@@ -28,6 +28,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
 
+	sharing, err := openSharing(c, cfg)
+	if err != nil {
+		return usage(err)
+	}
+	open.add(sharing.Close)
 	tok, err := tokenizer.Load(cfg.Model)
 	if err != nil {
 		return err
@@ -61,11 +66,12 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	}
 	progress := newProgress(c.App.ErrWriter, c.String("log"), cfg, heldOut)
 	open.add(progress.Close)
-	server, err := openServer(ctx, c, cfg, progress.Retrying)
+	all, err := openServers(ctx, c, cfg, progress.Retrying)
 	if err != nil {
 		return err
 	}
-	open.add(server.Close)
+	open.add(all.Close)
+	all.sayPlans(progress.Notice)
 	t, err := openTrainer(ctx, trainerOptions{
 		model: cfg.Model, dtype: cfg.Trainer.DType, device: cfg.Trainer.Device, threads: cfg.Trainer.Threads,
 		update: cfg.Update, optimizer: cfg.Optimizer,
@@ -89,7 +95,6 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		Config:  cfg,
 		Updater: t, Journal: dir, HeldOut: heldOut, Observer: progress, Now: time.Now,
 	}
-	run.Sampler, run.Validator = samplers(cfg, server.generator, verifier, validator, progress.Rollout)
 	cursor, err := run.Resume(ctx)
 	if errors.Is(err, orchestrator.ErrStepsDone) {
 		return usage(err)
@@ -106,13 +111,27 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if run.Rows, err = data.stream(cfg, cursor); err != nil {
 		return err
 	}
-	if run.Snapshots, run.Bridge, err = server.bridge(ctx, cfg, info.ID, t, data); err != nil {
+	want, err := inspector{}.Tensors(cfg.Model)
+	if err != nil {
 		return err
 	}
+	want = inDType(want, cfg.Trainer.DType)
+	keeper, err := newKeeper(ctx, all, cfg, info.ID, want, t, data, progress)
+	if err != nil {
+		return err
+	}
+	open.add(keeper.Close)
+	published := snapshots(cfg, info.ID, want, t)
+	if err := sharing.start(ctx, info.ID, published.Root); err != nil {
+		return err
+	}
+	run.Snapshots, run.Bridge, run.Servers = published, keeper.bridge, keeper
+	run.Sampler, run.Validator = samplers(cfg, keeper.generator(len(all)), verifier, validator, progress.Rollout)
 	defer context.AfterFunc(ctx, func() {
 		progress.Notice("stopping at the next step boundary; another signal ends the process at once")
 	})()
 	summary, err := run.Train(ctx)
+	all.sayRetokenized(progress.Notice)
 	var unscored *sampler.UnscoredError
 	if errors.As(err, &unscored) {
 		err = fmt.Errorf("%w; reward.max_unscored is the share that may be left out", err)
@@ -143,7 +162,7 @@ const heldOutUnscored = 0.05
 // is as good as its verifier says, however long it is.
 func samplers(cfg config.Config, g sampler.Generator, v, heldOut sampler.Verifier, told func(sampler.Row, sampler.Rollout, error)) (training, validation *sampler.Sampler) {
 	s := sampler.Sampler{
-		Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told,
+		Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told, Lengths: &sampler.MeanLengths{},
 		VerifyConcurrency: verifierWorkers(cfg.Reward), VerifyTimeout: verifierLimit(cfg.Reward), MaxUnscored: cfg.Reward.MaxUnscored,
 	}
 	training, validation = &s, new(s)
@@ -167,14 +186,14 @@ func openJournal(cfg config.Config, resume bool) (*journal.Dir, journal.Info, er
 	host, _ := os.Hostname() // a run without a name for its host is still a run
 	info := journal.Info{
 		ID: newRunID(), Version: version(), Go: runtime.Version(), Host: host, CPUs: runtime.NumCPU(), Started: time.Now().UTC(),
-		Seed: cfg.Seed, Model: cfg.Model, Servers: servers(cfg),
+		Seed: cfg.Seed, Model: cfg.Model, Servers: serverNames(cfg),
 	}
 	dir, err := journal.Create(cfg.Out, info, text)
 	return dir, info, err
 }
 
-// servers are those that a run samples from, by their names in its records.
-func servers(cfg config.Config) []string {
+// serverNames are those that a run samples from, by their names in its records.
+func serverNames(cfg config.Config) []string {
 	if len(cfg.Server) == 0 {
 		return []string{embeddedName}
 	}

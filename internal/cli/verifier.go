@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/justrl/justrl/benchmarks/grade"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/reward"
@@ -114,10 +116,27 @@ func gradingConfig(c *cli.Context, sections ...string) (config.Config, error) {
 	return cfg, nil
 }
 
-// openVerifier makes the verifier of a section that may be wrong.
-func openVerifier(c *cli.Context, r config.Reward) (v sampler.Verifier, close func() error, err error) {
+// rules are an open verifier and what it is called.
+type rules struct {
+	name     string
+	verifier *grade.Limited
+}
+
+// openRules makes the verifier of a section that may be wrong, with so many
+// workers whichever it is; 0 is what the section says. The caller calls close.
+func openRules(c *cli.Context, r config.Reward, workers int) (_ rules, close func() error, err error) {
 	if err := r.Validate(); err != nil {
-		return nil, nil, usage(err)
+		return rules{}, nil, usage(err)
 	}
-	return newVerifier(c.Context, r, lines(c.App.ErrWriter))
+	r.Workers = cmp.Or(workers, r.Workers)
+	v, close, err := newVerifier(c.Context, r, lines(c.App.ErrWriter))
+	if err != nil {
+		return rules{}, nil, err
+	}
+	return rules{r.Verifier, grade.Limit(v, verifierWorkers(r), verifierLimit(r))}, close, nil
+}
+
+// by is what results say of them.
+func (r rules) by() gradedBy {
+	return gradedBy{Program: version(), Verifier: r.name, Versions: r.verifier.Versions()}
 }

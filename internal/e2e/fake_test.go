@@ -330,13 +330,13 @@ func sameRun(t *testing.T, a, b string, n int) {
 	t.Helper()
 	clocks := cmp.FilterPath(func(p cmp.Path) bool {
 		f, ok := p.Last().(cmp.StructField)
-		return ok && slices.Contains([]string{"Sample", "Update", "Publish", "Load", "Prove", "Total", "Rate", "Canary", "WeightsVersion"}, f.Name())
+		return ok && slices.Contains([]string{"Sample", "Update", "Publish", "Load", "Prove", "Total", "Rate", "Canary", "WeightsVersion", "Servers", "ServerEvents"}, f.Name())
 	}, cmp.Ignore())
 	if diff := cmp.Diff(steps(t, a, n), steps(t, b, n), clocks); diff != "" {
 		t.Errorf("the steps differ (-first +second):\n%s", diff)
 	}
 	for step := range n {
-		if diff := cmp.Diff(rollouts(t, a, step), rollouts(t, b, step), cmpopts.IgnoreFields(journal.Rollout{}, "WeightsVersion")); diff != "" {
+		if diff := cmp.Diff(rollouts(t, a, step), rollouts(t, b, step), cmpopts.IgnoreFields(journal.Rollout{}, "WeightsVersion", "Server")); diff != "" {
 			t.Errorf("the rollouts of step %d differ (-first +second):\n%s", step, diff)
 		}
 	}

@@ -10,7 +10,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/justrl/justrl/internal/endpoint"
 )
@@ -31,6 +34,9 @@ type Options struct {
 	Offline bool
 	// Stall is how long a transfer may be without a byte; 0 is 30 s.
 	Stall time.Duration
+	// Slowest is the rate, in bytes a second over a time of Stall at least, below
+	// which a transfer counts as stalled although bytes come; 0 is 1024.
+	Slowest int64
 	// Retry is for what fails without having brought anything; see [endpoint.Retry].
 	// Its Notify is set by the Client.
 	Retry endpoint.Retry
@@ -147,8 +153,11 @@ type Client struct {
 	root *url.URL
 	// auth adds the token to a request. A closure, so that no way of printing a
 	// Client can show it.
-	auth func(*http.Request)
-	http *http.Client
+	auth  func(*http.Request)
+	http  *http.Client
+	flock func(fd, how int) error // unix.Flock; tests have file systems without
+	// unlocked is for saying once, and not of every file, that there are no locks.
+	unlocked sync.Once
 }
 
 // New checks the options. It sends and makes nothing.
@@ -166,6 +175,9 @@ func New(o Options) (*Client, error) {
 	if o.Stall == 0 {
 		o.Stall = 30 * time.Second
 	}
+	if o.Slowest == 0 {
+		o.Slowest = 1 << 10
+	}
 	if o.Parallel == 0 {
 		o.Parallel = 4
 	}
@@ -175,7 +187,7 @@ func New(o Options) (*Client, error) {
 	if o.Notice == nil {
 		o.Notice = func(string) {}
 	}
-	c := &Client{o: o, root: root}
+	c := &Client{o: o, root: root, flock: unix.Flock}
 	c.o.Retry.Notify = func(err error, wait time.Duration) {
 		o.Notice(fmt.Sprintf("trying again in %s: %v", wait.Round(time.Second/10), err))
 	}

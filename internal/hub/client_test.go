@@ -100,7 +100,7 @@ func TestParseRef(t *testing.T) {
 	}
 	for _, in := range []string{
 		"", "gpt2", "/org/name", "../name", "org/..", "org/.", "./org/name", "org/na--me", "org/name.git", "-org/name", "org/name/", "org/name/../x", "org/name/a//b", "org/name//etc/passwd",
-		"org/name@", "org/name@../x", "org/name@%2e%2e%2fx", "org/name@/x", "org/name@a%00b", "org/na me", "org/näme", strings.Repeat("o", 97) + "/name", "org/name/a\\b", "https://huggingface.co/org/name",
+		"org/name@", "org/name@../x", "org/name@%2e%2e%2fx", "org/name@/x", "org/name@a%00b", "org/name@a%0ab", "org/name/a\x1b[2Kb", "org/name/a\xff", "org/na me", "org/näme", strings.Repeat("o", 97) + "/name", "org/name/a\\b", "https://huggingface.co/org/name",
 	} {
 		if r, err := ParseRef(in, Model); err == nil {
 			t.Errorf("%q was read as %+v", in, r)

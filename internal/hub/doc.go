@@ -14,8 +14,15 @@
 //
 // A blob has its name only when all of it is there, hashes to that name and is
 // synced. What was broken off is continued, by whatever process comes next; two
-// processes that want one blob take turns on its lock, and should a file system's
-// locks be a lie, both write the same bytes to the same places.
+// processes that want one blob take turns on its lock. Where a file system has no
+// locks, each has a part of its own, HASH.RANDOM.incomplete, as huggingface_hub
+// has it everywhere, and removes it when it fails. Should locks be granted that
+// keep nobody out, both write the same bytes to the same places, neither cuts the
+// other's file, and each gives the name only to the file that it has checked.
+//
+// The token is sent to the hub's own origin (scheme, host and port) and not once a
+// redirect has left it; what is known of a file (commit, checksum, size) comes
+// from there too. No redirect from https to http is followed.
 //
 // Deliberately absent: uploads, Xet's own protocol (the hub serves the same files
 // over HTTP), caches without symbolic links, and deleting: `hf cache` does that.

@@ -22,8 +22,8 @@ type Plain struct {
 }
 
 // Download brings a file from any address to p.Path, with resume, lock, retries
-// and check as [Client.File] does it, and without a token. Its part is kept at
-// p.Path.incomplete. A file that is there with the right checksum is left alone;
+// and check as [Client.File] does it, and without a token, whatever its address. Its
+// part is kept at p.Path.incomplete, and p.Path.lock is there meanwhile. A file that is there with the right checksum is left alone;
 // another one is a [ChecksumError].
 func (c *Client) Download(ctx context.Context, p Plain) error {
 	check := func() error {
@@ -35,7 +35,7 @@ func (c *Client) Download(ctx context.Context, p Plain) error {
 	if c.o.Offline {
 		return &OfflineError{What: filepath.Base(p.Path), Where: filepath.Dir(p.Path)}
 	}
-	t := transfer{url: p.URL, name: p.URL, size: p.Size, sum: sum(p.SHA256), path: p.Path, move: p.Move, hint: func(e *endpoint.StatusError, code string) string {
+	t := transfer{url: p.URL, name: bare(p.URL), public: true, size: p.Size, sum: sum(p.SHA256), path: p.Path, move: p.Move, hint: func(e *endpoint.StatusError, code string) string {
 		if e.Status == http.StatusNotFound || e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized {
 			return p.Hint
 		}
@@ -47,19 +47,15 @@ func (c *Client) Download(ctx context.Context, p Plain) error {
 	if err := os.MkdirAll(filepath.Dir(p.Path), 0o777); err != nil {
 		return unwritable(filepath.Dir(p.Path), p.Move, err)
 	}
-	held, err := lock(ctx, t.partial(), func() {
-		c.o.Notice(fmt.Sprintf("waiting for another process that fetches %s", p.URL))
-	})
+	held, err := c.lock(ctx, p.Path+".lock", t.name)
 	if err != nil {
 		return unwritable(filepath.Dir(p.Path), p.Move, err)
 	}
-	defer held.Close() //nolint:errcheck // nothing was written to it
+	defer held.remove()
 	// Whoever had the lock may have brought it.
 	if err := check(); !os.IsNotExist(err) {
-		if info, statErr := held.Stat(); statErr == nil && info.Size() == 0 {
-			_ = os.Remove(t.partial()) // this call has just made it
-		}
 		return err
 	}
+	t.locked = held.locked
 	return c.bring(ctx, t)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -57,10 +58,19 @@ func (e *ChecksumError) Error() string {
 	return fmt.Sprintf("%s: has the %s %s, not %s: %s", e.File, e.Algorithm, e.Got, e.Want, e.Hint)
 }
 
-// stallError is the cause that ends a request without news.
-type stallError struct{ after time.Duration }
+// stallError is the cause that ends a request without news, or with too little.
+type stallError struct {
+	after time.Duration
+	came  int64 // bytes in that time
+	least int64 // bytes a second that would do; 0 if nothing came
+}
 
-func (e *stallError) Error() string { return fmt.Sprintf("not a byte for %s", e.after) }
+func (e *stallError) Error() string {
+	if e.least == 0 {
+		return fmt.Sprintf("not a byte for %s", e.after)
+	}
+	return fmt.Sprintf("stalled: %d bytes in %s are %.3g a second, less than %d", e.came, e.after.Round(time.Second), float64(e.came)/e.after.Seconds(), e.least)
+}
 
 // cutError is a body that ended before its end.
 type cutError struct {
@@ -96,10 +106,16 @@ func unreachable(req *http.Request, err error) error {
 	return err
 }
 
-// bare is a URL without its query: where the hub redirects to, that is a signature.
-func bare(url string) string {
-	s, _, _ := strings.Cut(url, "?")
-	return s
+// bare is an address without its query, which is a signature where the hub
+// redirects to, and without a user and their password.
+func bare(address string) string {
+	s, _, _ := strings.Cut(address, "?")
+	u, err := url.Parse(s)
+	if err != nil || u.User == nil && u.Fragment == "" {
+		return s
+	}
+	u.User, u.Fragment, u.RawFragment = nil, "", ""
+	return u.String()
 }
 
 // refused reads a reply outside 2xx. hint says what to do.

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -127,21 +128,19 @@ type meta struct {
 	size   int64 // bytes; -1 if it does not say
 }
 
-// head asks for a file's commit, checksum and size. They are in the first reply of
-// the hub that has them, which may be a redirect to where the bytes are.
+// head asks for a file's commit, checksum and size. They are in the replies of the
+// hub's own origin, of which the last may be a redirect to where the bytes are; what
+// a host says that is only to send those is not asked for.
 func (c *Client) head(ctx context.Context, r Ref, retry endpoint.Retry) (meta, error) {
 	var m meta
 	err := retry.Do(ctx, func(ctx context.Context) error {
 		ctx, watch := c.watched(ctx)
 		defer watch.end()
 		var commit, linked, etag, size string
-		resp, err := c.send(ctx, request{method: http.MethodHead, url: c.fileURL(r), hint: hubHint, seen: func(resp *http.Response) bool {
+		resp, err := c.send(ctx, request{method: http.MethodHead, url: c.fileURL(r), hint: hubHint, home: true, seen: func(resp *http.Response) bool {
 			h := resp.Header
 			commit, linked = first(h.Get("X-Repo-Commit"), commit), first(h.Get("X-Linked-Etag"), linked)
-			if resp.StatusCode < 300 {
-				etag = h.Get("ETag")
-			}
-			size = first(h.Get("X-Linked-Size"), size)
+			etag, size = h.Get("ETag"), first(h.Get("X-Linked-Size"), size)
 			return commit != "" && linked != ""
 		}})
 		if err != nil {
@@ -150,6 +149,9 @@ func (c *Client) head(ctx context.Context, r Ref, retry endpoint.Retry) (meta, e
 		discard(resp)
 		bad := func(err error) error {
 			return &endpoint.ReplyError{Method: http.MethodHead, URL: bare(resp.Request.URL.String()), Err: err}
+		}
+		if to := resp.Header.Get("Location"); commit == "" && resp.StatusCode >= 300 {
+			return bad(fmt.Errorf("redirects to %s and says nothing of the file: if that is the hub, set HF_ENDPOINT to its address", bare(to)))
 		}
 		if !commitPattern.MatchString(commit) {
 			return bad(errors.New("its X-Repo-Commit is no commit, so that this is no Hugging Face hub: check HF_ENDPOINT and any proxy between"))
@@ -189,17 +191,15 @@ func (c *Client) place(ctx context.Context, r Ref, m meta) (string, error) {
 			return "", unwritable(c.o.Cache, moveCache, err)
 		}
 	}
-	held, err := lock(ctx, filepath.Join(locks, string(m.sum)+".lock"), func() {
-		c.o.Notice(fmt.Sprintf("waiting for another process that fetches %s", r))
-	})
+	held, err := c.lock(ctx, filepath.Join(locks, string(m.sum)+".lock"), r.String())
 	if err != nil {
 		return "", unwritable(c.o.Cache, moveCache, err)
 	}
-	defer held.Close() //nolint:errcheck // nothing was written to it
+	defer held.close()
 	if !whole(blob, m.size) {
 		at := r
 		at.Revision = m.commit // and not what a branch may have become since
-		err := c.bring(ctx, transfer{url: c.fileURL(at), name: r.File, size: m.size, sum: m.sum, path: blob, hint: hubHint, move: moveCache})
+		err := c.bring(ctx, transfer{url: c.fileURL(at), name: r.File, size: m.size, sum: m.sum, path: blob, locked: held.locked, hint: hubHint, move: moveCache})
 		if err != nil {
 			return "", err
 		}
@@ -224,10 +224,7 @@ func relink(blob, link string) error {
 	if err != nil {
 		return err
 	}
-	tmp := fmt.Sprintf("%s.%d.tmp", link, os.Getpid())
-	if err := gone(os.Remove(tmp)); err != nil {
-		return err
-	}
+	tmp := link + "." + rand.Text()[:8] + ".tmp"
 	if err := os.Symlink(to, tmp); err != nil {
 		return err
 	}

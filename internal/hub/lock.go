@@ -3,7 +3,9 @@ package hub
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,55 +15,97 @@ import (
 // be waited for with a context.
 const lockPoll = 100 * time.Millisecond
 
+// lease is a lock that this process has, or, where the file system gives none, the lack of it.
+type lease struct {
+	locked bool
+	file   *os.File // nil without a lock
+}
+
+// close gives the lock back; its file stays, for Python's filelock has it so.
+func (l lease) close() {
+	if l.file != nil {
+		_ = l.file.Close() // nothing was written to it
+	}
+}
+
+// remove is close for a file that nobody else uses as a lock. Who waits for it
+// looks whether what was locked is still there.
+func (l lease) remove() {
+	if l.file != nil {
+		_ = os.Remove(l.file.Name()) // an empty file more
+	}
+	l.close()
+}
+
 // lock opens the file at path, made if need be, and locks it as Python's filelock
-// does. It waits, and calls waiting once when it has to. Closing the file is the unlocking.
+// does. It waits, and tells Notice once when it has to; what names what is fetched.
 //
-// A file system that has no locks is written to without: see the package's doc.
-func lock(ctx context.Context, path string, waiting func()) (*os.File, error) {
+// A file system that has no locks gives a lease that is not locked, and no file:
+// for filelock, that would be somebody's lock, for ever.
+func (c *Client) lock(ctx context.Context, path, what string) (lease, error) {
 	tick := time.NewTicker(lockPoll)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		f, err := tryLock(path)
+		l, err := c.tryLock(path)
+		if err == nil && !l.locked {
+			c.unlocked.Do(func() {
+				c.o.Notice("the file system of " + filepath.Dir(path) + " has no locks: what is broken off there begins anew the next time, and processes that want the same fetch it each")
+			})
+		}
 		if err == nil || !errors.Is(err, unix.EWOULDBLOCK) {
-			return f, err
+			return l, err
 		}
 		if first {
-			waiting()
+			c.o.Notice("waiting for another process that fetches " + what)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return lease{}, context.Cause(ctx)
 		case <-tick.C:
 		}
 	}
 }
 
 // tryLock is lock without waiting: EWOULDBLOCK if another has it.
-func tryLock(path string) (*os.File, error) {
+func (c *Client) tryLock(path string) (lease, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+		f, made, err := openLock(path)
 		if err != nil {
-			return nil, err
+			return lease{}, err
 		}
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err = c.flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOLCK):
-			return f, nil
+			err = f.Close()
+			if made {
+				err = errors.Join(err, gone(os.Remove(path)))
+			}
+			return lease{}, err
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
-			return nil, errors.Join(err, f.Close())
+			return lease{}, errors.Join(err, f.Close())
 		default:
 			// Who had it before may have renamed or removed the file.
 			held, err := f.Stat()
 			if err != nil {
-				return nil, errors.Join(err, f.Close())
+				return lease{}, errors.Join(err, f.Close())
 			}
 			if there, err := os.Stat(path); err == nil && os.SameFile(held, there) {
-				return f, nil
+				return lease{true, f}, nil
 			}
 		}
 		if err := f.Close(); err != nil {
-			return nil, err
+			return lease{}, err
 		}
 	}
+}
+
+// openLock opens a lock's file, and tells whether this call made it.
+func openLock(path string) (f *os.File, made bool, err error) {
+	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	if !errors.Is(err, fs.ErrExist) {
+		return f, err == nil, err
+	}
+	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	return f, false, err
 }

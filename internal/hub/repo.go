@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Kinds of repositories.
@@ -89,9 +91,10 @@ func (r Ref) check() error {
 	return nil
 }
 
-// local tells a clean path below a folder, with slashes, from all others.
+// local tells a clean path below a folder, with slashes, from all others. One
+// that a terminal would not show as it is counts among those.
 func local(path string) bool {
-	return filepath.IsLocal(path) && !strings.ContainsAny(path, "\\\x00") && filepath.ToSlash(filepath.Clean(path)) == path && path != "."
+	return filepath.IsLocal(path) && utf8.ValidString(path) && !strings.Contains(path, "\\") && !strings.ContainsFunc(path, unicode.IsControl) && filepath.ToSlash(filepath.Clean(path)) == path && path != "."
 }
 
 // String is the id with what differs from the default behind it.

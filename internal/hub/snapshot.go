@@ -172,14 +172,14 @@ func readAll(resp *http.Response, watch *watch) ([]byte, error) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := resp.Body.Read(buf)
-		watch.news()
+		watch.news(n)
 		b.Write(buf[:n])
 		switch {
 		case errors.Is(err, io.EOF):
 			return []byte(b.String()), nil
 		case b.Len() > maxList:
 			return nil, &endpoint.ReplyError{Method: resp.Request.Method, URL: bare(resp.Request.URL.String()), Err: fmt.Errorf("is over %d bytes", maxList)}
-		case err != nil && context.Cause(resp.Request.Context()) != nil:
+		case context.Cause(resp.Request.Context()) != nil:
 			return nil, stalled(resp.Request, context.Cause(resp.Request.Context()))
 		case err != nil:
 			return nil, &endpoint.ReplyError{Method: resp.Request.Method, URL: bare(resp.Request.URL.String()), Err: &cutError{int64(b.Len()), resp.ContentLength, err}}

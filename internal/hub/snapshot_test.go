@@ -123,6 +123,8 @@ func TestSnapshotErrors(t *testing.T) {
 		{"no commit", list(`{"siblings":[{"rfilename":"a"}]}`, "application/json"), []string{"names no commit"}},
 		{"no files", list(`{`+commit+`,"siblings":[]}`, "application/json"), []string{"has no file of the kind that is wanted"}},
 		{"a path out of the cache", list(`{`+commit+`,"siblings":[{"rfilename":"../../../../.ssh/authorized_keys"}]}`, "application/json"), []string{`"../../../../.ssh/authorized_keys"`, "no path in a repository"}},
+		{"a path that rewrites the terminal", list(`{`+commit+`,"siblings":[{"rfilename":"a\u001b[2Kb"}]}`, "application/json"), []string{`"a\x1b[2Kb"`, "no path in a repository"}},
+		{"a path of two lines", list(`{`+commit+`,"siblings":[{"rfilename":"a\nb"}]}`, "application/json"), []string{"no path in a repository"}},
 		{"an absolute path", list(`{`+commit+`,"siblings":[{"rfilename":"/etc/passwd"}]}`, "application/json"), []string{"no path in a repository"}},
 		{"a file that the hub lists and has not", func(w http.ResponseWriter, r *http.Request) bool {
 			return strings.HasPrefix(r.URL.Path, "/api/") && list(`{`+commit+`,"siblings":[{"rfilename":"gone.bin"}]}`, "application/json")(w, r)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,46 +23,51 @@ type transfer struct {
 	size int64  // bytes; -1 if nobody knows
 	sum  sum
 	path string // where it goes; its part is kept at path.incomplete
-	hint func(*endpoint.StatusError, string) string
-	move string // what to do if the folder cannot be written
+	// locked: no other process has a lock on it now.
+	locked bool
+	// public: the token stays at home, whatever the address.
+	public bool
+	hint   func(*endpoint.StatusError, string) string
+	move   string // what to do if the folder cannot be written
 }
-
-func (t transfer) partial() string { return t.path + ".incomplete" }
 
 // progressed is how many bytes make an attempt a success in part: after it the
 // patience with failures starts anew.
 const progressed = 1 << 20
 
 // bring continues or begins a transfer until all of the file is at t.path, checked
-// and synced. The caller has the lock. On an error what has come stays, but for
-// what is known to be wrong.
+// and synced. On an error what has come stays, but for what is known to be wrong,
+// and, where t is not locked, all of it: no other process could tell whose it is.
 func (c *Client) bring(ctx context.Context, t transfer) (err error) {
-	f, err := os.OpenFile(t.partial(), os.O_RDWR|os.O_CREATE, 0o666)
+	p, err := openPart(t.path, t.locked)
 	if err != nil {
 		return unwritable(filepath.Dir(t.path), t.move, err)
 	}
-	defer func() {
-		if f == nil {
-			return
-		}
-		if info, statErr := f.Stat(); statErr == nil && info.Size() == 0 {
-			err = errors.Join(err, gone(os.Remove(t.partial())))
-		}
-		err = errors.Join(err, f.Close())
-	}()
+	if err := c.fill(ctx, t, p); err != nil {
+		return errors.Join(err, p.keep())
+	}
+	err = p.publish()
+	if errors.Is(err, errTaken) && t.sum.checkFile(t.path, "") == nil {
+		return nil // the other was as good
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", t.path, atomicdir.FullDisk(err))
+	}
+	return nil
+}
+
+// fill pulls until what p has hashes to t's checksum.
+func (c *Client) fill(ctx context.Context, t transfer, p *part) error {
 	for {
-		old, err := c.pull(ctx, t, f)
-		if err != nil {
+		if err := c.pull(ctx, t, p); err != nil {
 			return err
 		}
-		got, err := t.sum.of(f)
-		if err != nil {
+		got, err := t.sum.of(p.file)
+		if err != nil || got == t.sum {
 			return err
 		}
-		if got == t.sum {
-			break
-		}
-		if err := f.Truncate(0); err != nil {
+		old := p.old
+		if err := p.restart(); err != nil {
 			return err
 		}
 		if old == 0 {
@@ -74,40 +78,17 @@ func (c *Client) bring(ctx context.Context, t transfer) (err error) {
 		}
 		c.o.Notice(fmt.Sprintf("%s: what was there of it does not belong to it; fetching all of it", t.name))
 	}
-	err = errors.Join(f.Sync(), f.Close())
-	f = nil
-	if err == nil {
-		err = os.Rename(t.partial(), t.path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", t.path, atomicdir.FullDisk(err))
-	}
-	return nil
 }
 
-// gone forgives that what was to be removed is not there.
-func gone(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// pull fills f up to its end, with as many attempts as it takes. old is how many
-// of its bytes were not sent by this call.
-func (c *Client) pull(ctx context.Context, t transfer, f *os.File) (old int64, err error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	p := &part{file: f, have: info.Size()}
+// pull fills p up to its end, with as many attempts as it takes.
+func (c *Client) pull(ctx context.Context, t transfer, p *part) error {
 	if t.size >= 0 && p.have > t.size {
 		if err := p.restart(); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if err := room(t, p.have); err != nil {
-		return 0, err
+		return err
 	}
 	p.old = p.have
 	c.o.Progress(Progress{t.name, p.have, t.size})
@@ -122,15 +103,12 @@ func (c *Client) pull(ctx context.Context, t transfer, f *os.File) (old int64, e
 			}
 			return err
 		})
-		if err != nil {
-			return 0, err
-		}
-		if broken == nil {
-			break
+		if err != nil || broken == nil {
+			return err
 		}
 		c.o.Notice(fmt.Sprintf("going on with %s: %v", t.name, broken))
 	}
-	return p.old, nil
+	return nil
 }
 
 // room checks that the disk has place for what is still to come.
@@ -143,19 +121,6 @@ func room(t transfer, have int64) error {
 		return fmt.Errorf("%s: %w", t.path, atomicdir.FullDisk(fmt.Errorf("%d bytes are still to come, %d are free: %w", t.size-have, free, unix.ENOSPC)))
 	}
 	return nil
-}
-
-// part is what is there of a file. Bytes are written where they belong, not where
-// an offset happens to be: two writers without a lock do no harm.
-type part struct {
-	file *os.File
-	have int64
-	old  int64 // of have: not sent by this process
-}
-
-func (p *part) restart() error {
-	p.have, p.old = 0, 0
-	return p.file.Truncate(0)
 }
 
 // attempt asks for what is missing, once, and writes what comes. A server that
@@ -175,12 +140,13 @@ func (c *Client) attempt(ctx context.Context, t transfer, p *part) error {
 		return err
 	}
 	defer resp.Body.Close() //nolint:errcheck // all that was wanted has been read
+	watch.news(0)
 	return c.write(t, p, resp, size, watch)
 }
 
 // ask sends the request for what is missing. The caller closes the reply that has it.
 func (c *Client) ask(ctx context.Context, t transfer, p *part) (resp *http.Response, size int64, err error) {
-	r := request{method: http.MethodGet, url: t.url, header: http.Header{}, hint: t.hint}
+	r := request{method: http.MethodGet, url: t.url, header: http.Header{}, hint: t.hint, public: t.public}
 	if p.have > 0 {
 		r.header.Set("Range", fmt.Sprintf("bytes=%d-", p.have))
 	}
@@ -209,10 +175,7 @@ func (c *Client) accept(t transfer, p *part, resp *http.Response) (size int64, e
 		return bad("is compressed (%s) although that was not asked for", enc)
 	}
 	switch resp.StatusCode {
-	case http.StatusOK:
-		if err := p.restart(); err != nil { // a server without ranges sends all of it
-			return 0, err
-		}
+	case http.StatusOK: // all of it, from a server without ranges
 		size = resp.ContentLength
 	case http.StatusPartialContent:
 		var from int64
@@ -228,24 +191,32 @@ func (c *Client) accept(t transfer, p *part, resp *http.Response) (size int64, e
 	if t.size >= 0 && size >= 0 && size != t.size {
 		return bad("is %d bytes long, expected are %d: the server contradicts itself, or another file is in its place", size, t.size)
 	}
+	if resp.StatusCode == http.StatusOK { // only now: a proxy's own words are no reason to give up what is there
+		if err := p.restart(); err != nil {
+			return 0, err
+		}
+	}
 	return max(size, t.size), nil
 }
 
 // contentRange reads "bytes 7-41/42"; an unknown size (*) is -1.
 func contentRange(s string) (from, size int64, err error) {
 	bad := fmt.Errorf("has the Content-Range %q, which cannot be read", s)
-	span, total, ok := strings.Cut(strings.TrimPrefix(s, "bytes "), "/")
-	start, _, ok2 := strings.Cut(span, "-")
-	if !ok || !ok2 || !strings.HasPrefix(s, "bytes ") {
+	rest, ok := strings.CutPrefix(s, "bytes ")
+	span, total, ok2 := strings.Cut(rest, "/")
+	start, end, ok3 := strings.Cut(span, "-")
+	if !ok || !ok2 || !ok3 {
 		return 0, 0, bad
 	}
-	if from, err = strconv.ParseInt(start, 10, 64); err != nil || from < 0 {
+	from, err = strconv.ParseInt(start, 10, 64)
+	to, err2 := strconv.ParseInt(end, 10, 64)
+	if err != nil || err2 != nil || from < 0 || to < from {
 		return 0, 0, bad
 	}
 	if total == "*" {
 		return from, -1, nil
 	}
-	if size, err = strconv.ParseInt(total, 10, 64); err != nil || size < 0 {
+	if size, err = strconv.ParseInt(total, 10, 64); err != nil || size <= to {
 		return 0, 0, bad
 	}
 	return from, size, nil
@@ -260,18 +231,18 @@ func (c *Client) write(t transfer, p *part, resp *http.Response, size int64, wat
 	for {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
-			watch.news()
+			watch.news(n)
 			if size >= 0 && p.have+int64(n) > size {
 				return errors.Join(fail(fmt.Errorf("goes on beyond its %d bytes", size)), p.restart())
 			}
 			if _, err := p.file.WriteAt(buf[:n], p.have); err != nil {
-				return fmt.Errorf("write %s: %w", t.partial(), atomicdir.FullDisk(err))
+				return fmt.Errorf("write %s: %w", p.name, atomicdir.FullDisk(err))
 			}
 			p.have += int64(n)
 			c.o.Progress(Progress{t.name, p.have, max(size, t.size)})
 		}
 		switch ctx := resp.Request.Context(); {
-		case err == nil:
+		case err == nil && ctx.Err() == nil:
 		case errors.Is(err, io.EOF) && (size < 0 || p.have == size):
 			return nil
 		case errors.Is(err, io.EOF):

@@ -23,6 +23,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/justrl/justrl/updater"
@@ -69,6 +70,8 @@ type Sampling struct {
 	Shuffle         bool     `yaml:"shuffle" about:"draw the problems in a seeded random order"`
 	RequestTimeout  Duration `yaml:"request_timeout" about:"bounds one attempt at one row's rollouts; 0s = no bound"`
 	Patience        Duration `yaml:"patience" about:"how long a server may be away, restarting perhaps, before the run stops"`
+	// AllowRetokenized is for Ollama, which gives text alone.
+	AllowRetokenized bool `yaml:"allow_retokenized" about:"train on answers of a server that gives no token ids: they are tokenized here (docs/servers.md says what that costs)"`
 	// Dynamic is DAPO's dynamic sampling, which JustRL does without.
 	Dynamic    bool `yaml:"dynamic" about:"draw batch after batch until batch rows have both right and wrong answers, and train on those alone"`
 	MaxBatches int  `yaml:"max_batches" about:"batches a step with dynamic, before the run stops"`
@@ -108,12 +111,30 @@ type Mismatch struct {
 	MaxKL       float64 `yaml:"max_kl" about:"largest |mean Δ log-prob| beyond 3 standard errors, nats; 0 = no gate"`
 }
 
+// SyncAuto leaves the way of loading to what each server offers.
+const SyncAuto = "auto"
+
+// Syncs are the values of publish.sync. What a server is loaded by is found by
+// asking it (sampler.Info.Loads); these are the names that there are.
+var Syncs = []string{SyncAuto, "files", "in-place", "transfer", "ollama"}
+
 // Publish says how weights reach the servers.
 type Publish struct {
+	Sync    string   `yaml:"sync" about:"way of loading the servers, by its name as justrl doctor lists them; auto = the best that each offers"`
 	Dir     string   `yaml:"dir" about:"folder for snapshots, a subfolder a run, on a path that the servers read too; empty = OUT/snapshots"`
+	Share   string   `yaml:"share" about:"HOST:PORT on which agents, beside servers without that path, fetch snapshots; empty = none"`
+	Agents  []string `yaml:"agents" about:"the agents: URL, or SERVER=URL where there are several servers"`
 	Keep    int      `yaml:"keep" about:"snapshots kept on disk, ≥ 2 (the live one and the one before)"`
 	Probes  int      `yaml:"probes" about:"canary sequences scored before and after each load"`
 	Timeout Duration `yaml:"timeout" about:"of writing and loading one snapshot, canary included"`
+}
+
+// CheckSync is nil if there is such a way of loading.
+func (p Publish) CheckSync() error {
+	if slices.Contains(Syncs, p.Sync) {
+		return nil
+	}
+	return fmt.Errorf("publish.sync (--sync) must be one of %s, is %q", strings.Join(Syncs, ", "), p.Sync)
 }
 
 // Checkpoint says when the run can be resumed from.
@@ -194,6 +215,9 @@ func (c Config) Validate() error {
 	}
 	must(c.Mismatch.MaxRatioP50 == 0 || c.Mismatch.MaxRatioP50 > 1, "mismatch.max_ratio_p50", "must be 0 (no gate) or more than 1, is %g", c.Mismatch.MaxRatioP50)
 	must(c.Mismatch.MaxKL >= 0, "mismatch.max_kl", "must be 0 (no gate) or more, is %g", c.Mismatch.MaxKL)
+	if err := c.Publish.CheckSync(); err != nil {
+		errs = append(errs, err)
+	}
 	must(c.Publish.Keep >= 2, "publish.keep", "must be at least 2, is %d", c.Publish.Keep)
 	must(c.Publish.Probes >= 1, "publish.probes", "must be at least 1, is %d", c.Publish.Probes)
 	must(c.Publish.Timeout > 0, "publish.timeout", "must be more than 0s, is %s", time.Duration(c.Publish.Timeout))

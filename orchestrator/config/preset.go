@@ -84,7 +84,7 @@ func paper() Config {
 		Update:    update,
 		Optimizer: updater.DefaultOptimizerConfig(),
 		Mismatch:  Mismatch{MaxRatioP50: 1.05, MaxKL: 4e-4},
-		Publish:   Publish{Keep: 2, Probes: 4, Timeout: Duration(10 * time.Minute)},
+		Publish:   Publish{Sync: SyncAuto, Keep: 2, Probes: 4, Timeout: Duration(10 * time.Minute)},
 		Checkpoint: Checkpoint{
 			Every: 50, Keep: 5, Rollouts: 10, // 25 GB a checkpoint
 		},

@@ -10,7 +10,7 @@ type Problems struct {
 	ID          string   `yaml:"id" about:"column of the problem's name; empty = extra_info.index, extra_info.id, id or problem_idx, else the row's number"`
 	Choices     []string `yaml:"choices" about:"column that is a list of choices, or one column a choice; they are shown as lines A., B. …, and the ground truth is a letter; none = no choices"`
 	AnswerIs    string   `yaml:"answer_is" about:"with choices, what the answer's column has: letter, index (from 0), number (from 1), text; empty = letter"`
-	Instruction string   `yaml:"instruction" about:"text after the question and an empty line, or with {question} (and {choices}) in it the whole message; empty = the paper's sentence"`
+	Instruction string   `yaml:"instruction" about:"text after the question and an empty line, or with {{question}} (and {{choices}}) in it the whole message; empty = the paper's sentence"`
 }
 
 // IsZero tells whether nothing is set.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -54,7 +55,8 @@ func (d *Dir) OpenPartial(step int) (*Partial, error) {
 	return &Partial{path: path, f: f, known: known, opened: whole, size: whole}, nil
 }
 
-// Known are the rollouts that were there when the file was opened.
+// Known are the rollouts that were there when the file was opened, and after a
+// TakeBackOf all that it has left.
 func (p *Partial) Known() []Recorded { return p.known }
 
 // Add writes a rollout. When it has returned nil, only the machine's end can lose it.
@@ -91,6 +93,51 @@ func (p *Partial) TakeBack() error {
 	}
 	p.size = p.opened
 	return nil
+}
+
+// TakeBackOf removes, of what was added since the file was opened, the rollouts
+// that `of` tells of, and returns how many. Known has the others from then on.
+// Nothing may be added meanwhile.
+func (p *Partial) TakeBackOf(of func(Rollout) bool) (n int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all, _, _, err := readRollouts(p.path, io.NewSectionReader(p.f, 0, p.size))
+	if err != nil {
+		return 0, err
+	}
+	// In memory: it is a part of one step.
+	added := make([]byte, p.size-p.opened)
+	if _, err := io.ReadFull(io.NewSectionReader(p.f, p.opened, p.size-p.opened), added); err != nil {
+		return 0, fmt.Errorf("rollouts: %w", err)
+	}
+	kept, old := added[:0], len(all)-bytes.Count(added, []byte("\n"))
+	known := all[:old:old]
+	for i, line := range bytes.SplitAfter(bytes.Clone(added), []byte("\n")) {
+		if len(line) == 0 {
+			break
+		}
+		if r := all[old+i]; of(r.Rollout) {
+			n++
+		} else {
+			kept, known = append(kept, line...), append(known, r)
+		}
+	}
+	if n == 0 {
+		p.known = known
+		return 0, nil
+	}
+	// Cut off first: what is lost if the process dies here is sampled again.
+	if err := p.f.Truncate(p.opened); err != nil {
+		return n, fmt.Errorf("rollouts: %w", err)
+	}
+	p.size = p.opened
+	if _, err := p.f.Write(kept); err != nil {
+		p.err = fmt.Errorf("rollouts: %w", err)
+		return n, errors.Join(p.err, p.f.Truncate(p.size))
+	}
+	p.size += int64(len(kept))
+	p.known = known
+	return n, nil
 }
 
 // Close leaves the file as it is.

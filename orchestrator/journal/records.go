@@ -57,14 +57,49 @@ type Step struct {
 
 	Updates []updater.UpdateMetrics `json:"updates"`
 
+	// Servers says who sampled what of the step, by server; nil where there is
+	// but one, which has no name. A clock has a say in who is asked.
+	Servers []ServerPart `json:"perf/servers,omitempty"`
+	// ServerEvents is what happened to servers since the record before.
+	ServerEvents []ServerEvent `json:"perf/server_events,omitempty"`
+
 	Sample  float64 `json:"timing_s/gen"` // verification included
 	Update  float64 `json:"timing_s/update_actor"`
+	// Publish is from the last optimizer step to the first tokens under the new
+	// weights, which the canary has every server generate and judges: snapshot, load and canary.
 	Publish float64 `json:"timing_s/publish"`
 	Load    float64 `json:"timing_s/load"`   // the slowest server's part of publishing, from pause to resume
 	Prove   float64 `json:"timing_s/canary"` // the slowest server's canary
 	Total   float64 `json:"timing_s/step"`
 	Tokens  int     `json:"perf/total_num_tokens"` // prompt and response tokens trained on
 	Rate    float64 `json:"perf/throughput"`       // those tokens a second of the whole step
+}
+
+// ServerPart is what one server gave to a step.
+type ServerPart struct {
+	Server   string `json:"server"`
+	Version  int64  `json:"version"` // of the weights that it sampled with; of a step sampled in parts, the newest
+	Rollouts int    `json:"rollouts"`
+	Tokens   int    `json:"tokens"`
+}
+
+// The kinds of a ServerEvent.
+const (
+	ServerFenced   = "fenced"   // nothing is asked of it any more
+	ServerRejoined = "rejoined" // it was loaded, and proved
+)
+
+// ServerEvent is a server that left a run or came back.
+type ServerEvent struct {
+	Time    time.Time `json:"time"`
+	Server  string    `json:"server"`
+	Event   string    `json:"event"`
+	Version int64     `json:"version,omitempty"` // that it rejoined with
+	Reason  string    `json:"reason,omitempty"`  // that it was fenced for
+	Seconds float64   `json:"seconds,omitempty"` // that it was out before it rejoined
+	// TakenBack counts rollouts of the step that were drawn again, because what
+	// the server had sampled them with was not the version that it was to serve.
+	TakenBack int `json:"taken_back,omitempty"`
 }
 
 // Overlong says what reward.overlong_buffer did to the rewards of a step. It is part of
@@ -134,6 +169,8 @@ type Summary struct {
 	RewardFirst   float64                 `json:"reward_first"`      // mean reward of the first step
 	RewardLast    float64                 `json:"reward_last"`
 	WallS         float64                 `json:"wall_s"`
+	Fenced        int                     `json:"servers_fenced,omitempty"` // times that a server was, over the recorded steps
+	Rejoined      int                     `json:"servers_rejoined,omitempty"`
 	Tokens        int64                   `json:"tokens"`         // response tokens sampled
 	WeightsSHA256 string                  `json:"weights_sha256"` // over the final tensors in name order
 	Model         string                  `json:"model"`          // folder of the final weights
@@ -155,8 +192,9 @@ type Rollout struct {
 	Reward         float64   `json:"reward"`
 	Penalty        float64   `json:"penalty,omitempty"` // the part of Reward that reward.overlong_buffer took away
 	Correct        bool      `json:"correct"`
-	Answer         string    `json:"answer"`          // what the verifier took for it; "" if it found none
-	WeightsVersion int64     `json:"weights_version"` // that it was sampled with
+	Answer         string    `json:"answer"`           // what the verifier took for it; "" if it found none
+	WeightsVersion int64     `json:"weights_version"`  // that it was sampled with
+	Server         string    `json:"server,omitempty"` // that sampled it; "" where there was but one
 }
 
 // Answer is one answer to a held-out problem, a line of eval/step-…/SET.jsonl.

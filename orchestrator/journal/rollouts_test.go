@@ -88,6 +88,42 @@ func TestPartialTakesBackWhatItAdded(t *testing.T) {
 	}
 }
 
+// One server's rollouts go; those of others and of an earlier process stay, and
+// what is added afterwards follows them.
+func TestPartialTakesBackOneServers(t *testing.T) {
+	d := create(t, filepath.Join(t.TempDir(), "run"))
+	of := func(server string, sample int) Rollout {
+		r := someRollout(0, sample)
+		r.Server = server
+		return r
+	}
+	isA := func(r Rollout) bool { return r.Server == "a" }
+	p := mustOpenPartial(t, d, 0)
+	if err := errors.Join(p.Add(of("a", 0)), p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p = mustOpenPartial(t, d, 0)
+	if n, err := p.TakeBackOf(isA); n != 0 || err != nil || len(p.Known()) != 1 {
+		t.Errorf("of nothing that was added: %d, %v; known %v", n, err, p.Known())
+	}
+	if err := errors.Join(p.Add(of("b", 1)), p.Add(of("a", 2)), p.Add(of("b", 3)), p.Add(of("a", 4))); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := p.TakeBackOf(isA); n != 2 || err != nil {
+		t.Errorf("took back %d, %v", n, err)
+	}
+	want := []Rollout{of("a", 0), of("b", 1), of("b", 3)}
+	if diff := cmp.Diff(want, rolloutsOf(p.Known())); diff != "" {
+		t.Errorf("known (-want +got):\n%s", diff)
+	}
+	if err := errors.Join(p.Add(of("b", 2)), p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(append(want, of("b", 2)), rolloutsOf(mustOpenPartial(t, d, 0).Known())); diff != "" {
+		t.Errorf("the next process knows (-want +got):\n%s", diff)
+	}
+}
+
 // After a write that failed nothing more is written: it would follow half a line.
 func TestPartialStopsAfterAFailure(t *testing.T) {
 	d := create(t, filepath.Join(t.TempDir(), "run"))

@@ -1,7 +1,10 @@
 package dataset
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -59,6 +62,81 @@ func BenchmarkDAPOSize(b *testing.B) {
 		b.ResetTimer()
 		for range b.N {
 			if _, err := s.Next(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkPages reads every value of a file of DAPO's shape: by the library alone, and by
+// pages that are checked first. The second over the first is what the check costs.
+func BenchmarkPages(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	rows := make([]verlRow, 20_000)
+	for i := range rows {
+		rows[i] = verl(fmt.Sprintf("%08x", i), words(rng, 40+rng.IntN(80)), fmt.Sprint(rng.IntN(1000)))
+	}
+	raw, err := os.ReadFile(writeParquet(b, len(rows), rows...))
+	if err != nil {
+		b.Fatal(err)
+	}
+	in := bytes.NewReader(raw)
+	leaves := []int{0, 1, 2, 3, 4, 5}
+	buf := make([]parquet.Value, 128)
+	read := func(b *testing.B, pages interface {
+		ReadPage() (parquet.Page, error)
+		Close() error
+	}) {
+		for {
+			page, err := pages.ReadPage()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			for values := page.Values(); ; {
+				if _, err := values.ReadValues(buf); errors.Is(err, io.EOF) {
+					break
+				} else if err != nil {
+					b.Fatal(err)
+				}
+			}
+			parquet.Release(page)
+		}
+		if err := pages.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("library", func(b *testing.B) {
+		b.SetBytes(int64(len(raw)))
+		for range b.N {
+			file, err := parquet.OpenFile(in, in.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, group := range file.RowGroups() {
+				for _, leaf := range leaves {
+					read(b, group.ColumnChunks()[leaf].Pages())
+				}
+			}
+		}
+	})
+	b.Run("checked", func(b *testing.B) {
+		b.SetBytes(int64(len(raw)))
+		for range b.N {
+			if err := withParquet(in, in.Size(), func(file *parquetFile) error {
+				for group := range file.RowGroups() {
+					for _, leaf := range leaves {
+						p, err := file.pages(group, leaf)
+						if err != nil {
+							return err
+						}
+						read(b, pagesOf{p})
+					}
+				}
+				return nil
+			}); err != nil {
 				b.Fatal(err)
 			}
 		}

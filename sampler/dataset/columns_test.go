@@ -162,7 +162,7 @@ func TestColumnsErrors(t *testing.T) {
 		"CSV fields":                 {writeFile(t, "a.csv", "q,a\n1,2\n\"x\ny\",2,3\n"), q, "line 3: has more or fewer fields than the header"},
 		"CSV quote":                  {writeFile(t, "a.csv", "q,a\n1,2\nx\"y,2\n"), q, "line 3: a quote is not closed"},
 		"CSV quote that is not shut": {writeFile(t, "a.csv", "q,a\n1,2\n\"x,2\n3,4\n"), q, "a quote is not closed, or stands within a field (the row begins on line 3)"},
-		"CSV endless quote":          {writeFile(t, "a.csv", "q,a\n1,2\n\"x"+strings.Repeat("yyyyyyy\n", 3<<20)), q, "a row is longer than"},
+		"CSV endless quote":          {writeFile(t, "a.csv", "q,a\n1,2\n\"x"+strings.Repeat("yyyyyyy\n", 3<<20)), q, "the row after line 2 is longer than 16777216 bytes"},
 		"CSV empty answer":           {writeFile(t, "a.csv", "q,a\n1,2\n\"x\ny\",\n"), q, "line 3: the answer is empty"},
 		"CSV not text":               {writeFile(t, "a.csv", "q,a\n1,2\n\xff,2\n"), q, "line 3: q is not UTF-8"},
 		"CSV header alone":           {writeFile(t, "a.csv", "q,a\n"), q, "no rows"},
@@ -209,8 +209,8 @@ func TestCSVMemory(t *testing.T) {
 	runtime.KeepAlive(src)
 }
 
-func TestAsk(t *testing.T) {
-	p := sampler.Problem{Question: "Which {choices}?\n", Choices: "A. x\nB. y"}
+func TestMessage(t *testing.T) {
+	p := sampler.Problem{Question: "Which {{choices}}?\n", Choices: "A. x\nB. y"}
 	for _, tc := range []struct {
 		name        string
 		p           sampler.Problem
@@ -218,20 +218,33 @@ func TestAsk(t *testing.T) {
 		want        string
 	}{
 		{"the paper's", sampler.Problem{Question: "What?"}, "", "What?\n\n" + Instruction},
-		{"the paper's, with choices", p, "", "Which {choices}?\nA. x\nB. y\n\n" + Instruction},
+		{"the paper's, with choices", p, "", "Which {{choices}}?\nA. x\nB. y\n\n" + Instruction},
 		{"its own", sampler.Problem{Question: "What?"}, "Answer: …", "What?\n\nAnswer: …"},
-		{"its own, with choices", p, "One letter.", "Which {choices}?\nA. x\nB. y\n\nOne letter."},
-		{"a template", p, "Q: {question}Of {choices}\nA:", "Q: Which {choices}?\nOf A. x\nB. y\nA:"},
-		{"a template without choices", p, "Q: {question}\nA:", "Q: Which {choices}?\nA. x\nB. y\nA:"},
-		{"the question alone", sampler.Problem{Question: "What?"}, "{question}", "What?"},
+		{"its own, with choices", p, "One letter.", "Which {{choices}}?\nA. x\nB. y\n\nOne letter."},
+		{"a template", p, "Q: {{question}}Of {{choices}}\nA:", "Q: Which {{choices}}?\nOf A. x\nB. y\nA:"},
+		{"a template without choices", p, "Q: {{question}}\nA:", "Q: Which {{choices}}?\nA. x\nB. y\nA:"},
+		{"LaTeX", sampler.Problem{Question: "What?"}, `As \text{question}: \boxed{}.`, "What?\n\n" + `As \text{question}: \boxed{}.`},
+		{"choices if there are any", sampler.Problem{Question: "What?"}, "{{question}}{{if choices}}\nOf\n{{choices}}{{end}}", "What?"},
+		{"choices, since there are some", p, "{{question}}{{if choices}}Of\n{{choices}}{{end}}", "Which {{choices}}?\nOf\nA. x\nB. y"},
+		{"the question alone", sampler.Problem{Question: "What?"}, "{{question}}", "What?"},
 	} {
-		if got := Ask(tc.p, tc.instruction); got != tc.want {
-			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		m, err := ParseMessage(tc.instruction)
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+			continue
+		}
+		if got, err := m.Of(tc.p); err != nil || got != tc.want {
+			t.Errorf("%s: %q, %v, want %q", tc.name, got, err, tc.want)
 		}
 	}
-	for instruction, bad := range map[string]bool{"": false, "text": false, "{question}": false, "{question} {choices}": false, "{choices}": true} {
-		if err := CheckInstruction(instruction); (err != nil) != bad {
-			t.Errorf("%q: %v", instruction, err)
+	for instruction, want := range map[string]string{
+		"{{choices}}":                           "has places but not always {{question}}",
+		"{{if choices}}{{question}}{{end}}":     "has places but not always {{question}}",
+		"Q: {question}\nA:":                     "line 1: {question} is not filled in: write {{question}}",
+		"{{question}}\nOne letter of {choices}": "line 2: {choices} is not filled in: write {{choices}}",
+	} {
+		if _, err := ParseMessage(instruction); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", instruction, err, want)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (m *mapping) csvReader(comma rune) reader {
 			return err
 		}
 		for {
-			in.from = r.InputOffset()
+			in.next(r)
 			fields, err := r.Read()
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -115,11 +115,18 @@ func skipBOM(r io.Reader) io.Reader {
 type limited struct {
 	in         io.Reader
 	from, read int64 // where the row begins, and what has been read
+	after      int   // the line on which the row before it begins
+}
+
+// next says that r has read a row.
+func (l *limited) next(r *csv.Reader) {
+	l.from = r.InputOffset()
+	l.after, _ = r.FieldPos(0)
 }
 
 func (l *limited) Read(b []byte) (int, error) {
 	if l.read-l.from > maxLine {
-		return 0, fmt.Errorf("a row is longer than %d bytes: is a quote not closed?", maxLine)
+		return 0, fmt.Errorf("the row after line %d is longer than %d bytes: is a quote not closed?", l.after, maxLine)
 	}
 	n, err := l.in.Read(b)
 	l.read += int64(n)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/justrl/justrl/internal/prompt"
 	"github.com/justrl/justrl/sampler"
 )
 
@@ -24,28 +25,48 @@ func EvaluationPrompt(question string) string {
 	return bare(question) + " " + Instruction
 }
 
-// The places of a template that [Ask] fills.
-const (
-	questionPlace = "{question}"
-	choicesPlace  = "{choices}"
-)
+// Message makes the user's message of a problem. It is safe for concurrent use;
+// the zero value is that of training, see [TrainingPrompt].
+type Message struct {
+	t       *prompt.Template // nil: the paper's instruction
+	whole   bool             // t is the whole message, not what follows the question
+	choices bool             // t has a place for them, which else follow the question
+}
 
-// Ask is the user's message of a problem, its choices included, with an
-// instruction: "" is [Instruction], as [TrainingPrompt] has it; a text follows
-// after an empty line; one with {question} in it is the whole message, in which
-// {choices} stands for the lettered lines, which else follow the question.
-func Ask(p sampler.Problem, instruction string) string {
+// ParseMessage reads an instruction: "" is [Instruction]; a text follows the
+// question and its choices after an empty line; one with {{question}} in it (see
+// package prompt) is the whole message, in which {{choices}} stands for the
+// lettered lines.
+func ParseMessage(instruction string) (Message, error) {
+	if instruction == "" {
+		return Message{}, nil
+	}
+	t, err := prompt.Parse("", instruction, "question", "choices")
+	if err != nil {
+		return Message{}, err
+	}
+	m := Message{t: t, whole: !t.Plain()}
+	if m.whole && !t.Holds("question") {
+		return Message{}, errors.New("has places but not always {{question}}")
+	}
+	m.choices = m.whole && t.Holds("choices")
+	return m, nil
+}
+
+// Of is the message of a problem, its choices included.
+func (m Message) Of(p sampler.Problem) (string, error) {
 	question := p.Question
-	if !strings.Contains(instruction, choicesPlace) {
+	if !m.choices {
 		question = WithChoices(p)
 	}
-	switch {
-	case instruction == "":
-		return TrainingPrompt(question)
-	case strings.Contains(instruction, questionPlace):
-		return strings.NewReplacer(questionPlace, question, choicesPlace, p.Choices).Replace(instruction)
+	if m.t == nil {
+		return TrainingPrompt(question), nil
 	}
-	return question + "\n\n" + instruction
+	text, err := m.t.Fill(map[string]string{"question": question, "choices": p.Choices})
+	if !m.whole {
+		text = question + "\n\n" + text
+	}
+	return text, err
 }
 
 // WithChoices is the question of a problem, followed by the lines of its choices
@@ -55,14 +76,6 @@ func WithChoices(p sampler.Problem) string {
 		return p.Question
 	}
 	return strings.TrimRight(p.Question, "\n") + "\n" + p.Choices
-}
-
-// CheckInstruction says what is wrong with an instruction for [Ask]; nil if nothing is.
-func CheckInstruction(instruction string) error {
-	if strings.Contains(instruction, choicesPlace) && !strings.Contains(instruction, questionPlace) {
-		return errors.New("has {choices} but not {question}")
-	}
-	return nil
 }
 
 // What surrounds every problem of DAPO-Math-17k as published. It asks for

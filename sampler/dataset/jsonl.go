@@ -11,7 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxLine bounds a line of JSON; real problems have a few kB.
+// maxLine bounds a line of JSON, and a row of the other formats, in bytes; real problems
+// have a few kB.
 const maxLine = 16 << 20
 
 var utf8BOM = []byte("\xef\xbb\xbf")
@@ -46,10 +47,15 @@ func eachLine(f io.ReaderAt, size int64, parse func([]byte) (record, error), add
 			return err
 		}
 	}
-	if errors.Is(sc.Err(), bufio.ErrTooLong) {
-		return fmt.Errorf("line %d: is longer than %d bytes", n+1, maxLine)
+	return lineError(sc.Err(), n+1)
+}
+
+// lineError says where a scanner of lines gave up.
+func lineError(err error, line int) error {
+	if errors.Is(err, bufio.ErrTooLong) {
+		return fmt.Errorf("line %d: is longer than %d bytes; write one object a line", line, maxLine)
 	}
-	return sc.Err()
+	return err
 }
 
 // line is the union of both schemas.

@@ -13,7 +13,7 @@ import (
 // readParquet reads the mapping's columns side by side, as the function of the
 // known schemas does.
 func (m *mapping) readParquet(f io.ReaderAt, size int64, add func(record) error) error {
-	return withParquet(f, size, func(file *parquet.File) error {
+	return withParquet(f, size, func(file *parquetFile) error {
 		leaves, err := m.leaves(file.Root())
 		if err != nil {
 			var have []string
@@ -23,8 +23,8 @@ func (m *mapping) readParquet(f io.ReaderAt, size int64, add func(record) error)
 			return fmt.Errorf("%w; it has %s", err, strings.Join(have, ", "))
 		}
 		row := int64(0)
-		for _, group := range file.RowGroups() {
-			if err := m.readGroup(group, leaves, &row, add); err != nil {
+		for group := range file.RowGroups() {
+			if err := m.readGroup(file, group, leaves, &row, add); err != nil {
 				return err
 			}
 		}
@@ -92,8 +92,7 @@ func leafAt(c *parquet.Column, steps []pathStep, inList bool) *parquet.Column {
 	return nil
 }
 
-func (m *mapping) readGroup(group parquet.RowGroup, leaves map[string]int, row *int64, add func(record) error) (err error) {
-	chunks := group.ColumnChunks()
+func (m *mapping) readGroup(file *parquetFile, group int, leaves map[string]int, row *int64, add func(record) error) (err error) {
 	open := map[string]*cells{}
 	defer func() {
 		for _, c := range open {
@@ -101,7 +100,12 @@ func (m *mapping) readGroup(group parquet.RowGroup, leaves map[string]int, row *
 		}
 	}()
 	for text, i := range leaves {
-		open[text] = &cells{name: text, pages: chunks[i].Pages(), text: scalarText}
+		c, err := file.cells(group, i, text)
+		if err != nil {
+			return err
+		}
+		c.text = scalarText
+		open[text] = c
 	}
 	get := func(p columnPath) ([]*string, error) {
 		c := open[p.text]
@@ -118,7 +122,7 @@ func (m *mapping) readGroup(group parquet.RowGroup, leaves map[string]int, row *
 		}
 		return c.row, nil
 	}
-	for range group.NumRows() {
+	for range file.RowGroups()[group].NumRows() {
 		for _, c := range open {
 			if err := c.nextRow(); err != nil {
 				return fmt.Errorf("row %d: %w", *row, err)

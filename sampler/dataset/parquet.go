@@ -18,56 +18,19 @@ import (
 // differently, and a struct's list that the file lacks would read as one empty
 // element.
 func readParquet(f io.ReaderAt, size int64, add func(record) error) error {
-	return withParquet(f, size, func(file *parquet.File) error {
+	return withParquet(f, size, func(file *parquetFile) error {
 		want, err := pickColumns(file.Schema())
 		if err != nil {
 			return err
 		}
 		row := int64(0)
-		for _, group := range file.RowGroups() {
-			if err := readGroup(group, want, &row, add); err != nil {
+		for group := range file.RowGroups() {
+			if err := readGroup(file, group, want, &row, add); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-// withParquet opens a file for read. The parquet library panics on some damaged
-// ones.
-func withParquet(f io.ReaderAt, size int64, read func(*parquet.File) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("is damaged: %v", p)
-		}
-	}()
-	if err := checkFooter(f, size); err != nil {
-		return err
-	}
-	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
-	if err != nil {
-		return fmt.Errorf("is damaged: %w", err)
-	}
-	return read(file)
-}
-
-// checkFooter refuses a file without its end before anything of it is believed.
-func checkFooter(f io.ReaderAt, size int64) error {
-	var tail [8]byte
-	if size < 12 {
-		return errors.New("is truncated: shorter than a parquet file can be")
-	}
-	if _, err := f.ReadAt(tail[:], size-8); err != nil {
-		return err
-	}
-	if string(tail[4:]) != string(parquetMagic) {
-		return errors.New("is truncated: a parquet file begins here but does not end")
-	}
-	footer := int64(tail[0]) | int64(tail[1])<<8 | int64(tail[2])<<16 | int64(tail[3])<<24
-	if footer > size-12 {
-		return fmt.Errorf("is damaged: a footer of %d bytes in a file of %d", footer, size)
-	}
-	return nil
 }
 
 // columns are leaf indexes, -1 where a file lacks one.
@@ -111,26 +74,24 @@ func pickColumns(schema *parquet.Schema) (columns, error) {
 	return c, nil
 }
 
-func readGroup(group parquet.RowGroup, want columns, row *int64, add func(record) error) (err error) {
-	chunks := group.ColumnChunks()
-	open := func(i int) *cells {
-		if i < 0 {
-			return nil
-		}
-		return &cells{name: want.names[i], pages: chunks[i].Pages(), text: valueText}
-	}
-	question, role, answer := open(want.question), open(want.role), open(want.answer)
-	all := []*cells{question, role, answer}
-	for _, i := range want.ids {
-		all = append(all, open(i))
-	}
-	ids := all[3:]
+func readGroup(file *parquetFile, group int, want columns, row *int64, add func(record) error) (err error) {
+	var all []*cells
 	defer func() {
 		for _, c := range all {
 			err = errors.Join(err, c.close())
 		}
 	}()
-	for range group.NumRows() {
+	for _, i := range append([]int{want.question, want.role, want.answer}, want.ids...) {
+		var c *cells // of none
+		if i >= 0 {
+			if c, err = file.cells(group, i, want.names[i]); err != nil {
+				return err
+			}
+		}
+		all = append(all, c)
+	}
+	question, role, answer, ids := all[0], all[1], all[2], all[3:]
+	for range file.RowGroups()[group].NumRows() {
 		for _, c := range all {
 			if err := c.nextRow(); err != nil {
 				return fmt.Errorf("row %d: %w", *row, err)
@@ -175,13 +136,37 @@ func rowRecord(question, role, answer *cells, ids []*cells) (record, error) {
 // cells reads one column row by row. A nil *cells is a column that the file lacks.
 type cells struct {
 	name   string
-	pages  parquet.Pages
+	pages  *pages
 	page   parquet.Page
 	values parquet.ValueReader
 	buf    [128]parquet.Value
 	have   []parquet.Value // unread part of buf
 	row    []*string       // the current row's values; nil is null
+	size   int             // bytes of their texts
 	text   func(parquet.Value) (*string, error)
+}
+
+// cells opens the column of a leaf in a row group.
+func (f *parquetFile) cells(group, leaf int, name string) (*cells, error) {
+	p, err := f.pages(group, leaf)
+	if err != nil {
+		return nil, fmt.Errorf("is damaged: read %s: %w", name, err)
+	}
+	return &cells{name: name, pages: p, text: valueText}, nil
+}
+
+// keep bounds what a row may have: a list without an end would take all memory.
+func (c *cells) keep(row []*string, text *string) ([]*string, error) {
+	if len(row) == maxRowEntries {
+		return nil, fmt.Errorf("has more than %d entries in one row", maxRowEntries)
+	}
+	if text != nil {
+		c.size += len(*text)
+	}
+	if c.size > maxLine {
+		return nil, fmt.Errorf("has more than %d bytes in one row", maxLine)
+	}
+	return append(row, text), nil
 }
 
 // nextRow fills row with the values up to the next one that begins a row.
@@ -189,7 +174,7 @@ func (c *cells) nextRow() error {
 	if c == nil {
 		return nil
 	}
-	c.row = c.row[:0]
+	c.row, c.size = c.row[:0], 0
 	for {
 		if len(c.have) == 0 {
 			err := c.fill()
@@ -211,7 +196,9 @@ func (c *cells) nextRow() error {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", c.name, err)
 		}
-		c.row = append(c.row, text)
+		if c.row, err = c.keep(c.row, text); err != nil {
+			return fmt.Errorf("%s %w", c.name, err)
+		}
 		c.have = c.have[1:]
 	}
 }
@@ -220,7 +207,7 @@ func (c *cells) nextRow() error {
 func (c *cells) fill() error {
 	for {
 		if c.values != nil {
-			n, err := c.values.ReadValues(c.buf[:])
+			n, err := c.pages.read(c.values, c.buf[:])
 			c.have = c.buf[:n]
 			if n > 0 {
 				return nil
@@ -230,7 +217,7 @@ func (c *cells) fill() error {
 			}
 			c.release()
 		}
-		page, err := c.pages.ReadPage()
+		page, err := c.pages.readPage()
 		if err != nil {
 			return err
 		}
@@ -250,7 +237,7 @@ func (c *cells) close() error {
 		return nil
 	}
 	c.release()
-	return c.pages.Close()
+	return c.pages.close()
 }
 
 func (c *cells) one() (string, error) {

@@ -83,7 +83,7 @@ const (
 )
 
 func parquetScalars(f io.ReaderAt, size int64, each func(map[string]string) error) error {
-	return withParquet(f, size, func(file *parquet.File) error {
+	return withParquet(f, size, func(file *parquetFile) error {
 		leaves := map[int]leaf{}
 		for i, path := range file.Schema().Columns() {
 			if l, ok := leafOf(file.Schema(), path); ok {
@@ -94,8 +94,8 @@ func parquetScalars(f io.ReaderAt, size int64, each func(map[string]string) erro
 			return errors.New("has no columns that are text or numbers")
 		}
 		row := 0
-		for _, group := range file.RowGroups() {
-			if err := groupScalars(group, leaves, &row, each); err != nil {
+		for group := range file.RowGroups() {
+			if err := groupScalars(file, group, leaves, &row, each); err != nil {
 				return err
 			}
 		}
@@ -144,8 +144,7 @@ func leafOf(node parquet.Node, path []string) (leaf, bool) {
 	return l, true
 }
 
-func groupScalars(group parquet.RowGroup, leaves map[int]leaf, row *int, each func(map[string]string) error) (err error) {
-	chunks := group.ColumnChunks()
+func groupScalars(file *parquetFile, group int, leaves map[int]leaf, row *int, each func(map[string]string) error) (err error) {
 	open := map[int]*column{}
 	defer func() {
 		for _, c := range open {
@@ -153,9 +152,13 @@ func groupScalars(group parquet.RowGroup, leaves map[int]leaf, row *int, each fu
 		}
 	}()
 	for i, l := range leaves {
-		open[i] = &column{cells: cells{name: l.name, pages: chunks[i].Pages()}}
+		c, err := file.cells(group, i, l.name)
+		if err != nil {
+			return err
+		}
+		open[i] = &column{cells: c}
 	}
-	for range group.NumRows() {
+	for range file.RowGroups()[group].NumRows() {
 		values := map[string]string{}
 		for i, l := range leaves {
 			if err := open[i].nextRow(); err != nil {
@@ -175,15 +178,16 @@ func groupScalars(group parquet.RowGroup, leaves map[int]leaf, row *int, each fu
 
 // column reads the values of one column, row by row, whatever they are.
 type column struct {
-	cells
+	*cells
 	values []*string // the current row's; nil is null, or no text
 }
 
 func (c *column) nextRow() error {
-	c.values = c.values[:0]
+	c.values, c.size = c.values[:0], 0
+	var err error
 	for n := 0; ; n++ {
 		if len(c.have) == 0 {
-			err := c.fill()
+			err = c.fill()
 			if errors.Is(err, io.EOF) && n > 0 {
 				return nil
 			}
@@ -198,7 +202,9 @@ func (c *column) nextRow() error {
 		if v.RepetitionLevel() == 0 && n > 0 {
 			return nil
 		}
-		c.values = append(c.values, anyText(v))
+		if c.values, err = c.keep(c.values, anyText(v)); err != nil {
+			return err
+		}
 		c.have = c.have[1:]
 	}
 }
@@ -236,7 +242,8 @@ func anyText(v parquet.Value) *string {
 func jsonScalars(f io.Reader, each func(map[string]string) error) error {
 	sc := bufio.NewScanner(f)
 	sc.Buffer(make([]byte, 0, 1<<16), maxLine)
-	for n := 1; sc.Scan(); n++ {
+	n := 1
+	for ; sc.Scan(); n++ {
 		line := sc.Bytes()
 		if n == 1 {
 			line = bytes.TrimPrefix(line, utf8BOM)
@@ -259,7 +266,7 @@ func jsonScalars(f io.Reader, each func(map[string]string) error) error {
 			return err
 		}
 	}
-	return sc.Err()
+	return lineError(sc.Err(), n)
 }
 
 // flatten puts what is in v, under name, into values.
@@ -308,10 +315,12 @@ func scalarOf(v any) (string, bool) {
 }
 
 func csvScalars(f io.Reader, comma rune, each func(map[string]string) error) error {
-	r := csv.NewReader(skipBOM(f))
+	in := &limited{in: skipBOM(f)}
+	r := csv.NewReader(in)
 	r.Comma = comma
 	names, err := r.Read()
 	for err == nil {
+		in.next(r)
 		var fields []string
 		if fields, err = r.Read(); err != nil {
 			break

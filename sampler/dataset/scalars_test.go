@@ -139,9 +139,13 @@ func FuzzScalars(f *testing.F) {
 		f.Add(b)
 	}
 	f.Add([]byte(`{"a":[{"b":[1,{}]}],"c":{"d":null}}`))
+	addForeignParquet(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		read := func() (rows []map[string]string, err error) {
 			add := func(v map[string]string) error {
+				if len(rows) == 10_000 { // a few bytes can be millions of equal rows
+					return errors.New("enough")
+				}
 				rows = append(rows, maps.Clone(v))
 				return nil
 			}
@@ -158,4 +162,18 @@ func FuzzScalars(f *testing.F) {
 			t.Errorf("read twice: %v, %v\n%s", err, err2, d)
 		}
 	})
+}
+
+func TestScalarsRefusesARowWithoutAnEnd(t *testing.T) {
+	long := strings.Repeat("y", maxLine+(1<<20))
+	for _, tc := range []struct{ path, want string }{
+		{writeFile(t, "a.jsonl", "{\"a\":1}\n{\"a\":\""+long+"\"}\n"), "line 2: is longer than 16777216 bytes"},
+		{writeFile(t, "a.csv", "a,b\n1,2\n\""+long), "the row after line 2 is longer than 16777216 bytes"},
+		{writeParquet(t, 9, arena(1, "q", "1"), arena(2, long, "2")), "row 1: is damaged: read problem: has more than 16777216 bytes in one row"},
+	} {
+		err := Scalars(t.Context(), tc.path, func(map[string]string) error { return nil })
+		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), tc.path) {
+			t.Errorf("%v, want %q", err, tc.want)
+		}
+	}
 }

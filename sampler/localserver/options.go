@@ -23,8 +23,11 @@ type Options struct {
 	// Fingerprint ends replies' system_fingerprint; "" is "justrl".
 	Fingerprint string
 	APIKey      string // asked for under /v1 and /inference; "" asks for none
-	// DevMode has the routes that pause, reload and abort. They ask for no key:
-	// listen on the loopback address only.
+	// KeyEverywhere asks for it on every route but /health: for an address that
+	// other machines reach. A vLLM has no such setting.
+	KeyEverywhere bool
+	// DevMode has the routes that pause, reload and abort. They ask for no key
+	// without KeyEverywhere: listen on the loopback address only.
 	DevMode  bool
 	Defaults Defaults // of sampling parameters that requests leave out
 

@@ -70,7 +70,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		(&refusal{status: http.StatusInternalServerError, typ: "InternalServerError", message: "Internal Server Error"}).write(w)
 	}()
-	if s.o.APIKey != "" && guarded(r.URL.Path) && r.Method != http.MethodOptions && !s.authorised(r) {
+	if s.o.APIKey != "" && (guarded(r.URL.Path) || s.o.KeyEverywhere && r.URL.Path != "/health") && r.Method != http.MethodOptions && !s.authorised(r) {
 		writeBody(started, http.StatusUnauthorized, []byte(`{"error":"Unauthorized"}`))
 		return
 	}

@@ -118,6 +118,31 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// Where other machines reach it, every route but the one that says nothing asks
+// for the key.
+func TestKeyEverywhere(t *testing.T) {
+	s := toyServer(t, &toy{}, func(o *Options) { o.APIKey, o.KeyEverywhere, o.DevMode = "secret", true, true })
+	for _, c := range []struct {
+		method, path string
+		without      int
+	}{
+		{"POST", "/pause", 401}, {"POST", "/collective_rpc", 401}, {"POST", "/update_weight_version", 401}, {"GET", "/version", 401},
+		{"GET", "/metrics", 401}, {"GET", "/v1/models", 401}, {"GET", "/nothing", 401}, {"GET", "/health", 200},
+	} {
+		for _, key := range []string{"", "secret"} {
+			r := httptest.NewRequest(c.method, c.path, nil)
+			if key != "" {
+				r.Header.Set("Authorization", "Bearer "+key)
+			}
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			if key == "" && w.Code != c.without || key != "" && w.Code == 401 {
+				t.Errorf("%s %s with key %q: %d", c.method, c.path, key, w.Code)
+			}
+		}
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	s := toyServer(t, &toy{}, nil)
 	ask(s, "/v1/completions", `{"prompt":"abc","n":2,"max_tokens":4}`)

@@ -38,6 +38,8 @@ type Subject struct {
 	// Reproducible tells that the same seed gives the same tokens whatever
 	// else is in the batch: exact servers, or float32 with few ties.
 	Reproducible bool
+	// NoLogprobs tells that rollouts have none, whatever is asked for; Raw is false then.
+	NoLogprobs bool
 	// Raw tells that log-probs are those of the model, before temperature and truncation.
 	Raw bool
 }
@@ -109,7 +111,10 @@ func (s Subject) check(t *testing.T, r sampler.Request, got []sampler.Rollout) {
 		if ro.FinishReason != sampler.FinishStop && ro.FinishReason != sampler.FinishLength {
 			t.Errorf("sample %d ended with %q", ro.Sample, ro.FinishReason)
 		}
-		if r.Params.Logprobs && len(ro.Logprobs) != len(ro.TokenIDs) {
+		if s.NoLogprobs && ro.Logprobs != nil {
+			t.Errorf("sample %d has log-probs, which this server cannot give", ro.Sample)
+		}
+		if r.Params.Logprobs && !s.NoLogprobs && len(ro.Logprobs) != len(ro.TokenIDs) {
 			t.Errorf("sample %d has %d log-probs for %d tokens", ro.Sample, len(ro.Logprobs), len(ro.TokenIDs))
 		}
 		if ro.WeightsVersion != 0 || ro.Score != (sampler.Score{}) {
@@ -229,8 +234,8 @@ func contextEnd(t *testing.T, s Subject) {
 }
 
 func logprobsAgree(t *testing.T, s Subject) {
-	if s.Score == nil {
-		t.Skip("SKIPPED: the subject cannot score sequences")
+	if s.Score == nil || s.NoLogprobs {
+		t.Skip("SKIPPED: the subject cannot score sequences, or has no log-probs to compare")
 	}
 	for _, temperature := range []float64{1, 0.5} {
 		if temperature != 1 && !s.Raw {

@@ -75,7 +75,9 @@ func TestProbeOtherServers(t *testing.T) {
 		{"no /tokenize", "", map[string]answer{"/tokenize": none}, func(i *sampler.Info) { i.MaxModelLen = 0 }},
 		{"no /weight_info, as before 0.30", "", map[string]answer{"/weight_info": none}, func(i *sampler.Info) { i.WeightVersion = "" }},
 		{"the base model among adapters", "", map[string]answer{"/v1/models": models("ada of tiny", "tiny", "bob of tiny")},
-			func(i *sampler.Info) { i.Models, i.Root = []string{"tiny", "ada", "bob"}, "/m/tiny" }},
+			func(i *sampler.Info) {
+				i.Models, i.Adapters, i.Root = []string{"tiny", "ada", "bob"}, []string{"ada", "bob"}, "/m/tiny"
+			}},
 		{"one of two models", "tiny", map[string]answer{"/v1/models": models("other", "tiny")},
 			func(i *sampler.Info) { i.Models, i.Root = []string{"other", "tiny"}, "/m/tiny" }},
 	} {

@@ -209,6 +209,49 @@ func TestMissingLayer(t *testing.T) {
 	}
 }
 
+// Neither of the kernel's is too little; one is enough, and that is said.
+func TestTooLittleConfinement(t *testing.T) {
+	for _, tc := range []struct {
+		missing   []string
+		says, err string
+	}{
+		{nil, "", ""},
+		{[]string{"landlock"}, "does not allow: landlock", ""},
+		{[]string{"seccomp"}, "does not allow: seccomp", ""},
+		{[]string{"landlock", "seccomp"}, "", "allows neither seccomp nor Landlock"},
+	} {
+		p := &Pool{holding: slices.DeleteFunc(slices.Clone(wantedLayers), func(l string) bool { return slices.Contains(tc.missing, l) })}
+		if runtime.GOOS != "linux" {
+			t.Skip("SKIPPED: Landlock and seccomp are Linux's")
+		}
+		said := ""
+		err := p.confined(func(line string) { said += line })
+		if tc.says == "" && said != "" || !strings.Contains(said, tc.says) {
+			t.Errorf("without %q it says %q", tc.missing, said)
+		}
+		var setup *SetupError
+		if (err != nil) != (tc.err != "") || err != nil && (!errors.As(err, &setup) || !strings.Contains(err.Error(), tc.err) || strings.Contains(err.Error(), "\n")) {
+			t.Errorf("without %q: %v", tc.missing, err)
+		}
+	}
+}
+
+// A worker whose memory cannot be limited does not start.
+func TestNoMemoryLimit(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED: macOS knows no address space limit")
+	}
+	l := testLaunch(t)
+	l.source = strings.Replace(l.source, "def limit(memory):", "def limit(memory):\n    def refuse(kind, values, set=resource.setrlimit):\n        if kind == resource.RLIMIT_AS:\n            raise OSError('not permitted')\n        set(kind, values)\n    resource.setrlimit = refuse", 1)
+	p, err := newPool(t.Context(), 1, l)
+	if err == nil {
+		t.Fatal(errors.Join(errors.New("it started"), p.Close()))
+	}
+	if !strings.Contains(err.Error(), "RLIMIT_AS") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%v", err)
+	}
+}
+
 // The pairs that take the official grader seconds, or for ever.
 func TestSlowKit(t *testing.T) {
 	f, err := os.Open("../../../../shared/kits/slow.jsonl")

@@ -14,11 +14,15 @@
 //   - what has more than two letters, or towers of powers, is not evaluated (the
 //     authors' own guard), nor is anything but a formula over sympy's names: no
 //     attributes, strings, lambdas, builtins (worker/grader.py);
-//   - CPU time a pair, address space, no file written, no core;
+//   - CPU time a pair, address space, no file written, no core; on Linux a worker
+//     that cannot have its address space limited does not start;
 //   - Linux: Landlock (only the interpreter's files can be read) and seccomp (no
 //     program, thread, socket or foreign process);
 //   - CPython's audit events: the same once more, wherever CPython runs;
 //   - an empty environment, an empty working directory, a process group.
+//
+// On Linux a pool does not open where neither Landlock nor seccomp holds; one of
+// them will do, is told of, and [Pool.Confinement] says in every result what held.
 //
 // Deliberately absent: extraction of answers and the rules before and after the
 // two questions, which need no Python (package rule).

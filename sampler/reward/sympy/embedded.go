@@ -3,7 +3,6 @@
 package sympy
 
 import (
-	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
@@ -29,12 +28,23 @@ func unpackPython(dir string) error {
 	return nil
 }
 
-// unpackPip puts the pip of this program into a new temporary folder.
-func unpackPip() (dir string, remove func() error, err error) {
-	files, err := pip.NewPipLib("justrl-" + rand.Text()) // a name that nobody can have put something under
+// unpackPip puts the pip of this program into a folder below work, which is one
+// of [os.TempDir].
+func unpackPip(work string) (dir string, err error) {
+	// The library has a folder of its own in mind, go-embedded-pip-NAME in
+	// os.TempDir(), and nobody would remove it after a crash: NAME leads into work.
+	// TMPDIR for the call would lead there too, and with it all other goroutines.
+	parent, err := filepath.Abs(os.TempDir())
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
-	dir = files.GetExtractedPath()
-	return dir, func() error { return errors.Join(files.Cleanup(), os.Remove(dir+".lock")) }, nil
+	below, err := filepath.Rel(parent, filepath.Join(work, "pip"))
+	if err != nil {
+		return "", err
+	}
+	files, err := pip.NewPipLib("/../" + filepath.ToSlash(below))
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(files.GetExtractedPath())
 }

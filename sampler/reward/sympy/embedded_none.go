@@ -8,4 +8,4 @@ const embeddedHere = false
 
 func unpackPython(string) error { return errors.ErrUnsupported }
 
-func unpackPip() (string, func() error, error) { return "", nil, errors.ErrUnsupported }
+func unpackPip(string) (string, error) { return "", errors.ErrUnsupported }

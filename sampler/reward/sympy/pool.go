@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/justrl/justrl/internal/atomicdir"
 )
 
 // Defaults of [Options].
@@ -41,12 +42,13 @@ type Options struct {
 // Pool is workers that answer for many callers at once. Open makes it, Close
 // ends it. Its methods are safe for concurrent use.
 type Pool struct {
-	launch   launch
-	life     context.Context // until Close
-	kill     context.CancelFunc
-	idle     chan *worker // one entry a worker; nil: to be started by who takes it
-	versions Versions
-	holding  []string
+	launch    launch
+	removeDir func() error    // launch.dir
+	life      context.Context // until Close
+	kill      context.CancelFunc
+	idle      chan *worker // one entry a worker; nil: to be started by who takes it
+	versions  Versions
+	holding   []string
 
 	mu     sync.Mutex
 	closed bool
@@ -86,18 +88,34 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	if d := p.versions.differs(); d != "" {
 		o.Report("the rule grader runs on " + d)
 	}
-	if missing := slices.DeleteFunc(slices.Clone(wantedLayers), func(l string) bool { return slices.Contains(p.holding, l) }); len(missing) > 0 {
-		o.Report("answers are evaluated by sympy with less confinement than there could be; this system does not allow: " + strings.Join(missing, ", "))
+	if err := p.confined(o.Report); err != nil {
+		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
 
+// confined refuses Linux's workers when neither of the kernel's layers holds them:
+// CPython's own is none to rely on alone. One of the two will do, and is told of: old
+// kernels have no Landlock, and some containers do not allow it.
+func (p *Pool) confined(report func(line string)) error {
+	missing := slices.DeleteFunc(slices.Clone(wantedLayers), func(l string) bool { return slices.Contains(p.holding, l) })
+	if slices.Contains(missing, "landlock") && slices.Contains(missing, "seccomp") {
+		return &SetupError{"confine the sympy workers", errors.New("this system allows neither seccomp nor Landlock"),
+			"answers are not evaluated there: use a container or kernel with one of them (the defaults of Docker and containerd have allowed both since 2022), or --verifier strict-box, which evaluates nothing"}
+	}
+	if len(missing) > 0 {
+		report("answers are evaluated by sympy with less confinement than there could be; this system does not allow: " + strings.Join(missing, ", "))
+	}
+	return nil
+}
+
 // newPool starts n workers.
 func newPool(ctx context.Context, n int, l launch) (_ *Pool, err error) {
-	if l.dir, err = os.MkdirTemp("", "justrl-sympy-"); err != nil {
+	var remove func() error
+	if l.dir, remove, err = atomicdir.Scratch("sympy"); err != nil {
 		return nil, err
 	}
-	p := &Pool{launch: l, idle: make(chan *worker, n)}
+	p := &Pool{launch: l, removeDir: remove, idle: make(chan *worker, n)}
 	p.life, p.kill = context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
 	for range n {
@@ -123,6 +141,10 @@ func newPool(ctx context.Context, n int, l launch) (_ *Pool, err error) {
 
 // Versions are what the workers run on.
 func (p *Pool) Versions() Versions { return p.versions }
+
+// Confinement is the layers that hold the workers, of landlock, limits, seccomp
+// and audit (see the package's comment): part of every result. Not to be changed.
+func (p *Pool) Confinement() []string { return p.holding }
 
 // Normalize is the answer as it is compared with another. It waits for a worker.
 // Its errors are ctx's, or wrap sampler.ErrVerifyTimeout or one of this
@@ -164,7 +186,7 @@ func (p *Pool) Close() error {
 			w.end()
 		}
 	}
-	return os.RemoveAll(p.launch.dir)
+	return p.removeDir()
 }
 
 // enter counts something that Close waits for.

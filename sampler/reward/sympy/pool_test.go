@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,7 +36,7 @@ func TestOpen(t *testing.T) {
 	if p.Versions() != Pinned {
 		t.Errorf("%v, want %v", p.Versions(), Pinned)
 	}
-	if len(lines) > 0 {
+	if len(lines) > 0 && slices.Equal(p.Confinement(), wantedLayers) {
 		t.Errorf("it had to say %q", lines)
 	}
 	if got, err := p.Normalize(t.Context(), `\frac{1}{2} cm`); err != nil || got != "1/2" {

@@ -92,17 +92,15 @@ func fill(ctx context.Context, dir string) (err error) {
 	if out, err := exec.CommandContext(ctx, python.exe, "-S", "-c", "").CombinedOutput(); err != nil {
 		return fmt.Errorf("the program's Python does not run here: %s", lastLine(out, err.Error()))
 	}
-	pip, removePip, err := unpackPip()
-	if err != nil {
-		return fmt.Errorf("unpack pip: %w", err)
-	}
-	defer func() { err = errors.Join(err, removePip()) }()
-
-	work, err := os.MkdirTemp("", "justrl-setup-")
+	work, remove, err := atomicdir.Scratch("setup")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() { err = errors.Join(err, remove()) }()
+	pip, err := unpackPip(work)
+	if err != nil {
+		return fmt.Errorf("unpack pip: %w", err)
+	}
 	wanted := filepath.Join(work, "requirements.txt")
 	if err := os.WriteFile(wanted, []byte(requirements), 0o600); err != nil {
 		return err
@@ -134,7 +132,8 @@ func fill(ctx context.Context, dir string) (err error) {
 	return nil
 }
 
-// runPip runs Python with pip at hand, and the user's settings of it.
+// runPip runs Python with pip at hand, and the user's settings of it. What pip
+// leaves when it is killed is in work.
 func runPip(ctx context.Context, exe, pip, work string, args []string) error {
 	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Dir = work
@@ -144,7 +143,7 @@ func runPip(ctx context.Context, exe, pip, work string, args []string) error {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	cmd.Env = append(cmd.Env, "PYTHONPATH="+pip, "PYTHONNOUSERSITE=1", "PIP_USER=0", "PIP_ROOT_USER_ACTION=ignore", "PIP_DISABLE_PIP_VERSION_CHECK=1")
+	cmd.Env = append(cmd.Env, "PYTHONPATH="+pip, "PYTHONNOUSERSITE=1", "PIP_USER=0", "PIP_ROOT_USER_ACTION=ignore", "PIP_DISABLE_PIP_VERSION_CHECK=1", "TMPDIR="+work)
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -69,6 +69,36 @@ func TestEnsureFails(t *testing.T) {
 	}
 }
 
+// All of pip is in the folder that it was to be in, the library's lock included:
+// what is left by a process that was killed is swept with that.
+func TestUnpackPip(t *testing.T) {
+	if !embeddedHere {
+		t.Skip("SKIPPED: the program brings no Python here")
+	}
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	work, remove, err := atomicdir.Scratch("setup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := unpackPip(work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "pip", "__main__.py")); err != nil || filepath.Dir(dir) != work {
+		t.Errorf("pip is in %s, want it in %s: %v", dir, work, err)
+	}
+	if all, err := os.ReadDir(tmp); err != nil || len(all) != 1 {
+		t.Errorf("beside it there are %v, %v", all, err)
+	}
+	if err := remove(); err != nil {
+		t.Error(err)
+	}
+	if all, err := os.ReadDir(tmp); err != nil || len(all) != 0 {
+		t.Errorf("left %v, %v", all, err)
+	}
+}
+
 // Without PyPI, and with something else in its place: one line that says what to do.
 func TestSetUpWithoutPyPI(t *testing.T) {
 	wheels := t.TempDir()
@@ -110,19 +140,15 @@ func TestSetUpWithoutPyPI(t *testing.T) {
 	}
 	t.Run("another source archive", func(t *testing.T) {
 		python := own(t)
-		pip, remove, err := unpackPip()
+		work := t.TempDir()
+		pip, err := unpackPip(work)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() {
-			if err := remove(); err != nil {
-				t.Error(err)
-			}
-		}()
 		t.Setenv("PIP_NO_INDEX", "1")
 		t.Setenv("PIP_FIND_LINKS", wheels)
 		lib := t.TempDir()
-		err = runPip(t.Context(), python.exe, pip, t.TempDir(), []string{"-B", "-c", fetchSource, "pylatexenc", Pinned.Pylatexenc, pylatexencSHA256, lib})
+		err = runPip(t.Context(), python.exe, pip, work, []string{"-B", "-c", fetchSource, "pylatexenc", Pinned.Pylatexenc, pylatexencSHA256, lib})
 		if err == nil || !strings.Contains(err.Error(), "DO NOT MATCH THE HASHES") || strings.Contains(err.Error(), "it was run") {
 			t.Errorf("%v", err)
 		}

@@ -8,6 +8,10 @@ import struct
 import sys
 
 
+class Unsafe(Exception):
+    """What the worker ends for, instead of doing without."""
+
+
 def limit(memory):
     # CPU: for all its pairs; serve has a timer for each.
     for name, value in (("AS", memory), ("CPU", 3600), ("FSIZE", 0), ("CORE", 0), ("NPROC", 0), ("NOFILE", 32), ("MEMLOCK", 0)):
@@ -18,9 +22,10 @@ def limit(memory):
             resource.setrlimit(kind, (value, value))
         except (ValueError, OSError):  # a lower one is there already, or macOS knows no address space limit
             pass
-    # The kernel has to have taken the two that others stand on.
-    if sys.platform == "linux" and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0:
-        raise OSError("RLIMIT_FSIZE does not hold")
+    # The kernel has to have taken the two that nothing else stands in for.
+    for name, most in (("AS", memory), ("FSIZE", 0)):
+        if sys.platform == "linux" and not 0 <= resource.getrlimit(getattr(resource, "RLIMIT_" + name))[0] <= most:
+            raise Unsafe("the limit RLIMIT_%s of %d does not hold: nothing is evaluated where a process cannot limit itself" % (name, most))
 
 
 # --- CPython's audit events ----------------------------------------------------

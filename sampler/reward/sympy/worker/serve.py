@@ -85,6 +85,9 @@ def serve(settings):
     out = quiet()
     try:
         holding = confine(settings["layers"], [os.path.dirname(os.__file__)] + settings["path"], settings["memory"])
+    except Unsafe as e:
+        give(out, 0, b"x", str(e).encode())
+        return
     except Exception as e:  # nobody hears what it would print
         give(out, 0, b"x", ("confinement: %s: %s" % (type(e).__name__, e)).encode())
         return
