@@ -183,6 +183,11 @@ func (p *Publisher) update(ctx context.Context, dir, tag string) error {
 	err := p.e.Do(ctx, http.MethodPost, "/update_weights_from_disk", map[string]any{
 		"model_path": dir, "weight_version": tag, "abort_all_requests": false, "flush_cache": true,
 	}, &reply)
+	if statusOf(err) >= http.StatusInternalServerError {
+		// uvicorn closes the connection after an exception without having said so:
+		// what is sent next must not go into it, or a server that is there looks gone.
+		p.e.Close() // what is idle; it can be used again
+	}
 	switch {
 	case missing(err):
 		return &bridge.UnsupportedError{
