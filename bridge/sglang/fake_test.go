@@ -100,7 +100,7 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client may be gone
+	_, _ = w.Write(body)                          // the client may be gone
 	if status == http.StatusInternalServerError { // as uvicorn does, without having said so
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
