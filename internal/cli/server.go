@@ -16,6 +16,7 @@ import (
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/sampler/tokenizer"
 	"github.com/justrl/justrl/sampler/vllm"
 	"github.com/justrl/justrl/updater"
 	"github.com/justrl/justrl/updater/model"
@@ -213,10 +214,16 @@ func (s *server) openVLLM(ctx context.Context, paused bool) (f what, err error) 
 		return f, err
 	}
 	o := vllm.Options{Model: f.info.Model, Vocab: s.spec.Vocab, Retry: s.once()}
+	if o.Stream, err = s.stream(); err != nil {
+		return f, err
+	}
+	if o.Stream != nil {
+		o.Retry.Notify = s.notify // of cuts, after which an answer went on
+	}
 	if f.generator, err = vllm.New(s.endpoint, o); err != nil {
 		return f, err
 	}
-	o.Retry = s.patiently()
+	o.Retry, o.Stream = s.patiently(), nil
 	if f.scorer, err = vllm.NewScorer(s.endpoint, o); err != nil {
 		return f, err
 	}
@@ -224,6 +231,18 @@ func (s *server) openVLLM(ctx context.Context, paused bool) (f what, err error) 
 		return bridgevllm.New(s.endpoint, bridgevllm.Options{Model: f.info.Model, Run: run, Want: want, Inspector: inspector{}})
 	}
 	return f, nil
+}
+
+// stream is how answers come where sampling.stream wants them in pieces; nil is whole.
+func (s *server) stream() (*vllm.Stream, error) {
+	if !s.cfg.Sampling.Stream {
+		return nil, nil
+	}
+	tok, err := tokenizer.Load(s.cfg.Model)
+	if err != nil {
+		return nil, err
+	}
+	return &vllm.Stream{Decode: func(ids []int32) string { return tok.Decode(ids, true) }}, nil // as skip_special_tokens has it
 }
 
 func (s *server) found() what {
