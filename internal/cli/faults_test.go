@@ -32,6 +32,7 @@ type tableTrainer struct {
 	t       *testing.T
 	o       openaitest.Options
 	step    byte
+	policy  *openaitest.Policy // of the weights of now; nil is not known yet
 }
 
 func (u *tableTrainer) Export(_ context.Context, dir string) error {
@@ -48,18 +49,20 @@ func (u *tableTrainer) Export(_ context.Context, dir string) error {
 }
 
 func (u *tableTrainer) Score(ctx context.Context, seqs [][]int32, _ float64) ([]updater.Scores, error) {
-	dir := u.t.TempDir()
-	if err := u.Export(ctx, dir); err != nil {
-		return nil, err
+	if u.policy == nil {
+		dir := u.t.TempDir()
+		if err := u.Export(ctx, dir); err != nil {
+			return nil, err
+		}
+		sum, err := openaitest.HashWeights(dir)
+		if err != nil {
+			return nil, err
+		}
+		u.policy = openaitest.NewPolicy(u.o, sum)
 	}
-	sum, err := openaitest.HashWeights(dir)
-	if err != nil {
-		return nil, err
-	}
-	policy := openaitest.NewPolicy(u.o, sum)
 	out := make([]updater.Scores, len(seqs))
 	for i, ids := range seqs {
-		out[i].Logprobs = policy.Logprobs(ids)
+		out[i].Logprobs = u.policy.Logprobs(ids)
 	}
 	return out, nil
 }
@@ -68,7 +71,7 @@ func (u *tableTrainer) Step(_ context.Context, _ int, _ []updater.Group, gate fu
 	if err := gate(updater.Mismatch{}); err != nil {
 		return updater.StepResult{}, err
 	}
-	u.step++
+	u.step, u.policy = u.step+1, nil
 	return updater.StepResult{Updates: []updater.UpdateMetrics{{Tokens: 1}}}, nil
 }
 
@@ -215,7 +218,7 @@ func TestFaultsAreDiagnosed(t *testing.T) {
 		{name: "tokens of another vocabulary", fault: completions(openaitest.Fault{Kind: openaitest.FaultVocab, Times: -1}),
 			wants: []string{"is out for ", "token 0 is 384, outside the vocabulary of 384: is this the run's model?"}},
 		{name: "a duplicated choice", fault: completions(openaitest.Fault{Kind: openaitest.FaultTwice, Sample: 1, Times: -1}), config: whole,
-			wants: []string{"is out for ", "choice 1 has index 0, which is missing, out of range or there twice"}},
+			wants: []string{"URL/v1/completions: bad reply: ", "choice 1 has index 0, which is missing, out of range or there twice"}},
 		{name: "a missing choice", fault: completions(openaitest.Fault{Kind: openaitest.FaultDrop, Times: -1}),
 			wants: []string{"is out for ", "choices, asked for "}},
 		{name: "truncated JSON", fault: completions(openaitest.Fault{Kind: openaitest.FaultEnd, Times: -1}),
@@ -231,8 +234,9 @@ func TestFaultsAreDiagnosed(t *testing.T) {
 		{name: "429 with Retry-After", fault: completions(openaitest.Fault{Status: 429, RetryAfter: time.Second, Times: 2})},
 		{name: "429 with Retry-After for ever", fault: completions(openaitest.Fault{Status: 429, RetryAfter: time.Second, Times: -1}),
 			wants: []string{"is out for ", "it has refused everything for ", "POST URL/v1/completions: 429: the fault that was asked for"}},
-		{name: "500 for ever", fault: completions(openaitest.Fault{Status: 500, Times: -1}),
+		{name: "500 for ever", config: whole, fault: completions(openaitest.Fault{Status: 500, Times: -1}),
 			wants: []string{"is out for ", "3 failures in a row: ", "POST URL/v1/completions: 500: the fault that was asked for"}},
+		{name: "500 now and then", fault: completions(openaitest.Fault{Status: 500, Times: 2})},
 		{name: "500 for ever, and another server", servers: 2, fault: completions(openaitest.Fault{Status: 500, Times: -1})},
 		{name: "a dead engine, and another server", servers: 2, fault: completions(openaitest.Fault{Status: 500, Body: `{"error":{"message":"EngineCore encountered an issue.","type":"InternalServerError","param":null,"code":500}}`}),
 			said: []string{"server URL is fenced", "500: EngineCore encountered an issue."}},
