@@ -139,11 +139,17 @@ func fitsPlain(s *server, _ sampler.Info) error {
 func (s *server) openVLLM(i sampler.Info) (f what, err error) {
 	f.hello = []int32{0, 1}
 	o := vllm.Options{Model: i.Model, Vocab: s.spec.Vocab, Retry: s.once()}
+	if o.Stream, err = s.stream(); err != nil {
+		return f, err
+	}
+	if o.Stream != nil {
+		o.Retry.Notify = s.notify // of cuts, after which an answer went on
+	}
 	if f.generator, err = vllm.New(s.endpoint, o); err != nil {
 		return f, err
 	}
 	f.trial = f.generator
-	o.Retry = s.patiently()
+	o.Retry, o.Stream = s.patiently(), nil
 	if f.scorer, err = vllm.NewScorer(s.control, o); err != nil {
 		return f, err
 	}

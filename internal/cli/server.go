@@ -16,6 +16,8 @@ import (
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/sampler/tokenizer"
+	"github.com/justrl/justrl/sampler/vllm"
 	"github.com/justrl/justrl/updater/model"
 )
 
@@ -239,6 +241,18 @@ func (s *server) open(ctx context.Context, paused bool) (f what, err error) {
 		_, err = behaves(ctx, s.endpoint.URL(), f)
 	}
 	return f, err
+}
+
+// stream is how answers come where sampling.stream wants them in pieces; nil is whole.
+func (s *server) stream() (*vllm.Stream, error) {
+	if !s.cfg.Sampling.Stream {
+		return nil, nil
+	}
+	tok, err := tokenizer.Load(s.cfg.Model)
+	if err != nil {
+		return nil, err
+	}
+	return &vllm.Stream{Decode: func(ids []int32) string { return tok.Decode(ids, true) }}, nil // as skip_special_tokens has it
 }
 
 func (s *server) found() what {

@@ -70,6 +70,8 @@ type Sampling struct {
 	Shuffle         bool     `yaml:"shuffle" about:"draw the problems in a seeded random order"`
 	RequestTimeout  Duration `yaml:"request_timeout" about:"bounds one attempt at one row's rollouts; 0s = no bound"`
 	Patience        Duration `yaml:"patience" about:"how long a server may be away, restarting perhaps, before the run stops"`
+	StepTimeout     Duration `yaml:"step_timeout" about:"bounds the sampling of one step; what is sampled by then is kept, and the run stops and can be resumed; 0s = no bound"`
+	Stream          bool     `yaml:"stream" about:"have a vLLM's answers come token by token: a cut connection loses none, the rest is asked for after what came; costs the client more than whole answers"`
 	// AllowRetokenized is for Ollama, which gives text alone.
 	AllowRetokenized bool `yaml:"allow_retokenized" about:"train on answers of a server that gives no token ids: they are tokenized here (docs/servers.md says what that costs)"`
 	// Dynamic is DAPO's dynamic sampling, which JustRL does without.
@@ -204,6 +206,7 @@ func (c Config) Validate() error {
 	must(s.Concurrency >= 1, "sampling.concurrency", "must be at least 1, is %d", s.Concurrency)
 	must(s.RequestTimeout >= 0, "sampling.request_timeout", "must be 0s or more, is %s", time.Duration(s.RequestTimeout))
 	must(s.Patience > 0, "sampling.patience", "must be more than 0s, is %s", time.Duration(s.Patience))
+	must(s.StepTimeout >= 0, "sampling.step_timeout", "must be 0s (no bound) or more, is %s", time.Duration(s.StepTimeout))
 	must(s.MaxBatches >= 1, "sampling.max_batches", "must be at least 1, is %d", s.MaxBatches)
 	o := c.Reward
 	must(o.OverlongBuffer >= 0 && o.OverlongBuffer <= max(s.MaxTokens, 0), "reward.overlong_buffer", "must be from 0 (off) to sampling.max_tokens (%d), is %d", s.MaxTokens, o.OverlongBuffer)
