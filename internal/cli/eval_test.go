@@ -381,6 +381,7 @@ func TestEvalErrors(t *testing.T) {
 		{"nothing", ExitUsage, []string{"eval"}, []string{"--server", "--bench", "--out"}},
 		{"no such set", ExitUsage, evalArgs(server.URL, "AIME23", "o"), []string{"AIME23", "AIME24"}},
 		{"no such file", ExitUsage, evalArgs(server.URL, "none.jsonl", "o"), []string{"none.jsonl", "no such file"}},
+		{"a file called as a set is", ExitUsage, evalArgs(server.URL, file(t, "Math_500.jsonl", `{"problem":"1+1","answer":"2"}`), "o"), []string{"Math_500.jsonl would be called MATH-500", "rename the file, or use --bench MATH-500"}},
 		{"a set twice", ExitUsage, evalArgs(server.URL, set, "o", "--bench", set), []string{"twice"}},
 		{"no such server", ExitServer, evalArgs(gone.URL, set, "o"), []string{gone.URL, "nothing listens there"}},
 		{"no such model", ExitServer, evalArgs(server.URL, set, "o", "--served-model", "big"), []string{`does not serve "big"`, "tiny"}},
