@@ -191,7 +191,7 @@ func TestFaultsAreDiagnosed(t *testing.T) {
 	}{
 		// Refused at the start.
 		{name: "temperature ignored", options: func(o *openaitest.Options) { o.IgnoreTemperature = true },
-			wants: []string{"URL: ignores temperature: two answers at temperature 0 differ"}},
+			wants: []string{"URL: ignores the temperature: at temperature 0 another seed gives other tokens; look for what overrides sampling parameters"}},
 		{name: "raw log-probs where processed ones are needed", config: func(c *config.Config) { c.Sampling.Temperature, c.Update.Temperature = 0.7, 0.7 },
 			wants: []string{"URL: gives log-probs before temperature, and sampling.temperature is 0.7; start it with --logprobs-mode processed_logprobs"}},
 		{name: "processed log-probs, which at temperature 1 are the raw ones", options: func(o *openaitest.Options) { o.Processed = true }},
@@ -200,7 +200,7 @@ func TestFaultsAreDiagnosed(t *testing.T) {
 		{name: "another vocabulary", options: func(o *openaitest.Options) { o.Vocab = 640 },
 			wants: []string{"URL: serves tiny with a vocabulary of 640, the run's model has 384; start it with the run's model"}},
 		{name: "no token ids from the start", early: true, fault: completions(openaitest.Fault{Kind: openaitest.FaultNoIDs, Times: -1}),
-			wants: []string{"choose the canary's probes: ", "POST URL/v1/completions: bad reply: ", "no token_ids, without which nothing can be trained on: vLLM gives them from 0.11 on"}},
+			wants: []string{"URL: gives no token ids or no log-probs with its answers; use vLLM 0.18 or later, and no proxy that leaves fields out"}},
 
 		// Weights that are not those of the step.
 		{name: "keeps old weights", fault: set(func(o *openaitest.Options) { o.KeepOldWeights = true }),
