@@ -10,7 +10,7 @@ torch_packages := ./updater/torch ./internal/... ./examples/...
 browser_packages := ./internal/webpage/... ./orchestrator/report ./benchmarks/report
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-grade lint fuzz policy example-logic example-commonsense example-multihop install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-sample bench-grade lint fuzz policy example-logic example-commonsense example-multihop install clean help
 
 all: build
 
@@ -41,7 +41,7 @@ test-torch: build ## the updater on libtorch, and the whole program against the 
 test-embedded: build ## the tests of a real vLLM, against the embedded server (3 minutes)
 	scripts/with-embedded examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run VLLM -timeout 30m -v -p 1 ./sampler/vllm ./internal/e2e
 
-test-vllm: build ## the whole loop against a real vLLM on this CPU (8 minutes the first time, 4 after)
+test-vllm: build ## the whole loop against real vLLMs on this CPU, two of which are killed (12 minutes the first time, 8 after)
 	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
 	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run "VLLM|ServesAnExport|SecondServer" -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/cli ./internal/e2e
 
@@ -72,6 +72,10 @@ bench-serve: build ## tokens a second of the embedded server, a real vLLM and tr
 
 bench-update: ## the updater against TRL and packed PyTorch, in turns: speed, memory (an hour; CHECKS=speed MODEL=tiny CONTENDERS=best: 5 minutes; PAIRS=)
 	scripts/bench-update
+
+bench-sample: ## a vLLM's answers read against encoding/json, memory, a real vLLM asked against its own client (20 minutes; PAIRS=, VLLM=0: 2 minutes)
+	scripts/bench-sample
+	scripts/bench-fleet
 
 bench-grade: ## answers read and graded against wc: speed, memory (1.2 GB in TMPDIR; minutes; ROUNDS=, SHARE=)
 	scripts/bench-grade

@@ -28,7 +28,7 @@ func TestRejoin(t *testing.T) {
 			if report, err := r.advance(t, 2, 0.05); err != nil || !report.Passed || report.Servers[0].Error != errDied.Error() {
 				t.Fatalf("%+v, %v", report, err)
 			}
-			if got := r.events(); got != "fenced http://s0, live http://s1 2" || r.fenced["http://s0"] != errDied {
+			if got := r.events(); got != "fenced http://s0, live http://s1 2" || !errors.Is(r.fenced["http://s0"], errDied) {
 				t.Errorf("told %s, why %v", got, r.fenced)
 			}
 		}},

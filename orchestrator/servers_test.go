@@ -150,7 +150,7 @@ func TestLiarsWithDynamicSampling(t *testing.T) {
 	}
 	drawn := 0
 	for _, s := range steps {
-		drawn += s.Drawn.Groups
+		drawn += s.Groups
 	}
 	if int64(drawn) != w.next {
 		t.Errorf("%d rows are accounted for, %d were drawn", drawn, w.next)

@@ -67,7 +67,7 @@ func (doc doctor) diagnose(ctx context.Context, address string) (d diagnosis, er
 		return d, err
 	}
 	d.Dialect, d.Reachable = kind.name, true
-	s := &server{name: e.URL(), endpoint: e, spec: doc.spec, cfg: doc.cfg, notify: nil}
+	s := &server{name: e.URL(), endpoint: e, control: e, spec: doc.spec, cfg: doc.cfg, notify: nil}
 	if d.Info, err = kind.probe(ctx, e, doc.cfg.Served, probing); err != nil {
 		var unreachable *endpoint.UnreachableError
 		d.Reachable = !errors.As(err, &unreachable)

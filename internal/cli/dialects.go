@@ -134,11 +134,11 @@ func (s *server) openVLLM(i sampler.Info) (f what, err error) {
 	}
 	f.trial = f.generator
 	o.Retry = s.patiently()
-	if f.scorer, err = vllm.NewScorer(s.endpoint, o); err != nil {
+	if f.scorer, err = vllm.NewScorer(s.control, o); err != nil {
 		return f, err
 	}
 	f.publisher = func(run string, want []bridge.Tensor) (bridge.Publisher, error) {
-		return bridgevllm.New(s.endpoint, bridgevllm.Options{Model: i.Model, Run: run, Want: want, Inspector: inspector{}})
+		return bridgevllm.New(s.control, bridgevllm.Options{Model: i.Model, Run: run, Want: want, Inspector: inspector{}})
 	}
 	return f, nil
 }

@@ -87,7 +87,7 @@ func startEmbedded(ctx context.Context, o embeddedOptions) (s *embedded, err err
 	}
 	server, err := localserver.New(localserver.Options{
 		Engine:    &localEngine{s.engine, localserver.Model{Vocab: spec.Vocab, MaxLen: s.decoder.MaxLen(), EOS: eos}},
-		Tokenizer: localserver.FromModel(tok), Models: o.names, Root: root, APIKey: o.apiKey, DevMode: true, Defaults: defaults,
+		Tokenizer: localserver.FromModel(tok), Models: o.names, Root: root, APIKey: o.apiKey, KeyEverywhere: true, DevMode: true, Defaults: defaults,
 	})
 	if err != nil {
 		return s, err

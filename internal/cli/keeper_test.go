@@ -24,10 +24,22 @@ type deploymentInMemory struct {
 	mu    sync.Mutex
 	name  string
 	model bridgetest.Model
-	depot map[int64]bridgetest.Model
+	depot *depot
 	dead  bool
 	keeps bool // acknowledges loads and keeps its weights
 	tries int  // to bring it back
+}
+
+// depot has the weights of every snapshot, by version.
+type depot struct {
+	mu sync.Mutex
+	of map[int64]bridgetest.Model
+}
+
+func (d *depot) get(version int64) bridgetest.Model {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.of[version]
 }
 
 var errGone = &endpoint.UnreachableError{Method: "POST", URL: "http://it/v1", Hint: "start it", Err: errors.New("connection refused")}
@@ -53,7 +65,7 @@ func (d *deploymentInMemory) Load(_ context.Context, s bridge.Snapshot) error {
 	}
 	d.set(func() {
 		if !d.keeps {
-			d.model = d.depot[s.Version]
+			d.model = d.depot.get(s.Version)
 		}
 	})
 	return nil
@@ -84,15 +96,19 @@ type kept struct {
 	*keeper
 	trainer bridgetest.Model
 	all     []*deploymentInMemory
-	depot   map[int64]bridgetest.Model
+	depot   *depot
 	still   []string
 }
 
 func keep(t *testing.T, names ...string) *kept {
 	t.Helper()
-	k := &kept{trainer: bridgetest.Model{Theta: [8]float64{0.7, -0.4, 0.2, 0.9, -0.1, 0.3, 0.5, -0.8}}, depot: map[int64]bridgetest.Model{}}
+	k := &kept{trainer: bridgetest.Model{Theta: [8]float64{0.7, -0.4, 0.2, 0.9, -0.1, 0.3, 0.5, -0.8}}, depot: &depot{of: map[int64]bridgetest.Model{}}}
 	k.keeper = &keeper{
-		told: func(journal.ServerEvent) {}, still: func(name string, err error) { k.still = append(k.still, name+": "+err.Error()) },
+		told: func(journal.ServerEvent) {}, still: func(name string, err error) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.still = append(k.still, name+": "+err.Error())
+		},
 		out: map[string]*outage{}, asking: map[string]bool{}, lies: map[string]int{},
 	}
 	k.ctx, k.stop = context.WithCancel(t.Context())
@@ -127,7 +143,9 @@ func keep(t *testing.T, names ...string) *kept {
 }
 
 func (k *kept) publish(version int64) bridge.Snapshot {
-	k.depot[version] = k.trainer
+	k.depot.mu.Lock()
+	defer k.depot.mu.Unlock()
+	k.depot.of[version] = k.trainer
 	return bridge.Snapshot{Dir: "/depot", Version: version, SHA256: string(rune('a' + version))}
 }
 
@@ -184,6 +202,7 @@ func TestKeeperBringsBackWhoDied(t *testing.T) {
 			t.Errorf("serving (-want +got):\n%s", diff)
 		}
 		time.Sleep(5 * time.Minute)
+		synctest.Wait()
 		if a.tries < 25 || a.tries > 100 { // 10 s apart in the end, half more or less
 			t.Errorf("tried %d times in 5 minutes", a.tries)
 		}
@@ -217,7 +236,7 @@ func TestKeeperFencesWhoLies(t *testing.T) {
 		k := keep(t, "a", "b")
 		a := k.all[0]
 		k.step(t, 2)
-		a.set(func() { a.keeps = true; a.model = k.depot[1] })
+		a.set(func() { a.keeps = true; a.model = k.depot.get(1) })
 		others, err := k.bridge.Check(t.Context())
 		if err != nil || len(others) != 1 {
 			t.Fatal(others, err)

@@ -46,11 +46,11 @@ func (s *server) openOllama(i sampler.Info) (f what, err error) {
 		return f, err
 	}
 	o.Retry = s.patiently()
-	if f.scorer, err = ollama.NewScorer(s.endpoint, o, 0); err != nil {
+	if f.scorer, err = ollama.NewScorer(s.control, o, 0); err != nil {
 		return f, err
 	}
 	f.publisher = func(run string, want []bridge.Tensor) (bridge.Publisher, error) {
-		return bridgeollama.New(s.endpoint, bridgeollama.Options{
+		return bridgeollama.New(s.control, bridgeollama.Options{
 			Model: i.Model, Run: run, Context: o.Context, Want: want, Inspector: inspector{}, Drain: time.Duration(s.cfg.Sampling.Patience),
 		})
 	}

@@ -25,6 +25,7 @@ import (
 type server struct {
 	name     string // for the records: its URL, or "embedded", whose port is another one each time
 	endpoint *endpoint.Endpoint
+	control  *endpoint.Endpoint // the same server, for what must not wait behind rollouts
 	spec     model.Spec
 	cfg      config.Config
 	notify   func(error, time.Duration)
@@ -67,8 +68,11 @@ func openServers(ctx context.Context, c *cli.Context, cfg config.Config, notify 
 	add := func(name, url string, how endpoint.Options, e *embedded) error {
 		s := &server{spec: spec, name: name, cfg: cfg, notify: notify, embedded: e}
 		all = append(all, s)
-		s.endpoint, err = endpoint.New(url, how)
-		return usage(err)
+		if s.endpoint, err = endpoint.New(url, how); err != nil {
+			return usage(err)
+		}
+		s.control = s.endpoint.Apart()
+		return nil
 	}
 	if len(cfg.Server) == 0 {
 		e, err := startForRun(ctx, cfg, spec)
@@ -205,11 +209,11 @@ func (s *server) connect(ctx context.Context, paused bool) (f what, err error) {
 func (s *server) open(ctx context.Context, paused bool) (f what, err error) {
 	d := vllmDialect()
 	if s.embedded == nil {
-		if d, err = discover(ctx, s.endpoint); err != nil {
+		if d, err = discover(ctx, s.control); err != nil {
 			return f, fmt.Errorf("probe server: %w", err)
 		}
 	}
-	i, err := d.probe(ctx, s.endpoint, s.cfg.Served, probing)
+	i, err := d.probe(ctx, s.control, s.cfg.Served, probing)
 	if err != nil {
 		return f, err
 	}
@@ -262,6 +266,7 @@ var probing = endpoint.Retry{Tries: 1, Attempt: 30 * time.Second}
 func (s *server) Close() error {
 	if s.endpoint != nil {
 		s.endpoint.Close()
+		s.control.Close()
 	}
 	if s.embedded != nil {
 		return s.embedded.Close()

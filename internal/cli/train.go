@@ -153,7 +153,7 @@ const heldOutUnscored = 0.05
 // is as good as its verifier says, however long it is.
 func samplers(cfg config.Config, g sampler.Generator, v, heldOut sampler.Verifier, told func(sampler.Row, sampler.Rollout, error)) (training, validation *sampler.Sampler) {
 	s := sampler.Sampler{
-		Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told,
+		Generator: g, Verifier: v, Concurrency: cfg.Sampling.Concurrency, OnRollout: told, Lengths: &sampler.MeanLengths{},
 		VerifyConcurrency: verifierWorkers(cfg.Reward), VerifyTimeout: verifierLimit(cfg.Reward), MaxUnscored: cfg.Reward.MaxUnscored,
 	}
 	training, validation = &s, new(s)

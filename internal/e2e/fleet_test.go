@@ -142,48 +142,6 @@ func (h *host) each(do func()) {
 // isTraining is in the request for the rollouts of a row, and in no probe.
 const isTraining = `"temperature":1,`
 
-// lines is a stderr that does something when a line is seen that has all of some
-// words, once.
-type lines struct {
-	mu   sync.Mutex
-	rest string
-	on   []reaction
-}
-
-type reaction struct {
-	words []string
-	do    func()
-}
-
-func (l *lines) when(do func(), words ...string) { l.on = append(l.on, reaction{words, do}) }
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	var now []func()
-	l.rest += string(b)
-	for {
-		line, rest, whole := strings.Cut(l.rest, "\n")
-		if !whole {
-			break
-		}
-		l.rest = rest
-		l.on = slices.DeleteFunc(l.on, func(r reaction) bool {
-			for _, w := range r.words {
-				if !strings.Contains(line, w) {
-					return false
-				}
-			}
-			now = append(now, r.do)
-			return true
-		})
-	}
-	l.mu.Unlock()
-	for _, do := range now {
-		do()
-	}
-	return len(b), nil
-}
-
 // A run goes on, without help, however its servers die, lie and come back: it
 // trains on the planned samples, each of the step's version, and ends with the
 // weights of a run that nothing happened to.
@@ -196,7 +154,7 @@ func TestRunSurvivesItsServers(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		alone bool
-		harm  func(a, b *host, l *lines) // happens after step 1; a is restored when it is said not to be back yet
+		harm  func(a, b *host, l *watching) // happens after step 1; a is restored when it is said not to be back yet
 		// fenced is why a is, in the words of steps.jsonl.
 		fenced []string
 		both   bool // b is out too
@@ -204,23 +162,23 @@ func TestRunSurvivesItsServers(t *testing.T) {
 		heals  func(a *host)
 	}{
 		{name: "one is killed in the middle of rollouts", fenced: []string{"the server closed the connection", "connection re", "EOF"},
-			harm: func(a, _ *host, _ *lines) { a.on("/v1/completions", isTraining, 1, a.kill) }, heals: (*host).restart},
+			harm: func(a, _ *host, _ *watching) { a.on("/v1/completions", isTraining, 1, a.kill) }, heals: (*host).restart},
 		{name: "one is killed in the middle of a reload", fenced: []string{"/collective_rpc"},
-			harm: func(a, _ *host, _ *lines) { a.on("/collective_rpc", "", 1, a.kill) }, heals: (*host).restart},
+			harm: func(a, _ *host, _ *watching) { a.on("/collective_rpc", "", 1, a.kill) }, heals: (*host).restart},
 		{name: "both are gone for a while", both: true, fenced: []string{"connection", "EOF"},
-			harm: func(a, b *host, l *lines) {
+			harm: func(a, b *host, l *watching) {
 				a.on("/v1/completions", isTraining, 1, func() { b.kill(); a.kill() })
 				l.when(b.restart, "server "+b.url+" is not back yet")
 			}, heals: (*host).restart},
 		{name: "one keeps its old weights", fenced: []string{"canary (own)", "acknowledged the reload but still answers"},
-			harm:  func(a, _ *host, _ *lines) { a.server.Set(func(o *openaitest.Options) { o.KeepOldWeights = true }) },
+			harm:  func(a, _ *host, _ *watching) { a.server.Set(func(o *openaitest.Options) { o.KeepOldWeights = true }) },
 			heals: func(a *host) { a.server.Set(func(o *openaitest.Options) { o.KeepOldWeights = false }) }},
 		{name: "one is restarted, and nobody sees it: what it sampled then is drawn again", taken: true, fenced: []string{"canary (idle)"},
-			harm: func(a, _ *host, _ *lines) { a.replace() }, heals: func(*host) {}},
+			harm: func(a, _ *host, _ *watching) { a.replace() }, heals: func(*host) {}},
 		{name: "the only one is killed in the middle of rollouts", alone: true, fenced: []string{"connection", "EOF"},
-			harm: func(a, _ *host, _ *lines) { a.on("/v1/completions", isTraining, 3, a.kill) }, heals: (*host).restart},
+			harm: func(a, _ *host, _ *watching) { a.on("/v1/completions", isTraining, 3, a.kill) }, heals: (*host).restart},
 		{name: "the only one is killed in the middle of a reload", alone: true, fenced: []string{"/collective_rpc"},
-			harm: func(a, _ *host, _ *lines) { a.on("/collective_rpc", "", 1, a.kill) }, heals: (*host).restart},
+			harm: func(a, _ *host, _ *watching) { a.on("/collective_rpc", "", 1, a.kill) }, heals: (*host).restart},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, b := newHost(t), newHost(t)
@@ -234,7 +192,7 @@ func TestRunSurvivesItsServers(t *testing.T) {
 				args = append(args, "--server", b.url)
 			}
 			rejoined := make(chan struct{})
-			l := &lines{}
+			l := &watching{}
 			l.when(func() { tc.harm(a, b, l) }, "step 1/5")
 			l.when(func() { tc.heals(a) }, "server "+a.url+" is not back yet")
 			l.when(func() { close(rejoined) }, "server "+a.url+" rejoined")
@@ -297,7 +255,7 @@ func TestRunBeginsWithoutOne(t *testing.T) {
 	a.kill()
 	out := filepath.Join(t.TempDir(), "run")
 	rejoined := make(chan struct{})
-	l := &lines{}
+	l := &watching{}
 	l.when(a.restart, "server "+a.url+" is not back yet")
 	l.when(func() { close(rejoined) }, "server "+a.url+" rejoined")
 	l.when(func() {
@@ -319,6 +277,7 @@ func TestRunBeginsWithoutOne(t *testing.T) {
 	}
 	b.kill()
 	a.kill()
-	refused(t, cli.ExitServer, []string{a.url, b.url, "start the server"}, filepath.Join(t.TempDir(), "other"),
-		append(small(&openaitest.Server{URL: a.url}, filepath.Join(t.TempDir(), "other")), "--server", b.url)...)
+	dir := t.TempDir()
+	refused(t, cli.ExitServer, []string{a.url, b.url, "start the server"}, dir,
+		append(small(&openaitest.Server{URL: a.url}, filepath.Join(dir, "run")), "--server", b.url)...)
 }

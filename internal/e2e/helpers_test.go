@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +36,48 @@ func (s *stopAfter) Write(b []byte) (int, error) {
 	s.seen.Write(b)
 	if strings.Contains(s.seen.String(), s.line) {
 		s.stop()
+	}
+	return len(b), nil
+}
+
+// watching is a stderr that does something when a line is seen that has all of some
+// words, once.
+type watching struct {
+	mu   sync.Mutex
+	rest string
+	on   []reaction
+}
+
+type reaction struct {
+	words []string
+	do    func()
+}
+
+func (l *watching) when(do func(), words ...string) { l.on = append(l.on, reaction{words, do}) }
+
+func (l *watching) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	var now []func()
+	l.rest += string(b)
+	for {
+		line, rest, whole := strings.Cut(l.rest, "\n")
+		if !whole {
+			break
+		}
+		l.rest = rest
+		l.on = slices.DeleteFunc(l.on, func(r reaction) bool {
+			for _, w := range r.words {
+				if !strings.Contains(line, w) {
+					return false
+				}
+			}
+			now = append(now, r.do)
+			return true
+		})
+	}
+	l.mu.Unlock()
+	for _, do := range now {
+		do()
 	}
 	return len(b), nil
 }

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,7 +17,7 @@ import (
 // path begins with a slash, is relative to [Endpoint.URL] and may have a
 // query. in is sent as JSON, with a json.RawMessage or []byte as it is, nil
 // as no body. A 2xx reply is decoded into out; nil discards it, a *[]byte
-// takes it as it is.
+// takes it as it is, a [BodyReader] reads it as it comes.
 //
 // Errors are a [*StatusError] (the server refused), an [*UnreachableError]
 // (no answer came), a [*ReplyError] (the answer was cut or is not what it
@@ -91,6 +92,20 @@ func (e *Endpoint) decode(resp *http.Response, out any) error {
 		}
 		return &ReplyError{Method: resp.Request.Method, URL: shown(resp.Request.URL), Err: err}
 	}
+	if reader, ok := out.(BodyReader); ok {
+		body := &body{r: resp.Body, left: e.maxReply, most: e.maxReply}
+		err := reader.ReadBody(body)
+		var refused *StatusError
+		switch {
+		case errors.As(err, &refused):
+			return err // in words of its own
+		case body.err != nil:
+			return fail(body.err)
+		case err != nil:
+			return fail(fmt.Errorf("not the JSON that was asked for: %w (body begins %s)", err, quote(body.head)))
+		}
+		return nil
+	}
 	// One byte more than allowed tells a reply that is too long from one that just fits.
 	b, err := io.ReadAll(io.LimitReader(resp.Body, e.maxReply+1))
 	if err != nil {
@@ -116,11 +131,13 @@ func drain(body io.ReadCloser) {
 	_ = body.Close()
 }
 
+// quoted is how many bytes of a body an error shows.
+const quoted = 120
+
 // quote shows the start of a body on one line.
 func quote(b []byte) string {
-	const most = 120
-	s := strings.ToValidUTF8(string(b[:min(len(b), most)]), "�")
-	if len(b) > most {
+	s := strings.ToValidUTF8(string(b[:min(len(b), quoted)]), "�")
+	if len(b) > quoted {
 		s += "…"
 	}
 	return fmt.Sprintf("%q", s)

@@ -28,13 +28,13 @@ func open(t *testing.T, n int, o openaitest.Options) (*fleet.Fleet, []*openaites
 			t.Fatal(err)
 		}
 		t.Cleanup(e.Close)
-		g, err := vllm.New(e, vllm.Options{Model: "tiny", Vocab: 512, Retry: endpoint.Retry{Tries: 1, Attempt: time.Minute}})
+		g, err := vllm.New(e, vllm.Options{Model: "tiny", Vocab: 512, Retry: endpoint.Retry{Tries: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		members = append(members, fleet.Member{Name: fakes[i].URL, Generator: g})
 	}
-	f, err := fleet.New(fleet.Options{Members: members, Patience: 10 * time.Second})
+	f, err := fleet.New(fleet.Options{Members: members, Patience: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,14 +63,14 @@ func TestConformance(t *testing.T) {
 func row(i int) sampler.Request {
 	return sampler.Request{
 		PromptTokenIDs: []int32{1, 20, int32(20 + i)}, Seed: int64(1000 * i), Count: 8, Version: 1,
-		Params: sampler.Params{N: 8, Temperature: 1, TopP: 1, TopK: -1, MaxTokens: 200, Logprobs: true},
+		Params: sampler.Params{N: 8, Temperature: 1, TopP: 1, TopK: -1, MaxTokens: 60, Logprobs: true},
 	}
 }
 
 // A server that dies amid its answers leaves no trace in what is returned.
 func TestACrashOverHTTP(t *testing.T) {
-	const rows = 24
-	o := openaitest.Options{TokenTime: 200 * time.Microsecond}
+	const rows = 9
+	o := openaitest.Options{TokenTime: time.Millisecond}
 	sample := func(f *fleet.Fleet, meanwhile func()) [][]sampler.Rollout {
 		t.Helper()
 		got := make([][]sampler.Rollout, rows)

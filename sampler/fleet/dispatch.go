@@ -44,11 +44,12 @@ func (f *Fleet) inOrder() []*queue {
 
 // choose is whom to ask for how many samples of t; nil if nobody has room.
 func (f *Fleet) choose(t *ticket, now time.Time) (best *member, n int) {
-	free, limits, running := 0, 0, 0
+	free, limits, running, serving, busy := 0, 0, 0, 0, f.busy()
 	for _, m := range f.members {
 		room := 0
 		if m.serves(t.request.Version) {
-			room = m.room(now)
+			serving++
+			room = m.room(now, busy)
 		}
 		if room == 0 {
 			continue
@@ -61,15 +62,17 @@ func (f *Fleet) choose(t *ticket, now time.Time) (best *member, n int) {
 	switch {
 	case best == nil:
 		return nil, 0
+	case serving == 1:
+		return best, free
 	case f.waiting > free:
-		if l := t.last; l != nil && l.serves(t.request.Version) && l.room(now) > 0 {
+		if l := t.last; l != nil && l.serves(t.request.Version) && l.room(now, busy) > 0 {
 			best = l
 		}
 		return best, 1
 	}
 	// Room for all: what best would have if everything were shared out by the limits.
 	share := (best.proven()*(running+f.waiting) + limits - 1) / limits
-	return best, min(best.room(now), max(1, share-best.running))
+	return best, min(best.room(now, busy), max(1, share-best.running))
 }
 
 // idler tells whether m has a smaller part of its limit under way than o.

@@ -37,6 +37,8 @@ func TestHowRowsAreCut(t *testing.T) {
 		{"two rows over five", 5, 2, 8, 0, [][]int{{4}, {4}, {4}, {4}}}, // one is left idle: nobody has more than four for it
 		{"more servers than samples", 6, 1, 4, 0, [][]int{{1}, {1}, {1}, {1}}},
 		{"one server alone has whole rows", 1, 3, 8, 0, [][]int{{8, 8, 8}}},
+		{"even if it has not room for all", 1, 3, 8, 8, [][]int{{8, 8, 8}}},
+		{"and as much of them as it has room for", 1, 2, 8, 12, [][]int{{8, 4, 4}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -20,7 +20,8 @@
 // members have room for it is for one sample: a request of eight ends with its
 // longest, and until then would hold the room of the seven that have ended. A
 // row's samples still go to one member where it has room, for the sake of its
-// prefix cache. When there is room for all, each member gets its share of what
+// prefix cache. (A member that serves a version alone gets whole rows: there is
+// nobody to be fair to, and it may have no such cache.) When there is room for all, each member gets its share of what
 // there is, whole rows if that is their share, and parts of them towards the
 // end of a batch, when there are more idle members than rows. Sample j draws
 // from the stream seed + j wherever it is asked for, so that is exact.

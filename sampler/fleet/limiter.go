@@ -48,6 +48,10 @@ const (
 //     throughput grows by at least a tenth of that; else the slow start is over,
 //     and nothing higher is tried for eight windows.
 //
+// Higher limits are tried by one member in eight at a time: what a trial puts into a
+// queue inside a member nobody else can take. What is found out in the slow start
+// holds for all that are in it, servers of a fleet being mostly alike.
+//
 // The limit is halved when the member asks for less (429, 503 with Retry-After),
 // once for all the requests that were under way then, and when throughput falls
 // below half of what the same limit gave.
@@ -71,26 +75,28 @@ func newLimiter(most int) limiter {
 }
 
 // observe is told of a request that ended well: the tokens of its longest
-// sample, and the time.
-func (l *limiter) observe(p *piece, tokens int, took time.Duration) {
+// sample, and the time; and whether a higher limit may be tried now. It tells
+// whether one was proven in the slow start.
+func (l *limiter) observe(p *piece, tokens int, took time.Duration, mayTry bool) (proven bool) {
 	if !p.busy || tokens == 0 || took <= 0 {
 		l.restart()
-		return
+		return false
 	}
 	if l.begun.IsZero() {
 		l.begun = p.begun
 	}
 	if p.begun.Before(l.begun) {
-		return
+		return false
 	}
 	x, y := float64(tokens), took.Seconds()
 	l.samples += p.count
 	l.n, l.x, l.y, l.xx, l.xy = l.n+1, l.x+x, l.y+y, l.xx+x*x, l.xy+x*y
 	if l.samples >= max(l.limit, leastPoints) && l.n >= leastPoints {
-		l.conclude()
+		proven = l.conclude(mayTry)
 		l.restart()
 		l.begun = p.begun.Add(took)
 	}
+	return proven
 }
 
 // restart begins a window.
@@ -99,7 +105,7 @@ func (l *limiter) restart() {
 }
 
 // conclude draws the window's conclusion.
-func (l *limiter) conclude() {
+func (l *limiter) conclude(mayTry bool) (proven bool) {
 	took, mean := l.line(), l.x/l.n
 	if l.base > 0 {
 		growth := float64(l.limit) / float64(l.base)
@@ -107,15 +113,16 @@ func (l *limiter) conclude() {
 		switch {
 		case step > 0 && gain < worthwhile*step:
 			l.settle(l.base)
-			return
+			return false
 		case step < 0 && gain < worthwhile*step:
 			l.overhead = took.wait
 			l.settle(l.base)
-			return
+			return false
 		case step == 0 && 1+gain < collapse:
 			l.settle(max(1, l.limit/2))
-			return
+			return false
 		}
+		proven = l.slow && step > 0
 	}
 	l.base, l.took = l.limit, took
 	queued := max(0, took.wait-l.overhead) / took.at(mean) // part of the limit
@@ -126,10 +133,23 @@ func (l *limiter) conclude() {
 		l.limit = max(1, l.limit/2, int(math.Ceil(float64(l.limit)*begun*(1+someQueued))))
 	case l.hold > 0:
 		l.hold--
+	case !mayTry:
 	case l.slow:
 		l.limit = min(2*l.limit, l.most)
 	default:
 		l.limit = min(l.limit+max(1, l.limit/4), l.most)
+	}
+	return proven
+}
+
+// trying tells whether a higher limit is tried.
+func (l *limiter) trying() bool { return l.base > 0 && l.limit > l.base }
+
+// adopt takes a limit over that was proven elsewhere.
+func (l *limiter) adopt(limit int) {
+	if l.slow && l.limit < limit {
+		l.limit, l.base = limit, 0
+		l.restart()
 	}
 }
 

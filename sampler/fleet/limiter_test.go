@@ -29,7 +29,7 @@ func (m machine) window(l *limiter, random *rand.Rand) {
 		before := l.samples
 		tokens := mean * (0.25 + 1.5*random.Float64())
 		took := waiting + m.overhead + tokens*token*(0.98+0.04*random.Float64())
-		l.observe(&piece{span: span{0, 1}, begun: now, busy: true}, int(tokens), time.Duration(took*1e9))
+		l.observe(&piece{span: span{0, 1}, begun: now, busy: true}, int(tokens), time.Duration(took*1e9), true)
 		if l.samples <= before { // the window was concluded
 			break
 		}
@@ -89,7 +89,7 @@ func TestCollapse(t *testing.T) {
 func TestNothingIsLearntOfAnIdleServer(t *testing.T) {
 	l := newLimiter(1024)
 	for range 1000 {
-		l.observe(&piece{span: span{0, 1}, begun: time.Now()}, 10, time.Second)
+		l.observe(&piece{span: span{0, 1}, begun: time.Now()}, 10, time.Second, true)
 	}
 	if l.limit != startLimit || l.base != 0 {
 		t.Errorf("limit %d, proven %d", l.limit, l.base)
@@ -129,7 +129,7 @@ func TestLine(t *testing.T) {
 	} {
 		l := newLimiter(64)
 		for tokens := 1; tokens < 50; tokens++ {
-			l.observe(&piece{span: span{0, 1}, begun: time.Unix(9, 0), busy: true}, tokens, time.Duration(c.took(tokens)*1e9))
+			l.observe(&piece{span: span{0, 1}, begun: time.Unix(9, 0), busy: true}, tokens, time.Duration(c.took(tokens)*1e9), true)
 		}
 		if got := l.line(); math.Abs(got.wait-c.want.wait) > 1e-6 || math.Abs(got.slope-c.want.slope) > 1e-6 {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
@@ -137,9 +137,38 @@ func TestLine(t *testing.T) {
 	}
 	l := newLimiter(64)
 	for range 5 {
-		l.observe(&piece{span: span{0, 1}, begun: time.Unix(9, 0), busy: true}, 10, time.Second)
+		l.observe(&piece{span: span{0, 1}, begun: time.Unix(9, 0), busy: true}, 10, time.Second, true)
 	}
 	if got := l.line(); got != (line{0, 0.1}) {
 		t.Errorf("of one length: %+v", got)
+	}
+}
+
+// What one member finds out in its slow start the others need not.
+func TestWhatIsProvenIsAdopted(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	l, other, settled := newLimiter(1024), newLimiter(1024), newLimiter(1024)
+	settled.settle(64)
+	large := machine{streams: 256, step: 0.01}
+	large.window(&l, random)
+	if !l.trying() || l.limit != 128 {
+		t.Fatalf("limit %d, proven %d: no trial after the first window", l.limit, l.base)
+	}
+	large.window(&l, random)
+	for _, o := range []*limiter{&other, &settled} {
+		o.adopt(l.base)
+	}
+	if l.base != 128 || other.limit != 128 || other.base != 0 || settled.limit != 64 {
+		t.Errorf("proven %d; another in slow start has %d, one beyond it %d", l.base, other.limit, settled.limit)
+	}
+}
+
+func TestNoTrialWithoutLeave(t *testing.T) {
+	l := newLimiter(1024)
+	for i := range 100 {
+		l.observe(&piece{span: span{0, 1}, begun: time.Unix(9, 0), busy: true}, 10+i, time.Duration(10+i)*second, false)
+	}
+	if l.limit != startLimit || l.base != startLimit {
+		t.Errorf("limit %d, proven %d", l.limit, l.base)
 	}
 }

@@ -91,12 +91,17 @@ func (m *member) serves(version int64) bool {
 	return m.why == nil && (version == 0 || version == m.version)
 }
 
-// room is how many samples it can be asked for at present.
-func (m *member) room(now time.Time) int {
+// room is how many samples it can be asked for at present: up to the limit that
+// is tried while the fleet is busy, else up to the proven one.
+func (m *member) room(now time.Time, busy bool) int {
 	if m.resting.After(now) {
 		return 0
 	}
-	return max(0, m.limit-m.running)
+	limit := m.limit
+	if !busy {
+		limit = min(limit, m.proven())
+	}
+	return max(0, limit-m.running)
 }
 
 // strike counts a failure that may pass; all requests that were under way when

@@ -111,8 +111,23 @@ func (f *Fleet) accept(p *piece, rollouts []sampler.Rollout, now time.Time) call
 	}
 	m.wellAgain()
 	took := now.Sub(p.begun)
-	m.observe(p, longest, took)
+	if m.observe(p, longest, took, f.mayTry()) {
+		for _, o := range f.members {
+			o.adopt(m.base)
+		}
+	}
 	return f.finished(p, longest, took)
+}
+
+// mayTry tells whether one more member may try a higher limit.
+func (f *Fleet) mayTry() bool {
+	trying := 0
+	for _, m := range f.members {
+		if m.trying() {
+			trying++
+		}
+	}
+	return trying < max(1, len(f.members)/8)
 }
 
 // press makes the member of p take less, for as long as it wants.

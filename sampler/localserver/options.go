@@ -23,8 +23,10 @@ type Options struct {
 	// Fingerprint ends replies' system_fingerprint; "" is "justrl".
 	Fingerprint string
 	APIKey      string // asked for under /v1 and /inference; "" asks for none
-	// DevMode has the routes that pause, reload and abort. They ask for no key:
-	// listen on the loopback address only.
+	// KeyEverywhere asks for the key on every route but /health and /ping, unlike vLLM.
+	KeyEverywhere bool
+	// DevMode has the routes that pause, reload and abort. Like vLLM's they ask
+	// for no key, unless KeyEverywhere has them do: listen on the loopback address only.
 	DevMode  bool
 	Defaults Defaults // of sampling parameters that requests leave out
 

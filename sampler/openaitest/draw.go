@@ -22,6 +22,9 @@ type draw struct {
 // whatever the prompt.
 func newDraw(o Options, r localserver.Request, j int) *draw {
 	seed := r.Seed + int64(j)
+	if o.IgnoreTemperature {
+		r.Temperature = 1
+	}
 	d := &draw{o: o, r: r, seed: seed, rng: rand.New(rand.NewPCG(uint64(seed), 0x6a09e667f3bcc908)), seen: map[int32]int{}}
 	for _, id := range r.Prompt {
 		d.seen[id] = 0

@@ -53,6 +53,8 @@ type Options struct {
 	NoDevMode bool
 	// Processed makes log-probs those of the distribution that was sampled from (--logprobs-mode processed_logprobs).
 	Processed bool
+	// IgnoreTemperature samples at temperature 1, whatever is asked for.
+	IgnoreTemperature bool
 	// KeepOldWeights acknowledges reloads and goes on with the old weights.
 	KeepOldWeights bool
 	// KeepOldCache acknowledges resets of the prefix cache and keeps it.

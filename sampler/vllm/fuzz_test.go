@@ -1,6 +1,7 @@
 package vllm
 
 import (
+	"bytes"
 	"os"
 	"slices"
 	"strings"
@@ -35,25 +36,24 @@ func FuzzReply(f *testing.F) {
 		PromptTokenIDs: []int32{1, 20}, Seed: 7, First: 3, Count: 2,
 		Params: sampler.Params{N: 8, Temperature: 1, TopP: 1, TopK: -1, MaxTokens: 4, Logprobs: true},
 	}
-	read := func(b []byte) (*completionReply, []sampler.Rollout, error) {
+	read := func(b []byte) ([]sampler.Rollout, error) {
 		var reply completionReply
-		if err := json.Unmarshal(b, &reply); err != nil {
-			return nil, nil, err
+		if err := reply.ReadBody(bytes.NewReader(b)); err != nil {
+			return nil, err
 		}
-		rollouts, err := g.rollouts(r, &reply)
-		return &reply, rollouts, err
+		return g.rollouts(r, &reply)
 	}
-	if _, rollouts, err := read([]byte(reply)); err != nil || len(rollouts) != 2 {
+	if rollouts, err := read([]byte(reply)); err != nil || len(rollouts) != 2 {
 		f.Fatalf("a real reply is refused: %v", err)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		reply, rollouts, err := read(b)
-		if reply == nil {
-			return
+		var scored scoreReply
+		if json.Unmarshal(b, &scored) == nil {
+			if scores, err := promptLogprobs(r.PromptTokenIDs, &scored); err == nil && (len(scores) != 1 || !possible(scores[0])) {
+				t.Errorf("scores %v", scores)
+			}
 		}
-		if scores, err := promptLogprobs(r.PromptTokenIDs, reply); err == nil && (len(scores) != 1 || !possible(scores[0])) {
-			t.Errorf("scores %v", scores)
-		}
+		rollouts, err := read(b)
 		if err != nil {
 			if rollouts != nil || err.Error() == "" {
 				t.Errorf("error %q with %d rollouts", err, len(rollouts))
@@ -118,7 +118,7 @@ func TestRecordedReplies(t *testing.T) {
 		if err := json.Unmarshal([]byte(e.Body), &sent); err != nil {
 			t.Fatal(err)
 		}
-		if err := json.Unmarshal([]byte(e.Reply), &got); err != nil {
+		if err := got.ReadBody(strings.NewReader(e.Reply)); err != nil {
 			t.Fatalf("%s: %v", e.Name, err)
 		}
 		r := sampler.Request{PromptTokenIDs: sent.Prompt, Count: max(sent.N, 1), Params: sampler.Params{MaxTokens: sent.MaxTokens, Logprobs: true}}

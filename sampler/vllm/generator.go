@@ -36,12 +36,16 @@ type Options struct {
 	// idempotent. The zero value is [endpoint.Retry]'s default, without a
 	// bound on an attempt.
 	Retry endpoint.Retry
+	// Stream has answers come token by token; nil has each come whole, which
+	// costs client and server less.
+	Stream *Stream
 }
 
 // Generator is a [sampler.Generator] for one vLLM server.
 type Generator struct {
 	e *endpoint.Endpoint
 	o Options
+	flights
 }
 
 // New makes a Generator; it sends nothing.
@@ -55,6 +59,16 @@ func New(e *endpoint.Endpoint, o Options) (*Generator, error) {
 	if o.MaxSamples == 0 {
 		o.MaxSamples = DefaultMaxSamples
 	}
+	if o.Stream != nil {
+		stream := *o.Stream
+		if stream.Stall < 0 {
+			return nil, fmt.Errorf("vllm: a stream's stall of %s is negative", stream.Stall)
+		}
+		if stream.Stall == 0 {
+			stream.Stall = DefaultStall
+		}
+		o.Stream = &stream
+	}
 	return &Generator{e: e, o: o}, nil
 }
 
@@ -67,11 +81,13 @@ func (g *Generator) Generate(ctx context.Context, r sampler.Request) ([]sampler.
 	if err := g.checkPrompt(r.PromptTokenIDs); err != nil {
 		return nil, err
 	}
+	f := g.start(r)
+	defer g.end(f)
 	got := make([]sampler.Rollout, 0, r.Count)
 	for first, end := r.First, r.First+r.Count; first < end; first += g.o.MaxSamples {
 		part := r
 		part.First, part.Count = first, min(g.o.MaxSamples, end-first)
-		rollouts, err := g.part(ctx, part)
+		rollouts, err := g.part(ctx, part, f)
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +119,10 @@ func aborted(url string) error {
 
 // part gets r's samples with one HTTP request, and with further ones for
 // those that the server aborts.
-func (g *Generator) part(ctx context.Context, r sampler.Request) ([]sampler.Rollout, error) {
+func (g *Generator) part(ctx context.Context, r sampler.Request, f *flight) ([]sampler.Rollout, error) {
+	if g.o.Stream != nil {
+		return g.streamed(ctx, r, f)
+	}
 	done := make([]sampler.Rollout, r.Count)
 	have := make([]bool, r.Count)
 	err := g.o.Retry.Do(ctx, func(ctx context.Context) error {

@@ -63,7 +63,7 @@ func (s *Scorer) score(ctx context.Context, ids []int32) ([]float32, error) {
 		RepetitionPenalty: 1, PromptLogprobs: new(int), ReturnTokenIDs: true, SkipSpecialTokens: true,
 		CacheSalt: s.salt(),
 	}
-	var reply completionReply
+	var reply scoreReply
 	if err := s.g.e.Do(ctx, http.MethodPost, completionsPath, req, &reply); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,21 @@ func (s *Scorer) score(ctx context.Context, ids []int32) ([]float32, error) {
 	return out, nil
 }
 
-func promptLogprobs(ids []int32, reply *completionReply) ([]float32, error) {
+// scoreReply is what is read of the answer: prompts are short beside answers,
+// and scores are of a canary's few.
+type scoreReply struct {
+	ID      string `json:"id"`
+	Choices []struct {
+		PromptLogprobs []promptLogprob `json:"prompt_logprobs"`
+	} `json:"choices"`
+}
+
+// promptLogprob is one position's entry, by token id in decimal; nil at position 0.
+type promptLogprob map[string]struct {
+	Logprob *float64 `json:"logprob"`
+}
+
+func promptLogprobs(ids []int32, reply *scoreReply) ([]float32, error) {
 	if len(reply.Choices) != 1 {
 		return nil, fmt.Errorf("%d choices, asked for 1", len(reply.Choices))
 	}

@@ -1,14 +1,6 @@
 package vllm
 
-import (
-	"bytes"
-	"errors"
-	"fmt"
-	"math"
-	"strconv"
-
-	"github.com/justrl/justrl/sampler"
-)
+import "github.com/justrl/justrl/sampler"
 
 const completionsPath = "/v1/completions"
 
@@ -58,53 +50,4 @@ func newCompletion(model string, r sampler.Request) completion {
 		c.Logprobs = new(int)
 	}
 	return c
-}
-
-// completionReply is what is read of the answer; everything else is skipped.
-type completionReply struct {
-	ID      string   `json:"id"`
-	Choices []choice `json:"choices"`
-}
-
-type choice struct {
-	Index    *int   `json:"index"`
-	Text     string `json:"text"`
-	Logprobs *struct {
-		TokenLogprobs logprobs `json:"token_logprobs"`
-	} `json:"logprobs"`
-	FinishReason   string          `json:"finish_reason"`
-	TokenIDs       []int32         `json:"token_ids"`
-	PromptTokenIDs []int32         `json:"prompt_token_ids"`
-	PromptLogprobs []promptLogprob `json:"prompt_logprobs"`
-}
-
-// promptLogprob is one position's entry, by token id in decimal; nil at position 0.
-type promptLogprob map[string]struct {
-	Logprob *float64 `json:"logprob"`
-}
-
-// logprobs reads a JSON array of numbers. It is stricter than a []float32,
-// into which JSON's null would go as 0: a log-prob of certainty.
-type logprobs []float32
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (l *logprobs) UnmarshalJSON(b []byte) error {
-	b = bytes.TrimSpace(b)
-	if len(b) < 2 || b[0] != '[' || b[len(b)-1] != ']' {
-		return errors.New("token_logprobs is not an array")
-	}
-	b = bytes.TrimSpace(b[1 : len(b)-1])
-	*l = make([]float32, 0, bytes.Count(b, []byte{','})+1)
-	for len(b) > 0 {
-		item, rest, more := bytes.Cut(b, []byte{','})
-		x, err := strconv.ParseFloat(string(bytes.TrimSpace(item)), 32)
-		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
-			return fmt.Errorf("token_logprobs[%d] is %.20q, not a number", len(*l), item)
-		}
-		if *l = append(*l, float32(x)); more && len(bytes.TrimSpace(rest)) == 0 {
-			return errors.New("token_logprobs ends with a comma")
-		}
-		b = rest
-	}
-	return nil
 }
