@@ -10,7 +10,7 @@ torch_packages := ./updater/torch ./internal/... ./examples/...
 browser_packages := ./internal/webpage/... ./orchestrator/report ./benchmarks/report
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-sample bench-grade lint fuzz policy example-logic example-commonsense example-multihop install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-sample bench-grade bench-publish lint fuzz policy example-logic example-commonsense example-multihop install clean help
 
 all: build
 
@@ -44,6 +44,7 @@ test-embedded: build ## the tests of a real vLLM, against the embedded server (3
 test-vllm: build ## the whole loop against real vLLMs on this CPU, two of which are killed (12 minutes the first time, 8 after)
 	$(torch) go vet -tags torch,vllm ./internal/e2e ./sampler/vllm ./bridge/vllm
 	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run "VLLM|ServesAnExport|SecondServer" -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/cli ./internal/e2e
+	VLLM_TRANSFER=1 scripts/with-vllm examples/arithmetic/policy scripts/gotest -run SyncOnVLLM -timeout 30m -v ./internal/cli
 
 test-ollama: build ## Ollama's dialect, its loading of weights and two steps of training, on a real Ollama (MINUTES)
 	$(torch) go vet -tags torch,ollama ./internal/e2e ./sampler/ollama ./bridge/ollama
@@ -79,6 +80,9 @@ bench-sample: ## a vLLM's answers read against encoding/json, memory, a real vLL
 
 bench-grade: ## answers read and graded against wc: speed, memory (1.2 GB in TMPDIR; minutes; ROUNDS=, SHARE=)
 	scripts/bench-grade
+
+bench-publish: ## a snapshot of the weights against a plain synced copy, in turns (1.5 GB in TMPDIR; a minute; MB=, PAIRS=)
+	scripts/bench-publish
 
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
 	scripts/lint

@@ -20,7 +20,8 @@ const weightsKey = "weights_sha256"
 
 // Exporter writes the trainer's current weights.
 type Exporter interface {
-	// Export writes a whole model folder in the Hugging Face layout into dir, which exists and is empty.
+	// Export writes a whole model folder in the Hugging Face layout into dir,
+	// which exists and is empty. It need not sync what it writes.
 	Export(ctx context.Context, dir string) error
 }
 
@@ -60,7 +61,7 @@ func (s *Snapshots) Publish(ctx context.Context, version int64, step int) (Snaps
 	}
 	dir := filepath.Join(root, name(version))
 	m := atomicdir.Marker{Version: version, Step: step, Extra: map[string]string{}}
-	_, err = atomicdir.Create(dir, m, func(tmp string) error {
+	fill := func(tmp string) error {
 		if err := s.Exporter.Export(ctx, tmp); err != nil {
 			return err
 		}
@@ -68,9 +69,9 @@ func (s *Snapshots) Publish(ctx context.Context, version int64, step int) (Snaps
 		if err != nil {
 			return err
 		}
-		if err := CheckTensors(s.Want, have); err != nil {
-			return err
-		}
+		return CheckTensors(s.Want, have)
+	}
+	_, err = atomicdir.CreateBeside(dir, m, fill, func(tmp string) (err error) {
 		m.Extra[weightsKey], err = s.Inspector.SHA256(tmp)
 		return err
 	})

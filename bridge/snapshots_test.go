@@ -120,7 +120,7 @@ func TestPublishRefuses(t *testing.T) {
 		}, errTrainer, "the trainer is broken", false},
 		{"the exporter writes nothing", func(s *bridge.Snapshots) {
 			s.Exporter = exporter(func(context.Context, string) error { return nil })
-		}, fs.ErrNotExist, "model.json", false},
+		}, fs.ErrNotExist, "model.safetensors", false},
 		{"a tensor is missing", func(s *bridge.Snapshots) { s.Exporter = with(bridgetest.Tensors()[:1]) },
 			bridge.ErrTensors, "norm is missing", false},
 		{"another dtype", func(s *bridge.Snapshots) { s.Want[0].DType = "BF16" }, bridge.ErrTensors, "embed is F32, want BF16", false},
@@ -258,7 +258,7 @@ func TestOpenRefuses(t *testing.T) {
 		want string
 	}{
 		{"nothing there", func(*testing.T, string) {}, atomicdir.ErrIncomplete, ""},
-		{"never finished", func(t *testing.T, dir string) { folder(t, dir, ".", "model.json", "COMPLETE.pending") }, atomicdir.ErrIncomplete, ""},
+		{"never finished", func(t *testing.T, dir string) { folder(t, dir, ".", "model.safetensors", "COMPLETE.pending") }, atomicdir.ErrIncomplete, ""},
 		{"a checkpoint: complete, but no hash of its weights", marked(atomicdir.Marker{Version: 1}), nil, "its marker has no weights_sha256: not a snapshot"},
 		{"an empty hash would equal another empty one", marked(atomicdir.Marker{Version: 1, Extra: map[string]string{"weights_sha256": ""}}), nil, "has no weights_sha256"},
 		{"a damaged marker", func(t *testing.T, dir string) { folder(t, dir, ".", "COMPLETE") }, nil, "damaged marker"},

@@ -102,7 +102,8 @@ type Updater interface {
 	Score(ctx context.Context, seqs [][]int32, temperature float64) ([]Scores, error)
 	// Export writes the current weights into dir, an existing empty folder, in
 	// the Hugging Face layout: same names, dtypes and shards as the model was
-	// loaded from, with its config and tokenizer files beside them.
+	// loaded from, with its config and tokenizer files beside them. The weights
+	// are not synced: internal/atomicdir does that, and hashes them meanwhile.
 	Export(ctx context.Context, dir string) error
 	// SaveState writes into dir what Export does not carry and a resumed run
 	// needs: fp32 master weights, moments, the update count.

@@ -75,8 +75,8 @@ func (m Model) logprob(prefix []int32, token int32) float32 {
 	return float32(x)
 }
 
-// modelFile is the one file of a Model's folder.
-const modelFile = "model.json"
+// modelFile is the one file of a Model's folder. Only its name is safetensors'.
+const modelFile = "model.safetensors"
 
 // Export writes the model into a folder; it makes Model a bridge.Exporter.
 func (m Model) Export(_ context.Context, dir string) error {

@@ -23,7 +23,7 @@ type Faults struct {
 	Reverse      bool          // moves away from where the new weights are
 	FailReloads  int           // so many reloads answer 500 and leave the model broken
 	NoDevMode    bool          // has no development routes: 404
-	Old          bool          // has neither weight versions nor checksums: 404
+	Old          bool          // has neither weight versions nor checksums, as before 0.30: 404
 	Blind        bool          // gives every tensor the checksum of nothing
 	Noise        float64       // adds so much noise to every log-prob, another each time
 	Bias         float64       // adds this to every log-prob
@@ -31,6 +31,9 @@ type Faults struct {
 	CacheBusy    bool          // says that the prefix cache could not be emptied
 	HangReloadAt chan struct{} // when set, a reload says here that it has begun, and never answers; the model is broken
 	CutReloads   int           // so many reloads lose their connection and leave the model broken
+	NoDocs       bool          // has no /openapi.json: 404
+	CutTransfers int           // so many transfers lose the trainer's connection half-way and leave the model broken
+	OpenTransfer bool          // shows a transfer as begun that a lost trainer never finished; once
 }
 
 // Server is a fake vLLM with the few routes that the bridge uses.
@@ -48,12 +51,18 @@ type Server struct {
 	requests []string
 	onReload func()
 	rng      *rand.Rand
+	build    Build
+	rude     int // pauses that would have aborted other people's requests
+	transfer transfer
 }
 
-// NewServer starts a fake that serves m. It ends with the test, which fails if
-// a broken model was ever sampled from: that kills a real server.
-func NewServer(t testing.TB, m Model) *Server {
-	s := &Server{model: m, tag: "default", cache: map[string]Model{}, rng: rand.New(rand.NewPCG(1, 2))}
+// NewServer starts a fake of the newest vLLM that serves m. It ends with the
+// test, which fails if a broken model was ever sampled from: that kills a real server.
+func NewServer(t testing.TB, m Model) *Server { return NewBuild(t, m, Newest) }
+
+// NewBuild is NewServer for another vLLM.
+func NewBuild(t testing.TB, m Model, b Build) *Server {
+	s := &Server{model: m, tag: "default", cache: map[string]Model{}, rng: rand.New(rand.NewPCG(1, 2)), build: b}
 	mux := http.NewServeMux()
 	dev := func(route string, h http.HandlerFunc) {
 		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
@@ -64,9 +73,9 @@ func NewServer(t testing.TB, m Model) *Server {
 			h(w, r)
 		})
 	}
-	newer := func(route string, h http.HandlerFunc) {
+	since := func(minor int, route string, h http.HandlerFunc) {
 		dev(route, func(w http.ResponseWriter, r *http.Request) {
-			if s.Faults().Old {
+			if b.minor() < minor || minor >= 30 && s.Faults().Old {
 				http.Error(w, `{"detail":"Not Found"}`, http.StatusNotFound)
 				return
 			}
@@ -75,11 +84,20 @@ func NewServer(t testing.TB, m Model) *Server {
 	}
 	dev("POST /pause", s.locked(s.pause))
 	dev("POST /resume", s.locked(s.resume))
-	dev("POST /collective_rpc", s.reload)
+	dev("GET /is_paused", s.locked(func(*http.Request) (any, string) { return map[string]bool{"is_paused": s.paused}, "" }))
+	dev("POST /collective_rpc", s.loading(s.reloadNow))
 	dev("POST /reset_prefix_cache", s.locked(s.resetCache))
-	newer("POST /update_weight_version", s.locked(s.setTag))
-	newer("GET /weight_info", s.locked(func(*http.Request) (any, string) { return map[string]string{"weight_version": s.tag}, "" }))
-	newer("POST /weight_checker", s.locked(s.checksums))
+	since(30, "POST /update_weight_version", s.locked(s.setTag))
+	since(30, "GET /weight_info", s.locked(func(*http.Request) (any, string) { return map[string]string{"weight_version": s.tag}, "" }))
+	since(32, "POST /weight_checker", s.locked(s.checksums))
+	since(18, "POST /init_weight_transfer_engine", s.initTransfer)
+	since(22, "POST /start_weight_update", s.startTransfer)
+	since(18, "POST /update_weights", s.loading(s.updateNow))
+	since(22, "POST /finish_weight_update", s.locked(s.finishTransfer))
+	since(30, "GET /get_world_size", s.locked(func(*http.Request) (any, string) { return map[string]int{"world_size": max(b.Workers, 1)}, "" }))
+	mux.HandleFunc("GET /version", s.locked(func(*http.Request) (any, string) { return map[string]string{"version": b.Version}, "" }))
+	mux.HandleFunc("GET /openapi.json", s.openAPI)
+	mux.HandleFunc("GET /v1/models", s.locked(s.models))
 	mux.HandleFunc("POST /v1/completions", s.locked(s.complete))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -89,6 +107,7 @@ func NewServer(t testing.TB, m Model) *Server {
 	}))
 	t.Cleanup(func() {
 		srv.Close()
+		s.transfer.close()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.killed {
@@ -125,6 +144,8 @@ func (s *Server) Restart(m Model) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.model, s.tag, s.paused, s.broken = m, "default", false, false
+	s.transfer.close()
+	s.transfer = transfer{}
 	clear(s.cache)
 }
 
@@ -157,17 +178,34 @@ func (s *Server) locked(h func(*http.Request) (reply any, failure string)) http.
 		s.mu.Lock()
 		reply, failure := h(r)
 		s.mu.Unlock()
-		w.Header().Set("Content-Type", "application/json")
 		if failure != "" {
-			w.WriteHeader(http.StatusInternalServerError)
-			reply = map[string]any{"error": map[string]any{"message": failure, "type": "InternalServerError", "code": 500}}
+			refuse(w, failure)
 		}
+		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(reply) // the client may be gone
 	}
 }
 
-func (s *Server) pause(*http.Request) (any, string) {
+// refuse answers 500 with a message, as vLLM does with whatever a worker raises,
+// and closes the connection without having said so, as uvicorn then does.
+func refuse(w http.ResponseWriter, message string) {
+	body, err := json.Marshal(map[string]any{"error": map[string]any{"message": message, "type": "InternalServerError", "code": 500}})
+	if err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusInternalServerError)
+	_, _ = w.Write(body)
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+func (s *Server) pause(r *http.Request) (any, string) {
 	s.paused = true
+	if !s.build.waits(r.URL.Query()) {
+		s.rude++
+	}
 	if !s.faults.KeepCache {
 		clear(s.cache)
 	}
@@ -183,7 +221,12 @@ func (s *Server) resume(*http.Request) (any, string) {
 	return map[string]string{"status": "resumed"}, ""
 }
 
-func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+// loading is a call that changes the weights, and what may go wrong with it.
+func (s *Server) loading(now func(*http.Request) (any, string)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { s.load(w, r, now) }
+}
+
+func (s *Server) load(w http.ResponseWriter, r *http.Request, now func(*http.Request) (any, string)) {
 	if begun := s.Faults().HangReloadAt; begun != nil {
 		_, _ = io.Copy(io.Discard, r.Body) // until then the server does not see the client leave
 		s.breakModel()
@@ -197,7 +240,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	if s.cutReload() {
 		panic(http.ErrAbortHandler)
 	}
-	s.locked(s.reloadNow)(w, r)
+	s.locked(now)(w, r)
 	s.mu.Lock()
 	do := s.onReload
 	s.onReload = nil
@@ -234,16 +277,37 @@ func (s *Server) reloadNow(r *http.Request) (any, string) {
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || req.Method != "reload_weights" {
 		return nil, fmt.Sprintf("bad call %+v: %v", req, err)
 	}
-	if s.faults.FailReloads > 0 {
-		s.faults.FailReloads--
-		s.broken = true
+	dir := req.Kwargs.WeightsPath
+	if dir != "" && s.build.minor() < 18 {
+		return nil, "Worker.reload_weights() got an unexpected keyword argument 'weights_path'"
+	}
+	if s.failed() {
 		return nil, "Error while deserializing header"
 	}
-	m, err := Load(req.Kwargs.WeightsPath)
+	if dir == "" {
+		dir = s.build.Root
+	}
+	m, err := Load(dir)
 	if err != nil {
 		s.broken = true
 		return nil, err.Error()
 	}
+	s.take(m)
+	return map[string]any{"results": []any{nil}}, ""
+}
+
+// failed tells whether this load is one that must fail; it breaks the model.
+func (s *Server) failed() bool {
+	if s.faults.FailReloads == 0 {
+		return false
+	}
+	s.faults.FailReloads--
+	s.broken = true
+	return true
+}
+
+// take is the end of a load of all of m's weights.
+func (s *Server) take(m Model) {
 	s.broken = false
 	switch {
 	case s.faults.KeepWeights:
@@ -254,7 +318,6 @@ func (s *Server) reloadNow(r *http.Request) (any, string) {
 	default:
 		s.model = m
 	}
-	return map[string]any{"results": []any{nil}}, ""
 }
 
 func (s *Server) resetCache(*http.Request) (any, string) {

@@ -22,23 +22,41 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{Server: bridgetest.NewServer(t, theta0), root: filepath.Join(t.TempDir(), "snapshots")}
-	r.publisher = r.newPublisher(t)
+	return newRigOf(t, bridgetest.Newest, "")
+}
+
+// newRigOf is newRig for another vLLM, loaded in the way that sync forces.
+func newRigOf(t *testing.T, b bridgetest.Build, sync string) *rig {
+	t.Helper()
+	r := &rig{Server: bridgetest.NewBuild(t, theta0, b), root: filepath.Join(t.TempDir(), "snapshots")}
+	r.publisher = r.newPublisher(t, sync)
 	return r
 }
 
-func (r *rig) newPublisher(t *testing.T) *Publisher {
+func (r *rig) newPublisher(t *testing.T, sync string) *Publisher {
+	t.Helper()
+	p, err := New(r.endpoint(t), r.options(sync))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (r *rig) endpoint(t *testing.T) *endpoint.Endpoint {
 	t.Helper()
 	e, err := endpoint.New(r.URL, endpoint.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	p, err := New(e, Options{Model: "tiny", Run: "run", Want: bridgetest.Tensors(), Inspector: bridgetest.Inspector{}, Recovery: 5 * time.Second})
-	if err != nil {
-		t.Fatal(err)
+	return e
+}
+
+func (r *rig) options(sync string) Options {
+	return Options{
+		Model: "tiny", Run: "run", Want: bridgetest.Tensors(), Inspector: bridgetest.Inspector{}, Recovery: 5 * time.Second,
+		Sync: sync, Open: func(dir string) (Weights, error) { return bridgetest.Load(dir) },
 	}
-	return p
 }
 
 // publish makes a snapshot of m that passes the check of publishing, whatever m claims.

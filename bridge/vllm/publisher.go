@@ -1,20 +1,25 @@
-// Package vllm loads snapshots into a vLLM server (0.18 or later, in
-// development mode) over HTTP, from a folder that the server reads itself.
+// Package vllm loads snapshots into a vLLM server in development mode over HTTP.
+// There are several ways, see [Ways]: the server reads the snapshot's own folder
+// ([WayFiles]), or the folder that it was started with, whose files are replaced
+// ([WayInPlace], for those before 0.18); or the bytes are sent to it
+// ([WayTransfer], [WayNCCL]). All go through [Publisher.Load], which pauses the
+// server and heals it after a failure.
 //
-// Deliberately absent: the weight-transfer routes (NCCL, CUDA IPC), sleep
-// levels and LoRA.
+// Deliberately absent: CUDA IPC, the calls to NCCL itself ([Communicator]), the
+// meeting by a TCPStore that NCCL before 0.30 needs, sleep levels and LoRA.
 package vllm
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"strings"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/justrl/justrl/bridge"
-	"github.com/justrl/justrl/internal/atomicdir"
 	"github.com/justrl/justrl/internal/endpoint"
 )
 
@@ -28,7 +33,7 @@ var (
 // callLimit bounds one attempt of every call but the pause and the reload.
 const callLimit = time.Minute
 
-// Options are a Publisher's settings. All are needed but Recovery.
+// Options are a Publisher's settings. The first four are needed.
 type Options struct {
 	// Model is the served name, for probes of the prefix cache.
 	Model string
@@ -38,6 +43,22 @@ type Options struct {
 	Want []bridge.Tensor
 	// Inspector reads a snapshot's tensors.
 	Inspector bridge.Inspector
+	// Sync is the way in which weights are loaded; "" is the best that the server offers.
+	Sync string
+	// Open opens a snapshot's weights, for the ways that send them; nil has none of them.
+	Open func(dir string) (Weights, error)
+	// Listen is this machine's address at which the server's workers fetch the
+	// weights ([WayTransfer]); "" is the loopback one, and only for servers there.
+	// The bytes are not encrypted, and nobody gets them without a token that the
+	// server is told.
+	Listen string
+	// NCCL is the trainer's end of [WayNCCL].
+	NCCL Communicator
+	// Root is where this machine has the folder that the server was started with
+	// ([WayInPlace]); "" is the server's own word for it.
+	Root string
+	// Protect is a folder that is never written to: the run's own model.
+	Protect string
 	// Recovery bounds the attempt to leave the server usable after a failed or
 	// cancelled load; 0 is one minute.
 	Recovery time.Duration
@@ -45,16 +66,27 @@ type Options struct {
 
 // Publisher is bridge.Publisher for one vLLM server. One method at a time.
 type Publisher struct {
-	e    *endpoint.Endpoint
-	o    Options
-	tag  string          // what the server must show; "" before the first load or where it shows none
-	good bridge.Snapshot // the last that was loaded; its Dir is "" before
+	e *endpoint.Endpoint
+	o Options
+	// way and pauseTarget are chosen before the first load and again after a restart; nil and "" until then.
+	way         way
+	pauseTarget string
+	tag         string          // what the server must show; "" before the first load or where it shows none
+	good        bridge.Snapshot // the last that was loaded; its Dir is "" before
 }
 
 // New makes a Publisher; it sends nothing. The caller keeps the endpoint.
 func New(e *endpoint.Endpoint, o Options) (*Publisher, error) {
 	if e == nil || o.Model == "" || o.Run == "" || len(o.Want) == 0 || o.Inspector == nil {
 		return nil, errors.New("bridge/vllm: needs an endpoint, Model, Run, Want and Inspector")
+	}
+	switch {
+	case !slices.Contains([]string{"", WayFiles, WayInPlace, WayTransfer, WayNCCL}, o.Sync):
+		return nil, fmt.Errorf("--sync %s: a vLLM is loaded by %s, %s, %s or %s", o.Sync, WayFiles, WayInPlace, WayTransfer, WayNCCL)
+	case o.Sync == WayNCCL && o.NCCL == nil:
+		return nil, errNoNCCL
+	case (o.Sync == WayTransfer || o.Sync == WayNCCL) && o.Open == nil:
+		return nil, fmt.Errorf("bridge/vllm: --sync %s needs Open", o.Sync)
 	}
 	if o.Recovery == 0 {
 		o.Recovery = time.Minute
@@ -66,8 +98,9 @@ func New(e *endpoint.Endpoint, o Options) (*Publisher, error) {
 //
 // The snapshot is checked before the server is asked: vLLM takes a folder that
 // lacks tensors without an error. Then: pause (waits for requests that run,
-// and empties the prefix cache), reload_weights, the version's tag,
-// reset_prefix_cache, resume.
+// and empties the prefix cache), the weights, the version's tag,
+// reset_prefix_cache, resume. Before the first load, and after a restart, the
+// server is asked what it can do.
 //
 // A failed reload leaves vLLM's model half-empty, and the next generation
 // would end the server; a good reload before that heals it. So a failure is
@@ -81,7 +114,7 @@ func New(e *endpoint.Endpoint, o Options) (*Publisher, error) {
 // people's requests and the model's size make them. An attempt of any other
 // call may take a minute.
 func (p *Publisher) Load(ctx context.Context, s bridge.Snapshot) error {
-	if err := p.check(s); err != nil {
+	if err := bridge.CheckSnapshot(s, p.o.Inspector, p.o.Want); err != nil {
 		return fmt.Errorf("load weights version %d: %w", s.Version, err)
 	}
 	if err := context.Cause(ctx); err != nil {
@@ -93,27 +126,11 @@ func (p *Publisher) Load(ctx context.Context, s bridge.Snapshot) error {
 	return nil
 }
 
-// check refuses a snapshot that is not whole or not of the served model.
-func (p *Publisher) check(s bridge.Snapshot) error {
-	m, err := atomicdir.Read(s.Dir)
-	if err != nil {
-		return err
-	}
-	if m.Version != s.Version {
-		return fmt.Errorf("%s holds version %d", s.Dir, m.Version)
-	}
-	have, err := p.o.Inspector.Tensors(s.Dir)
-	if err != nil {
-		return err
-	}
-	if err := bridge.CheckTensors(p.o.Want, have); err != nil {
-		return fmt.Errorf("%s: %w", s.Dir, err)
-	}
-	return nil
-}
-
 func (p *Publisher) load(ctx context.Context, s bridge.Snapshot) error {
 	if err := p.StillLive(ctx); err != nil {
+		return err
+	}
+	if err := p.choose(ctx); err != nil {
 		return err
 	}
 	if err := p.pause(ctx); err != nil {
@@ -150,7 +167,7 @@ func (p *Publisher) StillLive(ctx context.Context) error {
 		return err
 	}
 	want := p.tag
-	p.tag = ""
+	p.tag, p.way = "", nil // it may have been started as another version
 	return &bridge.CanaryError{
 		Server: p.e.URL(), Version: p.good.Version, Part: bridge.PartIdle,
 		Seen: fmt.Sprintf("it shows weights %q where %q was loaded: it was restarted, or somebody else loads weights into it; what was sampled since then is not version %d's", shown, want, p.good.Version),
@@ -161,7 +178,7 @@ func (p *Publisher) StillLive(ctx context.Context) error {
 // ours runs between two steps; of others', wait lets each finish with the
 // weights that it began with (abort would lose it, keep would mix weights).
 func (p *Publisher) pause(ctx context.Context) error {
-	err := p.within(ctx, 0, http.MethodPost, "/pause?mode=wait&clear_cache=true", nil, nil) // others' requests may take long
+	err := p.within(ctx, 0, http.MethodPost, p.pauseTarget, nil, nil) // others' requests may take long
 	if statusOf(err) == http.StatusNotFound || statusOf(err) == http.StatusMethodNotAllowed {
 		return p.noDevMode("/pause")
 	}
@@ -176,33 +193,12 @@ func (p *Publisher) noDevMode(route string) error {
 }
 
 func (p *Publisher) reloadTwice(ctx context.Context, s bridge.Snapshot) error {
-	err := p.reload(ctx, s)
-	if statusOf(err) < 500 {
+	err := p.way.reload(ctx, s)
+	var lost carrierError
+	if err == nil || ctx.Err() != nil || statusOf(err) < 500 && !errors.As(err, &lost) {
 		return err
 	}
-	if again := p.reload(ctx, s); again != nil {
-		return again
-	}
-	return nil
-}
-
-func (p *Publisher) reload(ctx context.Context, s bridge.Snapshot) error {
-	type kwargs struct {
-		WeightsPath string `json:"weights_path"`
-	}
-	err := p.e.Do(ctx, http.MethodPost, "/collective_rpc", struct {
-		Method string `json:"method"`
-		Kwargs kwargs `json:"kwargs"`
-	}{"reload_weights", kwargs{s.Dir}}, nil)
-	switch {
-	case statusOf(err) == http.StatusNotFound || statusOf(err) == http.StatusMethodNotAllowed:
-		return p.noDevMode("/collective_rpc")
-	case err != nil && strings.Contains(err.Error(), "unexpected keyword argument 'weights_path'"):
-		return &bridge.UnsupportedError{Server: p.e.URL(), What: "cannot reload from a folder", Hint: "use vLLM 0.18 or later"}
-	case err != nil && strings.Contains(err.Error(), "Repo id must"): // transformers took the path for a model's name
-		return fmt.Errorf("%w: the server does not see the folder %s; put publish.dir on a path that it reads too", err, s.Dir)
-	}
-	return err
+	return p.way.reload(ctx, s)
 }
 
 func (p *Publisher) resetCache(ctx context.Context) error {
@@ -250,6 +246,16 @@ func statusOf(err error) int {
 		return s.Status
 	}
 	return 0
+}
+
+// loopback tells whether the server is on this machine, as far as its address says.
+func (p *Publisher) loopback() bool {
+	u, err := url.Parse(p.e.URL())
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func unreachable(err error) bool {

@@ -19,10 +19,11 @@ import (
 func TestLoadAsksInThisOrder(t *testing.T) {
 	r := newRig(t)
 	load := []string{
-		"POST /pause?mode=wait&clear_cache=true", "POST /collective_rpc", "POST /update_weight_version",
+		"POST /pause?clear_cache=true&mode=wait", "POST /collective_rpc", "POST /update_weight_version",
 		"POST /reset_prefix_cache", "POST /resume", "GET /weight_info",
 	}
-	for i, want := range [][]string{load, append([]string{"GET /weight_info"}, load...)} {
+	probe := []string{"GET /version", "GET /openapi.json", "POST /init_weight_transfer_engine"}
+	for i, want := range [][]string{append(probe, load...), append([]string{"GET /weight_info"}, load...)} {
 		if err := r.publisher.Load(t.Context(), r.publish(t, int64(i+1), theta0.Moved(0.1))); err != nil {
 			t.Fatal(err)
 		}
@@ -77,10 +78,10 @@ func TestLoadRefusesBeforeAsking(t *testing.T) {
 			}
 		}, "", atomicdir.ErrIncomplete},
 		"cut short": {theta0, func(t *testing.T, s *bridge.Snapshot) {
-			if err := os.Truncate(s.Dir+"/model.json", 5); err != nil {
+			if err := os.Truncate(s.Dir+"/model.safetensors", 5); err != nil {
 				t.Fatal(err)
 			}
-		}, "model.json", nil},
+		}, "model.safetensors", nil},
 		"another version": {theta0, func(_ *testing.T, s *bridge.Snapshot) { s.Version = 9 }, "holds version 1", nil},
 	}
 	for name, tc := range tests {

@@ -46,7 +46,7 @@ func (p *Publisher) recover(ctx context.Context, s bridge.Snapshot, err error) e
 		if t.Dir == "" {
 			continue
 		}
-		e := p.reload(ctx, t)
+		e := p.way.reload(ctx, t)
 		switch {
 		case unreachable(e) && unreachable(err): // it is gone, and nothing is left to be resumed
 			return err

@@ -182,8 +182,8 @@ func (r *rig) over(t *testing.T, f transport) *Publisher {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	p := r.newPublisher(t)
-	p.e = e
+	p := r.newPublisher(t, "")
+	p.e, p.way, p.pauseTarget = e, files{p}, features{}.pauseTarget() // as if it had been asked
 	return p
 }
 

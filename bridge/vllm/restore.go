@@ -27,14 +27,19 @@ func Restore(ctx context.Context, e *endpoint.Endpoint, root string) error {
 	if root == "" {
 		return fail(errors.New("it does not say where they are"))
 	}
-	p := &Publisher{e: e, o: Options{Recovery: time.Minute}}
+	f, err := probe(ctx, e)
+	if err != nil {
+		return fail(err)
+	}
+	p := &Publisher{e: e, o: Options{Recovery: time.Minute}, pauseTarget: f.pauseTarget()}
+	p.way = files{p}
 	if err := p.pause(ctx); err != nil {
 		return fail(p.afterPause(ctx, err))
 	}
 	if err := p.reloadTwice(ctx, bridge.Snapshot{Dir: root}); err != nil {
 		return fail(fmt.Errorf("%w; it is left paused, as its weights may be broken: restart it", err))
 	}
-	err := p.do(ctx, http.MethodPost, "/update_weight_version", map[string]string{"new_version": ownTag}, nil)
+	err = p.do(ctx, http.MethodPost, "/update_weight_version", map[string]string{"new_version": ownTag}, nil)
 	if statusOf(err) == http.StatusNotFound { // older than vLLM 0.30
 		err = nil
 	}

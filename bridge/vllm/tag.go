@@ -8,11 +8,13 @@ import (
 	"github.com/justrl/justrl/bridge"
 )
 
-// setTag gives the loaded weights a name that was never used before, which
-// vLLM 0.30 and later shows and reports with every token span. It returns ""
-// for an older server.
+// tagOf is a name for the weights of s that was never used before.
+func (p *Publisher) tagOf(s bridge.Snapshot) string { return fmt.Sprintf("%s-%d", p.o.Run, s.Version) }
+
+// setTag gives the loaded weights their name, which vLLM 0.30 and later shows and
+// reports with every token span. It returns "" for an older server.
 func (p *Publisher) setTag(ctx context.Context, s bridge.Snapshot) (string, error) {
-	tag := fmt.Sprintf("%s-%d", p.o.Run, s.Version)
+	tag := p.tagOf(s)
 	err := p.do(ctx, http.MethodPost, "/update_weight_version", map[string]string{"new_version": tag}, nil)
 	if statusOf(err) == http.StatusNotFound {
 		return "", nil

@@ -4,17 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
 // Create publishes a folder at dir. fill gets the path of a new empty folder
 // beside it and writes everything there, regular files and folders only; it
 // must not keep files open. The marker that was written is returned: m with
-// Files filled in.
+// Files filled in; where the caller has filled it in, the files must be those.
 //
 // dir must not exist, be an empty folder, or be what a crash of an earlier
 // Create left there. A complete folder is an error that wraps [fs.ErrExist],
@@ -25,7 +28,15 @@ import (
 //
 // Two Creates of the same dir may run at once, in one process or in several:
 // one succeeds.
-func Create(dir string, m Marker, fill func(tmp string) error) (_ Marker, err error) {
+func Create(dir string, m Marker, fill func(tmp string) error) (Marker, error) {
+	return CreateBeside(dir, m, fill, func(string) error { return nil })
+}
+
+// CreateBeside is [Create] with work that is done on the filled folder while it
+// is hashed and synced, which takes the disk's time more than the processor's:
+// beside may read the folder and add to the map m.Extra, and changes nothing
+// else. It is called once fill has succeeded, and an error of its own ends it all.
+func CreateBeside(dir string, m Marker, fill, beside func(tmp string) error) (_ Marker, err error) {
 	dir = filepath.Clean(dir)
 	if err := replaceable(dir); err != nil {
 		return Marker{}, err
@@ -49,9 +60,19 @@ func Create(dir string, m Marker, fill func(tmp string) error) (_ Marker, err er
 	if err := fill(tmp); err != nil {
 		return Marker{}, err
 	}
-	if m.Files, err = seal(tmp); err != nil {
+	var g errgroup.Group
+	g.Go(func() error { return beside(tmp) })
+	sums, err := seal(tmp)
+	if e := g.Wait(); e != nil {
+		return Marker{}, e
+	}
+	if err != nil {
 		return Marker{}, explain(dir, err)
 	}
+	if err := sameFiles(dir, m.Files, sums); err != nil {
+		return Marker{}, err
+	}
+	m.Files = sums
 	if err := writeMarker(tmp, m); err != nil {
 		return Marker{}, explain(dir, err)
 	}
@@ -59,6 +80,28 @@ func Create(dir string, m Marker, fill func(tmp string) error) (_ Marker, err er
 		return Marker{}, explain(dir, err)
 	}
 	return m, nil
+}
+
+// sameFiles holds what fill has written to what the caller wants, if it says.
+func sameFiles(dir string, want, have map[string]string) error {
+	if want == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		sum, there := have[name]
+		switch {
+		case !there:
+			return fmt.Errorf("%s: %s is missing", dir, name)
+		case !strings.EqualFold(sum, want[name]):
+			return fmt.Errorf("%s: %s has the SHA-256 %s, should have %s", dir, name, sum, want[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if _, wanted := want[name]; !wanted {
+			return fmt.Errorf("%s: %s is no file of it", dir, name)
+		}
+	}
+	return nil
 }
 
 // Remove takes a folder of this package away, complete or not: first its

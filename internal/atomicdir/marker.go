@@ -18,7 +18,7 @@ type Marker struct {
 	// Step is the training step that the folder belongs to.
 	Step int `json:"step"`
 	// Files maps every file's path, relative to the folder and with slashes,
-	// to its SHA-256 in hex. Create fills it in.
+	// to its SHA-256 in hex. Create fills it in, or holds the files to it.
 	Files map[string]string `json:"files"`
 	// Extra is the caller's.
 	Extra map[string]string `json:"extra,omitempty"`

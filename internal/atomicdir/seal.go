@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // seal hashes and syncs every file under root, and syncs every folder.
@@ -39,21 +41,23 @@ func seal(root string) (map[string]string, error) {
 	return sums, err
 }
 
-// hashFile returns the SHA-256 of a file in hex, and flushes it to the disk if sync.
+// hashFile returns the SHA-256 of a file in hex, and flushes it to the disk if
+// sync: at the same time, as one waits while the other computes.
 func hashFile(path string, sync bool) (sum string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
+	var g errgroup.Group
 	if sync {
-		if err := f.Sync(); err != nil {
-			return "", err
-		}
+		g.Go(f.Sync)
+	}
+	h := sha256.New()
+	// A MB at a time, not the 32 kB of a File's own WriteTo.
+	_, err = io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, 1<<20))
+	if err = errors.Join(err, g.Wait()); err != nil {
+		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

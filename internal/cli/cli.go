@@ -85,7 +85,7 @@ func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			runCommand(), evalCommand(), sweepCommand(), serveCommand(), gradeCommand(), logprobsCommand(), updateCommand(), replayCommand(), reportCommand(), dataCommand(), doctorCommand(), configCommand(),
+			runCommand(), evalCommand(), sweepCommand(), serveCommand(), agentCommand(), gradeCommand(), logprobsCommand(), updateCommand(), replayCommand(), reportCommand(), dataCommand(), doctorCommand(), configCommand(),
 		},
 	}
 }

@@ -43,7 +43,7 @@ func file(t *testing.T, name, text string) string {
 // Whole help texts, so that every change to what users read is seen.
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
-		{"--help"}, {"run", "--help"}, {"serve", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"replay", "--help"},
+		{"--help"}, {"run", "--help"}, {"serve", "--help"}, {"agent", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"replay", "--help"},
 		{"eval", "--help"}, {"sweep", "--help"}, {"doctor", "--help"}, {"config", "--help"}, {"report", "--help"},
 		{"data", "--help"}, {"data", "fetch", "--help"}, {"data", "list", "--help"}, {"data", "verify", "--help"},
 	} {

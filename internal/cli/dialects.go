@@ -9,6 +9,7 @@ import (
 	"github.com/justrl/justrl/bridge"
 	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/ollama"
 	"github.com/justrl/justrl/sampler/openai"
@@ -41,7 +42,7 @@ func dialects() []dialect {
 }
 
 func vllmDialect() dialect {
-	return dialect{sampler.DialectVLLM, isVLLM, vllm.Probe, fitsVLLM, (*server).openVLLM}
+	return dialect{sampler.DialectVLLM, isVLLM, probeVLLM, fitsVLLM, (*server).openVLLM}
 }
 
 // plainDialect is every other server: good for evaluation, if it has chat.
@@ -110,6 +111,15 @@ func isVLLM(ctx context.Context, e *endpoint.Endpoint) (bool, error) {
 	return false, err
 }
 
+// probeVLLM asks for the ways of loading too, which are the bridge's to know.
+func probeVLLM(ctx context.Context, e *endpoint.Endpoint, served string, retry endpoint.Retry) (sampler.Info, error) {
+	i, err := vllm.Probe(ctx, e, served, retry)
+	if err == nil && i.DevMode {
+		i.Loads, err = bridgevllm.Ways(ctx, e)
+	}
+	return i, err
+}
+
 func fitsOllama(s *server, i sampler.Info) error {
 	return errors.Join(ollama.ForTraining(i, s.endpoint.URL(), cmp.Or(s.spec.Vocab, i.Vocab), s.cfg.Sampling.AllowRetokenized), recomputes(s.cfg))
 }
@@ -138,7 +148,11 @@ func (s *server) openVLLM(i sampler.Info) (f what, err error) {
 		return f, err
 	}
 	f.publisher = func(run string, want []bridge.Tensor) (bridge.Publisher, error) {
-		return bridgevllm.New(s.control, bridgevllm.Options{Model: i.Model, Run: run, Want: want, Inspector: inspector{}})
+		o := bridgevllm.Options{Model: i.Model, Run: run, Want: want, Inspector: inspector{}, Open: openWeights, Protect: s.cfg.Model}
+		if s.cfg.Publish.Sync != config.SyncAuto { // what auto is the publisher asks again: the server may be another one by then
+			o.Sync = s.cfg.Publish.Sync
+		}
+		return bridgevllm.New(s.control, o)
 	}
 	return f, nil
 }

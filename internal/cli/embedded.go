@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/justrl/justrl/internal/guard"
 	"github.com/justrl/justrl/sampler/localserver"
 	"github.com/justrl/justrl/sampler/tokenizer"
 	"github.com/justrl/justrl/updater/engine"
@@ -62,7 +62,7 @@ func startEmbedded(ctx context.Context, o embeddedOptions) (s *embedded, err err
 	if err != nil {
 		return nil, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.listen)
+	listener, err := guard.Listen(ctx, o.listen, o.apiKey != "")
 	if err != nil {
 		return nil, usage(fmt.Errorf("--listen %s: %w", o.listen, err))
 	}
@@ -87,7 +87,7 @@ func startEmbedded(ctx context.Context, o embeddedOptions) (s *embedded, err err
 	}
 	server, err := localserver.New(localserver.Options{
 		Engine:    &localEngine{s.engine, localserver.Model{Vocab: spec.Vocab, MaxLen: s.decoder.MaxLen(), EOS: eos}},
-		Tokenizer: localserver.FromModel(tok), Models: o.names, Root: root, APIKey: o.apiKey, KeyEverywhere: true, DevMode: true, Defaults: defaults,
+		Tokenizer: localserver.FromModel(tok), Models: o.names, Root: root, APIKey: o.apiKey, KeyEverywhere: !guard.Loopback(o.listen), DevMode: true, Defaults: defaults,
 	})
 	if err != nil {
 		return s, err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/justrl/justrl/benchmarks/evaluate"
 	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/bridge/agent"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator"
 	"github.com/justrl/justrl/sampler"
@@ -23,8 +24,9 @@ func isServerError(err error) bool {
 		timeout     *endpoint.TimeoutError
 		unable      *evaluate.CannotError
 		out         *fleet.OutError
+		agents      *agent.Error
 	)
-	return errors.As(err, &out) || errors.As(err, &timeout) || errors.As(err, &unable) || errors.Is(err, orchestrator.ErrPublishTimeout) || errors.As(err, &unreachable) || errors.As(err, &reply) || errors.As(err, &status) || errors.As(err, &cannot) ||
+	return errors.As(err, &out) || errors.As(err, &agents) || errors.As(err, &timeout) || errors.As(err, &unable) || errors.Is(err, orchestrator.ErrPublishTimeout) || errors.As(err, &unreachable) || errors.As(err, &reply) || errors.As(err, &status) || errors.As(err, &cannot) ||
 		errors.As(err, &canary) || errors.Is(err, bridge.ErrUnsupported) || errors.Is(err, orchestrator.ErrMismatch)
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/justrl/justrl/bridge"
+	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/updater/safetensors"
@@ -28,6 +29,9 @@ func (s *server) deployment(run string, want []bridge.Tensor) (bridge.Deployment
 		return bridge.Deployment{Name: s.name, Down: s.down}, nil
 	}
 	p, err := f.publisher(run, want)
+	if err == nil {
+		p, err = s.throughAgent(run, want, p)
+	}
 	return bridge.Deployment{Name: s.name, Publisher: p, Server: f.scorer}, err
 }
 
@@ -87,6 +91,9 @@ func (s trainerScorer) Score(ctx context.Context, seqs [][]int32) ([][]float32, 
 	}
 	return out, nil
 }
+
+// openWeights opens a snapshot for a publisher that sends it.
+func openWeights(dir string) (bridgevllm.Weights, error) { return safetensors.Open(dir) }
 
 // inspector reads the weights of a folder for the bridge.
 type inspector struct{}

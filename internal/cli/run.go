@@ -22,8 +22,8 @@ func runCommand() *cli.Command {
 		Description: "Without --server the run starts the embedded server on --model, on this machine's CPU, and stops it at its end.\n" +
 			"A server must serve the model given with --model; justrl doctor says whether a run can use it, and what is\n" +
 			"missing. A vLLM needs its development mode (VLLM_SERVER_DEV_MODE=1) and must be able to read the run\n" +
-			"directory, or publish.dir, under the same path. Ctrl-C stops at a step boundary and saves it; run --resume\n" +
-			"--out DIR goes on.",
+			"directory, or publish.dir, under the same path, or have a justrl agent beside it (--share, --agent). Ctrl-C\n" +
+			"stops at a step boundary and saves it; run --resume --out DIR goes on.",
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a server to sample from; may be repeated (default: the embedded one)"},
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
@@ -38,7 +38,7 @@ func runCommand() *cli.Command {
 			&cli.BoolFlag{Name: "resume", DisableDefaultText: true, Usage: "go on with the run in --out from its newest checkpoint"},
 			presetFlag(), fileFlag(), setFlag(), deviceFlag(), threadsFlag(), dtypeFlag(),
 			&cli.StringFlag{Name: "log", EnvVars: []string{"JUSTRL_LOG"}, Value: "text", Usage: "progress as `FORMAT` on stderr: text or json"},
-		}, accessFlags()...),
+		}, slices.Concat(shareFlags(), accessFlags())...),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
@@ -100,7 +100,7 @@ func runConfig(c *cli.Context) (config.Config, error) {
 			err = errors.Join(err, fmt.Errorf("--server %s is there twice", url))
 		}
 	}
-	return cfg, errors.Join(err, validate(cfg))
+	return cfg, errors.Join(err, checkSharing(cfg), validate(cfg))
 }
 
 // settle makes the paths of a configuration absolute and, with --resume, holds
@@ -140,6 +140,8 @@ func applyFlags(c *cli.Context, cfg *config.Config, set func(flag string) bool) 
 		}
 	}
 	list("server", &cfg.Server)
+	text("share", &cfg.Publish.Share)
+	list("agent", &cfg.Publish.Agents)
 	text("served-model", &cfg.Served)
 	list("validation", &cfg.Validation.Data)
 	text("model", &cfg.Model)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/justrl/justrl/internal/guard"
 	"github.com/justrl/justrl/updater/engine"
 )
 
@@ -25,13 +26,13 @@ func serveCommand() *cli.Command {
 		Name:  "serve",
 		Usage: "serve a model over vLLM's HTTP API, on this machine's CPU",
 		Description: "Answers do not depend on what else is asked at the same time: same request, same seed, same bits.\n" +
-			"Whoever reaches its reload routes can load other weights: beyond this machine (--listen) it serves only with\n" +
-			"a key, which every route but /health asks for then. Ctrl-C ends it.",
+			"An address that other machines can reach needs --api-key or JUSTRL_API_KEY, which every route but /health then\n" +
+			"asks for; on the loopback address the routes that load weights ask for none, as vLLM's. Ctrl-C ends it.",
 		Flags: []cli.Flag{
 			modelFlag("`DIR` of the model in the Hugging Face layout"),
 			&cli.StringFlag{Name: "listen", EnvVars: []string{"JUSTRL_LISTEN"}, Value: defaultListen, Usage: "`HOST:PORT` to listen on; port 0 takes a free one"},
 			&cli.StringSliceFlag{Name: "served-model-name", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, DefaultText: "the folder as given", Usage: "`NAME` of the model for clients; may be repeated"},
-			&cli.StringFlag{Name: "api-key", EnvVars: []string{"JUSTRL_API_KEY"}, Usage: "bearer `KEY` that clients must send (others on this machine can see arguments: better the variable)"},
+			&cli.StringFlag{Name: "api-key", EnvVars: []string{"JUSTRL_API_KEY"}, Usage: "bearer `KEY` that clients must send to /v1/…"},
 			&cli.IntFlag{Name: "max-model-len", DefaultText: "what the model and the cache allow", Usage: "context of `N` tokens, prompt and answer together"},
 			&cli.IntFlag{Name: "max-num-seqs", Value: engine.DefaultMaxSequences, Usage: "samples that run at a time: `N`"},
 			&cli.IntFlag{Name: "kv-cache-mib", Value: defaultCache, Usage: "`MiB` of memory for keys and values"},
@@ -73,7 +74,7 @@ func (o *embeddedOptions) check(logprobsMode string) error {
 	must(logprobsMode == "raw_logprobs" || o.processed, "--logprobs-mode must be raw_logprobs or processed_logprobs, is %q", logprobsMode)
 	_, _, err := net.SplitHostPort(o.listen)
 	must(err == nil, "--listen must be HOST:PORT, is %q", o.listen)
-	must(err != nil || o.apiKey != "" || loopback(o.listen), "--listen %s: other machines can reach that; give a key with JUSTRL_API_KEY or --api-key, or listen on 127.0.0.1", o.listen)
+	must(err != nil || o.apiKey != "" || guard.Loopback(o.listen), "--listen %s: %w; give --api-key (better the variable JUSTRL_API_KEY), or listen on 127.0.0.1", o.listen, guard.ErrOpen)
 	if len(o.names) == 0 {
 		o.names = []string{o.model}
 	}
@@ -96,10 +97,4 @@ func serve(c *cli.Context, o embeddedOptions) error {
 	case <-s.done:
 	}
 	return s.Close()
-}
-
-// loopback tells whether host:port is for this machine alone.
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }

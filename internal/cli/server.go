@@ -29,8 +29,9 @@ type server struct {
 	spec     model.Spec
 	cfg      config.Config
 	notify   func(error, time.Duration)
-	embedded *embedded // nil if it is somebody else's
-	down     error     // why it was not there when the run began
+	embedded *embedded          // nil if it is somebody else's
+	agent    *endpoint.Endpoint // beside it, to load for it; nil without one
+	down     error              // why it was not there when the run began
 
 	mu sync.Mutex
 	is what
@@ -72,7 +73,10 @@ func openServers(ctx context.Context, c *cli.Context, cfg config.Config, notify 
 			return usage(err)
 		}
 		s.control = s.endpoint.Apart()
-		return nil
+		if e == nil {
+			s.agent, err = agentOf(c, cfg, url)
+		}
+		return usage(err)
 	}
 	if len(cfg.Server) == 0 {
 		e, err := startForRun(ctx, cfg, spec)
@@ -100,7 +104,11 @@ func openServers(ctx context.Context, c *cli.Context, cfg config.Config, notify 
 func (all servers) sayPlans(say func(format string, args ...any)) {
 	for _, s := range all {
 		if f := s.found(); s.embedded == nil && f.generator != nil {
-			say("%s: %s %s; %s", s.name, f.info.Dialect, cmp.Or(f.info.Version, "of an unknown version"), loading(s.endpoint.URL(), f.info, f.way, s.cfg))
+			how := loading(s.endpoint.URL(), f.info, f.way, s.cfg)
+			if s.agent != nil {
+				how = "weights through the agent at " + s.agent.URL()
+			}
+			say("%s: %s %s; %s", s.name, f.info.Dialect, cmp.Or(f.info.Version, "of an unknown version"), how)
 		}
 	}
 }
@@ -218,6 +226,11 @@ func (s *server) open(ctx context.Context, paused bool) (f what, err error) {
 		return f, err
 	}
 	i.Paused = i.Paused && !paused
+	if s.agent != nil {
+		if i, err = s.reached(ctx, i); err != nil {
+			return f, err
+		}
+	}
 	way, err := s.check(d, i)
 	if err != nil {
 		return f, err
@@ -267,6 +280,9 @@ func (s *server) Close() error {
 	if s.endpoint != nil {
 		s.endpoint.Close()
 		s.control.Close()
+	}
+	if s.agent != nil {
+		s.agent.Close()
 	}
 	if s.embedded != nil {
 		return s.embedded.Close()

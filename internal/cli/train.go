@@ -28,6 +28,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
 
+	sharing, err := openSharing(c, cfg)
+	if err != nil {
+		return usage(err)
+	}
+	open.add(sharing.Close)
 	tok, err := tokenizer.Load(cfg.Model)
 	if err != nil {
 		return err
@@ -116,7 +121,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		return err
 	}
 	open.add(keeper.Close)
-	run.Snapshots, run.Bridge, run.Servers = snapshots(cfg, info.ID, want, t), keeper.bridge, keeper
+	published := snapshots(cfg, info.ID, want, t)
+	if err := sharing.start(ctx, info.ID, published.Root); err != nil {
+		return err
+	}
+	run.Snapshots, run.Bridge, run.Servers = published, keeper.bridge, keeper
 	run.Sampler, run.Validator = samplers(cfg, keeper.generator(len(all)), verifier, validator, progress.Rollout)
 	defer context.AfterFunc(ctx, func() {
 		progress.Notice("stopping at the next step boundary; another signal ends the process at once")

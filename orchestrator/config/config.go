@@ -116,12 +116,14 @@ const SyncAuto = "auto"
 
 // Syncs are the values of publish.sync. What a server is loaded by is found by
 // asking it (sampler.Info.Loads); these are the names that there are.
-var Syncs = []string{SyncAuto, "files", "ollama"}
+var Syncs = []string{SyncAuto, "files", "in-place", "transfer", "ollama"}
 
 // Publish says how weights reach the servers.
 type Publish struct {
 	Sync    string   `yaml:"sync" about:"way of loading the servers, by its name as justrl doctor lists them; auto = the best that each offers"`
 	Dir     string   `yaml:"dir" about:"folder for snapshots, a subfolder a run, on a path that the servers read too; empty = OUT/snapshots"`
+	Share   string   `yaml:"share" about:"HOST:PORT on which agents, beside servers without that path, fetch snapshots; empty = none"`
+	Agents  []string `yaml:"agents" about:"the agents: URL, or SERVER=URL where there are several servers"`
 	Keep    int      `yaml:"keep" about:"snapshots kept on disk, ≥ 2 (the live one and the one before)"`
 	Probes  int      `yaml:"probes" about:"canary sequences scored before and after each load"`
 	Timeout Duration `yaml:"timeout" about:"of writing and loading one snapshot, canary included"`

@@ -65,6 +65,8 @@ type Step struct {
 
 	Sample  float64 `json:"timing_s/gen"` // verification included
 	Update  float64 `json:"timing_s/update_actor"`
+	// Publish is from the last optimizer step to the first tokens under the new
+	// weights, which the canary has every server generate and judges: snapshot, load and canary.
 	Publish float64 `json:"timing_s/publish"`
 	Load    float64 `json:"timing_s/load"`   // the slowest server's part of publishing, from pause to resume
 	Prove   float64 `json:"timing_s/canary"` // the slowest server's canary

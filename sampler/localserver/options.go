@@ -23,10 +23,11 @@ type Options struct {
 	// Fingerprint ends replies' system_fingerprint; "" is "justrl".
 	Fingerprint string
 	APIKey      string // asked for under /v1 and /inference; "" asks for none
-	// KeyEverywhere asks for the key on every route but /health and /ping, unlike vLLM.
+	// KeyEverywhere asks for it on every route but /health: for an address that
+	// other machines reach. A vLLM has no such setting.
 	KeyEverywhere bool
-	// DevMode has the routes that pause, reload and abort. Like vLLM's they ask
-	// for no key, unless KeyEverywhere has them do: listen on the loopback address only.
+	// DevMode has the routes that pause, reload and abort. They ask for no key
+	// without KeyEverywhere: listen on the loopback address only.
 	DevMode  bool
 	Defaults Defaults // of sampling parameters that requests leave out
 

@@ -70,7 +70,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		(&refusal{status: http.StatusInternalServerError, typ: "InternalServerError", message: "Internal Server Error"}).write(w)
 	}()
-	if s.o.APIKey != "" && s.guarded(r.URL.Path) && r.Method != http.MethodOptions && !s.authorised(r) {
+	if s.o.APIKey != "" && (guarded(r.URL.Path) || s.o.KeyEverywhere && r.URL.Path != "/health") && r.Method != http.MethodOptions && !s.authorised(r) {
 		writeBody(started, http.StatusUnauthorized, []byte(`{"error":"Unauthorized"}`))
 		return
 	}
@@ -96,12 +96,8 @@ func (w *startedWriter) Write(b []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (w *startedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// guarded are the paths that ask for a key: vLLM's, or all but those that tell a
-// load balancer that the server lives.
-func (s *Server) guarded(path string) bool {
-	if s.o.KeyEverywhere {
-		return path != "/health" && path != "/ping"
-	}
+// guarded are the paths for which vLLM asks for a key.
+func guarded(path string) bool {
 	for _, prefix := range []string{"/v1", "/v2", "/inference", "/cohere"} {
 		if strings.HasPrefix(path, prefix) {
 			return true

@@ -8,12 +8,16 @@ import (
 	"flag"
 	"net/http"
 	"os"
+	"regexp"
 	"testing"
 
 	"github.com/justrl/justrl/sampler"
 )
 
 var record = flag.Bool("record", false, "write testdata/ollama.jsonl anew from the real server")
+
+// somewhere is where the recording machine had its models.
+var somewhere = regexp.MustCompile(`FROM /[^ "\\]*/blobs/`)
 
 // TestOllamaRecord is how testdata/ollama.jsonl was made:
 //
@@ -65,6 +69,7 @@ func TestOllamaRecord(t *testing.T) {
 		if len(c.Reply) == 0 || c.Method == http.MethodHead {
 			c.Reply = json.RawMessage("null")
 		}
+		c.Reply = somewhere.ReplaceAll(c.Reply, []byte("FROM /models/blobs/"))
 		line, err := json.Marshal(c)
 		if err != nil {
 			t.Fatalf("%s: %v in %s", c.Name, err, c.Reply)

@@ -102,6 +102,7 @@ func alike(t *testing.T, at string, got, want any) {
 		}
 	}
 	switch g := got.(type) {
+	case nil:
 	case map[string]any:
 		w, ok := want.(map[string]any)
 		if !ok {

@@ -10,14 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pending is a complete, synced file that is not yet at its place.
+// pending is a complete file that is not yet at its place.
 type pending struct {
 	tmp, path string
 	committed bool
 }
 
-// stage writes a temporary file beside path; nothing is left of it on an error.
-func stage(path string, fill func(*bufio.Writer) error) (_ *pending, err error) {
+// stage writes a temporary file beside path, and syncs it if it is to be;
+// nothing is left of it on an error.
+func stage(path string, sync bool, fill func(*bufio.Writer) error) (_ *pending, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
 	if err != nil {
 		return nil, explain(path, err)
@@ -27,7 +28,7 @@ func stage(path string, fill func(*bufio.Writer) error) (_ *pending, err error) 
 			err = errors.Join(explain(path, err), ignoreClosed(f.Close()), os.Remove(f.Name()))
 		}
 	}()
-	w := bufio.NewWriterSize(f, 1<<20)
+	w := bufio.NewWriterSize(&eager{f: f}, 1<<20)
 	if err := fill(w); err != nil {
 		return nil, err
 	}
@@ -38,8 +39,10 @@ func stage(path string, fill func(*bufio.Writer) error) (_ *pending, err error) 
 	if err := f.Chmod(0o644); err != nil {
 		return nil, err
 	}
-	if err := f.Sync(); err != nil {
-		return nil, err
+	if sync {
+		if err := f.Sync(); err != nil {
+			return nil, err
+		}
 	}
 	if err := f.Close(); err != nil {
 		return nil, err

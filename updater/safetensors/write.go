@@ -21,7 +21,21 @@ import (
 // before, except when a rename itself fails. A reader that must never see
 // some new shards beside some old ones needs a folder of its own
 // (internal/atomicdir).
-func Write(dir string, l Layout, data func(name string) ([]byte, error)) (err error) {
+func Write(dir string, l Layout, data func(name string) ([]byte, error)) error {
+	if err := write(dir, l, true, data); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// WriteUnsynced is [Write] for a folder that the caller syncs before anybody
+// trusts it, as internal/atomicdir does beside the hashing: a crash may leave
+// files under their names that are not on the disk. They are on their way there.
+func WriteUnsynced(dir string, l Layout, data func(name string) ([]byte, error)) error {
+	return write(dir, l, false, data)
+}
+
+func write(dir string, l Layout, sync bool, data func(name string) ([]byte, error)) error {
 	if err := l.check(); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
@@ -32,14 +46,14 @@ func Write(dir string, l Layout, data func(name string) ([]byte, error)) (err er
 		}
 	}()
 	for _, f := range l.Files {
-		p, err := stage(filepath.Join(dir, f.Name), func(w *bufio.Writer) error { return writeTensors(w, f, data) })
+		p, err := stage(filepath.Join(dir, f.Name), sync, func(w *bufio.Writer) error { return writeTensors(w, f, data) })
 		if err != nil {
 			return err
 		}
 		done = append(done, p)
 	}
 	if l.Index {
-		p, err := stage(filepath.Join(dir, IndexName), func(w *bufio.Writer) error { return writeIndex(w, l) })
+		p, err := stage(filepath.Join(dir, IndexName), sync, func(w *bufio.Writer) error { return writeIndex(w, l) })
 		if err != nil {
 			return err
 		}
@@ -50,7 +64,7 @@ func Write(dir string, l Layout, data func(name string) ([]byte, error)) (err er
 			return err
 		}
 	}
-	return syncDir(dir)
+	return nil
 }
 
 // WriteFile writes one safetensors file, as [Write] does: after an error

@@ -19,7 +19,7 @@ func (t *Trainer) Export(ctx context.Context, dir string) error {
 		return fmt.Errorf("export: %w", err)
 	}
 	return t.do(func() error {
-		if err := safetensors.Write(dir, t.layout, t.encoder(ctx, t.layout)); err != nil {
+		if err := safetensors.WriteUnsynced(dir, t.layout, t.encoder(ctx, t.layout)); err != nil {
 			return fmt.Errorf("export: %w", err)
 		}
 		return nil
