@@ -155,7 +155,7 @@ func (s *server) openVLLM(i sampler.Info) (f what, err error) {
 	}
 	f.publisher = func(run string, want []bridge.Tensor) (bridge.Publisher, error) {
 		o := bridgevllm.Options{Model: i.Model, Run: run, Want: want, Inspector: inspector{}, Open: openWeights, Protect: s.cfg.Model}
-		if s.cfg.Publish.Sync != config.SyncAuto {
+		if s.cfg.Publish.Sync != config.SyncAuto { // what auto is the publisher asks again: the server may be another one by then
 			o.Sync = s.cfg.Publish.Sync
 		}
 		return bridgevllm.New(s.control, o)

@@ -80,7 +80,8 @@ func TestDoctor(t *testing.T) {
 		{"vllm-without-dev-mode", fake(func(o *openaitest.Options) { o.NoDevMode = true }), []string{"--model", policy}, ExitServer},
 		{"vllm-of-another-vocabulary", fake(func(o *openaitest.Options) { o.Vocab = 640 }), []string{"--model", policy}, ExitServer},
 		{"vllm-of-another-model", fake(func(o *openaitest.Options) { o.ModelDir = otherModel(t) }), []string{"--model", policy}, ExitServer},
-		{"vllm-that-ignores-temperature", fake(func(o *openaitest.Options) {
+		{"vllm-that-ignores-temperature", fake(func(o *openaitest.Options) { o.IgnoreTemperature = true }), []string{"--model", policy}, ExitServer},
+		{"vllm-that-is-always-greedy", fake(func(o *openaitest.Options) {
 			o.Script = func([]int32, int64) []int32 { return []int32{5, 17, 200, 31, 9, 77, 300, 8} }
 		}), []string{"--model", policy}, ExitServer},
 		{"vllm-paused", func(t *testing.T) string {

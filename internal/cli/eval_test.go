@@ -618,3 +618,24 @@ func TestEvalGradedAnew(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, stderr)
 	}
 }
+
+// Any server with chat will do: without vLLM's routes, below a base path, with or without /v1.
+func TestEvalAgainstAPlainServer(t *testing.T) {
+	behind := sums(t, nil)
+	for _, end := range []string{"", "/v1", "/v1/"} {
+		out := t.TempDir()
+		url := only(t, behind.URL, "/team/llm", "/v1/models", chatPath)
+		code, stdout, errs := run(t, evalArgs(url+end, sumsSet(t, 4), out, "--json")...)
+		if code != ExitOK || !strings.Contains(stdout, `"avg"`) && !strings.Contains(stdout, "sums") {
+			t.Errorf("%s: exit code %d: %s%s", end, code, stdout, errs)
+		}
+	}
+	for _, r := range behind.Requests("") {
+		if r.Path != "/v1/models" && r.Path != chatPath {
+			t.Errorf("%s came through", r.Path)
+		}
+	}
+	if n := len(behind.Requests(chatPath)); n != 3*4*3 {
+		t.Errorf("%d answers were asked for, want %d", n, 3*4*3)
+	}
+}
