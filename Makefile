@@ -10,7 +10,7 @@ torch_packages := ./updater/torch ./internal/... ./examples/...
 browser_packages := ./internal/webpage/... ./orchestrator/report ./benchmarks/report
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-sample bench-grade bench-publish lint fuzz policy example-logic example-commonsense example-multihop install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-llama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-sample bench-grade bench-publish lint fuzz policy example-logic example-commonsense example-multihop install clean help
 
 all: build
 
@@ -49,6 +49,10 @@ test-vllm: build ## the whole loop against real vLLMs on this CPU, two of which 
 test-ollama: build ## Ollama's dialect, its loading of weights and two steps of training, on a real Ollama (MINUTES)
 	$(torch) go vet -tags torch,ollama ./internal/e2e ./sampler/ollama ./bridge/ollama
 	scripts/with-ollama examples/arithmetic/policy $(torch) scripts/gotest -tags torch,ollama -run Ollama -timeout 20m -v -p 1 ./sampler/ollama ./internal/e2e ./bridge/ollama
+
+test-llama: ## rollouts and log-probs of a real llama-server on this CPU (10 minutes the first time, 1 after)
+	go vet -tags llama ./sampler/llama
+	scripts/with-llama examples/arithmetic/policy scripts/gotest -tags llama -run Llama -timeout 10m -v ./sampler/llama
 
 test-cuda: build ## the updater's tests on a GPU, where there is one (a PyTorch with CUDA in python3, or LIBTORCH=)
 	JUSTRL_TEST_DEVICE=cuda $(torch) scripts/gotest -tags torch -timeout 20m ./updater/torch
