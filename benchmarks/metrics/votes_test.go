@@ -187,7 +187,7 @@ func TestMajoritySE(t *testing.T) {
 // Where every order scores the same the figure is no less of an estimate; where every
 // draw must, it is none.
 func TestMajoritySEOfOrdersThatAgree(t *testing.T) {
-	answers := make([]Answer, 60_000)
+	answers := make([]Answer, 20_000)
 	for i := range answers {
 		answers[i] = Answer{Vote: "a", Correct: true}
 	}
