@@ -17,7 +17,9 @@ import (
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/internal/ollamatest"
 	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/sampler/llama/llamatest"
 	"github.com/justrl/justrl/sampler/openaitest"
+	"github.com/justrl/justrl/sampler/sglang/sglangtest"
 	"github.com/justrl/justrl/sampler/tokenizer"
 )
 
@@ -101,6 +103,18 @@ func TestDoctor(t *testing.T) {
 		{"no-chat", func(t *testing.T) string { return only(t, fake(nil)(t), "", "/v1/models") }, nil, ExitServer},
 		{"ollama", olla, []string{"--model", policy}, ExitServer},
 		{"ollama-allowed", olla, []string{"--model", policy, "--allow-retokenized"}, ExitOK},
+		{"sglang", func(t *testing.T) string {
+			return sglangtest.New(t, sglangtest.Options{Policy: openaitest.Options{Vocab: shippedVocab, ModelDir: policy}}).URL
+		}, []string{"--model", policy}, ExitOK},
+		{"sglang-behind-a-gateway", func(t *testing.T) string {
+			return sglangtest.New(t, sglangtest.Options{NoControl: true, Policy: openaitest.Options{Vocab: shippedVocab, ModelDir: policy}}).URL
+		}, []string{"--model", policy}, ExitServer},
+		{"llama", func(t *testing.T) string {
+			return llamatest.New(t, openaitest.Options{Vocab: shippedVocab, ModelDir: policy}).URL
+		}, []string{"--model", policy}, ExitServer},
+		{"llama-by-command", func(t *testing.T) string {
+			return llamatest.New(t, openaitest.Options{Vocab: shippedVocab, ModelDir: policy}).URL
+		}, []string{"--model", policy, "--preset", "tiny-cpu", "--sync", "command", "--set", "publish.command=[reload, '{dir}']"}, ExitOK},
 		{"nothing-there", func(t *testing.T) string {
 			srv := httptest.NewServer(nil)
 			srv.Close()

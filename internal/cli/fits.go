@@ -26,6 +26,8 @@ func (s *server) check(d dialect, i sampler.Info) (way string, err error) {
 func (s *server) way(i sampler.Info) (string, error) {
 	far := !onThisMachine(s.endpoint.URL())
 	switch want := s.cfg.Publish.Sync; {
+	case want == config.SyncCommand:
+		return want, nil
 	case want == config.SyncAuto:
 		for _, w := range i.Loads {
 			if w != bridgevllm.WayTransfer || !far {

@@ -113,16 +113,21 @@ type Mismatch struct {
 	MaxKL       float64 `yaml:"max_kl" about:"largest |mean Δ log-prob| beyond 3 standard errors, nats; 0 = no gate"`
 }
 
-// SyncAuto leaves the way of loading to what each server offers.
-const SyncAuto = "auto"
+const (
+	// SyncAuto leaves the way of loading to what each server offers.
+	SyncAuto = "auto"
+	// SyncCommand runs publish.command, whatever the server offers.
+	SyncCommand = "command"
+)
 
 // Syncs are the values of publish.sync. What a server is loaded by is found by
 // asking it (sampler.Info.Loads); these are the names that there are.
-var Syncs = []string{SyncAuto, "files", "in-place", "transfer", "ollama"}
+var Syncs = []string{SyncAuto, "files", "in-place", "transfer", "disk", "ollama", SyncCommand}
 
 // Publish says how weights reach the servers.
 type Publish struct {
 	Sync    string   `yaml:"sync" about:"way of loading the servers, by its name as justrl doctor lists them; auto = the best that each offers"`
+	Command []string `yaml:"command" about:"sync command: program and arguments that load a snapshot, {dir} {version} {url} in them; it ends when the old weights are out of reach"`
 	Dir     string   `yaml:"dir" about:"folder for snapshots, a subfolder a run, on a path that the servers read too; empty = OUT/snapshots"`
 	Share   string   `yaml:"share" about:"HOST:PORT on which agents, beside servers without that path, fetch snapshots; empty = none"`
 	Agents  []string `yaml:"agents" about:"the agents: URL, or SERVER=URL where there are several servers"`
@@ -133,7 +138,12 @@ type Publish struct {
 
 // CheckSync is nil if there is such a way of loading.
 func (p Publish) CheckSync() error {
-	if slices.Contains(Syncs, p.Sync) {
+	switch {
+	case p.Sync == SyncCommand && len(p.Command) == 0:
+		return fmt.Errorf("publish.sync (--sync) is %s: say which, as in --set 'publish.command=[./reload, \"{dir}\"]'", SyncCommand)
+	case p.Sync != SyncCommand && len(p.Command) > 0:
+		return fmt.Errorf("publish.command is for publish.sync (--sync) %s, which is %s", SyncCommand, p.Sync)
+	case slices.Contains(Syncs, p.Sync):
 		return nil
 	}
 	return fmt.Errorf("publish.sync (--sync) must be one of %s, is %q", strings.Join(Syncs, ", "), p.Sync)
