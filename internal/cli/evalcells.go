@@ -58,9 +58,6 @@ func evalCells(c *cli.Context, s evaluate.Sampling, cfg config.Config) ([]*evalu
 					if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 						return nil, err
 					}
-					if err := generations.Grow(path); err != nil {
-						return nil, err
-					}
 					return generations.Append(path, known)
 				},
 			})
