@@ -46,7 +46,7 @@ test-vllm: build ## the whole loop against real vLLMs on this CPU, two of which 
 	scripts/with-vllm examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run "VLLM|ServesAnExport|SecondServer" -timeout 60m -v -p 1 ./sampler/vllm ./bridge/vllm ./internal/cli ./internal/e2e
 	VLLM_TRANSFER=1 scripts/with-vllm examples/arithmetic/policy scripts/gotest -run SyncOnVLLM -timeout 30m -v ./internal/cli
 
-test-ollama: build ## Ollama's dialect, its loading of weights and two steps of training, on a real Ollama (MINUTES)
+test-ollama: build ## Ollama's dialect, its loading of weights and two steps of training, on a real Ollama (built once: 8 CPU-minutes; then 1 to 2)
 	$(torch) go vet -tags torch,ollama ./internal/e2e ./sampler/ollama ./bridge/ollama
 	scripts/with-ollama examples/arithmetic/policy $(torch) scripts/gotest -tags torch,ollama -run Ollama -timeout 20m -v -p 1 ./sampler/ollama ./internal/e2e ./bridge/ollama
 

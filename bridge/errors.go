@@ -43,5 +43,18 @@ type CanaryError struct {
 }
 
 func (e *CanaryError) Error() string {
-	return fmt.Sprintf("server %s, weights version %d: canary (%s): %s", e.Server, e.Version, e.Part, e.Seen)
+	s := fmt.Sprintf("server %s, weights version %d: canary (%s): %s", e.Server, e.Version, e.Part, e.Seen)
+	if hint := hints[e.Part]; hint != "" {
+		s += "; " + hint
+	}
+	return s
+}
+
+// hints say what to do about a server that failed a proof.
+var hints = map[Part]string{
+	PartIdle:      "keep others from it, and see what restarts it",
+	PartOwn:       "restart it, and see that nothing but this one server answers at the address",
+	PartDirection: "is it the run's model, and the only server at the address? restart it",
+	PartAgreement: "is it the run's model, in the trainer's dtype? restart it",
+	PartCache:     "restart it with --no-enable-prefix-caching, or a version whose /reset_prefix_cache works",
 }

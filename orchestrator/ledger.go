@@ -49,10 +49,12 @@ func (r *Run) sample(ctx context.Context, step int) (batch, error) {
 // others and under the same seeds.
 func (r *Run) proven(ctx context.Context, step int, l *ledger) (batch, error) {
 	r.drawn = nil
+	bounded, stop := r.bounded(ctx, step)
+	defer stop()
 	for {
-		b, err := r.fill(ctx, step, l)
+		b, err := r.fill(bounded, step, l)
 		if err != nil {
-			return b, r.provenAll(ctx, l, err)
+			return b, r.provenAll(ctx, l, r.late(bounded, err, l))
 		}
 		others, err := r.Bridge.Check(ctx)
 		if err := errors.Join(l.proven(err), r.takeBack(l, others)); err != nil || len(others) == 0 {

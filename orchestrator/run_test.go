@@ -36,7 +36,8 @@ type world struct {
 	verdict    func(ordinal int64, right bool) bool // another one, where it is set
 	unscored   func(ordinal int64, sample int) bool // those that the verifier fails on; it takes too long over sample 0
 	onSample   func(step int) error
-	onRollout  func(ordinal int64, sample int) error // after it was kept
+	onRollout  func(ordinal int64, sample int) error         // after it was kept
+	until      func(ordinal int64, sample int) time.Duration // how long a sample takes
 	onValidate func() error
 	onCheck    func() error
 	others     func() []string                        // that a Check finds to serve something else
@@ -92,6 +93,13 @@ func (w *world) Continue(ctx context.Context, rows []sampler.Row, p sampler.Para
 		for j := range p.N {
 			if groups[i].Rollouts[j].TokenIDs != nil {
 				continue
+			}
+			if l != nil && w.until != nil {
+				select {
+				case <-time.After(w.until(row.Ordinal, j)):
+				case <-ctx.Done():
+					return nil, context.Cause(ctx)
+				}
 			}
 			if w.unscored != nil && w.unscored(row.Ordinal, j) {
 				if j == 0 {

@@ -14,6 +14,9 @@ type Servers interface {
 	Events() []journal.ServerEvent
 	// TakenBack notes that n rollouts of a server are drawn again.
 	TakenBack(server string, n int)
+	// Waiting says in words what each server with unanswered requests has, the
+	// longest wait first, and then which are out.
+	Waiting() []string
 }
 
 // parts says who sampled what, by server; nil where there is but one.

@@ -28,6 +28,8 @@ func (e *events) Events() []journal.ServerEvent {
 
 func (e *events) TakenBack(server string, n int) { e.taken[server] += n }
 
+func (e *events) Waiting() []string { return []string{"http://a has 3 unanswered, the oldest for 9s"} }
+
 // onAandB spreads the samples over two servers.
 func onAandB(ordinal int64, sample int) string {
 	return []string{"http://a", "http://b"}[(int(ordinal)+sample)%2]

@@ -30,6 +30,7 @@ func TestFind(t *testing.T) {
 	lists := map[string]string{
 		"two":     `{"data":[{"id":"a"},{"id":"b","root":"/b"}]}`,
 		"adapter": `{"data":[{"id":"base","max_model_len":99},{"id":"ada","parent":"base","max_model_len":null}]}`,
+		"tagged":  `{"data":[{"id":"qwen:7b"},{"id":"qwen:latest"}]}`,
 		"none":    `{"data":[]}`,
 	}
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -50,6 +51,7 @@ func TestFind(t *testing.T) {
 		{"by name", vllm.URL, "tiny", ServerInfo{Model: "tiny", OwnedBy: "vllm", Version: "0.32.0", MaxModelLen: 777}, ""},
 		{"a name it does not have", vllm.URL, "big", ServerInfo{}, `does not serve "big"; it serves tiny`},
 		{"two models", other.URL + "/two", "", ServerInfo{}, "serves 2 models (a, b); name one with --served-model"},
+		{"Ollama's name without its tag", other.URL + "/tagged", "qwen", ServerInfo{Model: "qwen:latest"}, ""},
 		{"one of two", other.URL + "/two", "b", ServerInfo{Model: "b", Root: "/b"}, ""},
 		{"the one that is no adapter", other.URL + "/adapter", "", ServerInfo{Model: "base", MaxModelLen: 99}, ""},
 		{"an adapter has its base's context", other.URL + "/adapter", "ada", ServerInfo{Model: "ada", MaxModelLen: 99}, ""},

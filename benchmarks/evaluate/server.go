@@ -73,11 +73,14 @@ func Find(ctx context.Context, e *endpoint.Endpoint, model string, retry endpoin
 		model = names[0]
 	}
 	at := slices.IndexFunc(models, func(m openai.Model) bool { return m.ID == model })
+	if at < 0 { // of Ollama's names one leaves that tag out
+		at = slices.IndexFunc(models, func(m openai.Model) bool { return m.ID == model+":latest" })
+	}
 	if at < 0 {
 		return nil, &CannotError{e.URL(), fmt.Sprintf("does not serve %q; it serves %s", model, strings.Join(names, ", "))}
 	}
 	m := models[at]
-	s := &Server{client: client, Info: ServerInfo{URL: e.URL(), Model: model, Root: m.Root, OwnedBy: m.OwnedBy, MaxModelLen: m.MaxModelLen}}
+	s := &Server{client: client, Info: ServerInfo{URL: e.URL(), Model: m.ID, Root: m.Root, OwnedBy: m.OwnedBy, MaxModelLen: m.MaxModelLen}}
 	if s.Info.MaxModelLen == 0 && m.Parent != "" { // vLLM says it of the base model alone
 		for _, base := range models {
 			if base.ID == m.Parent {

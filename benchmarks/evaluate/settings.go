@@ -49,6 +49,9 @@ type Record struct {
 	Found    Findings       `json:"found"`
 	Grading  map[string]any `json:"grading"` // versions of whatever decides over an answer
 	Finished *time.Time     `json:"finished,omitempty"`
+	// Measured is how large the sets were when there were results of them last:
+	// what has grown since may go back to that.
+	Measured map[string]SetSettings `json:"measured,omitempty"`
 }
 
 // NewSettings are those of cells.
@@ -83,8 +86,9 @@ func SumOf(problems []benchmarks.Problem) string {
 // Merge is s with the sets and templates of old that s does not have. What
 // both have must be the same, but that a set may have grown: by problems after
 // those that it had, and by repeats, whose seeds do not depend on how many there
-// are. The error names every difference.
-func (s Settings) Merge(old Settings) (Settings, error) {
+// are. One that grew beyond what was measured may be smaller again, down to that.
+// The error names every difference.
+func (s Settings) Merge(old Settings, measured map[string]SetSettings) (Settings, error) {
 	var faults []error
 	differ := func(what string, is, was any) {
 		if is != was {
@@ -101,6 +105,12 @@ func (s Settings) Merge(old Settings) (Settings, error) {
 	for _, name := range slices.Sorted(maps.Keys(s.Sets)) {
 		if was, both := old.Sets[name]; both {
 			is := s.Sets[name]
+			if least, ok := measured[name]; ok {
+				was.N = min(was.N, least.N)
+				if is.Problems < was.Problems && least.Problems <= was.Problems {
+					was.Problems, was.SHA256 = least.Problems, least.SHA256
+				}
+			}
 			if is.N < was.N {
 				differ("n of "+name, is.N, was.N)
 			}
@@ -160,20 +170,32 @@ func ReadRecord(dir string) (Record, error) {
 	return r, nil
 }
 
-// Join writes r as the record of a folder, which is made if need be. If the
-// folder has one already, it is an evaluation to go on with, or to grow as
-// [Settings.Merge] says: one of other settings is refused.
-func (r Record) Join(dir string) (Record, error) {
+// Joined is r as the record of a folder. If the folder has one already, it is an
+// evaluation to go on with, or to grow as [Settings.Merge] says: one of other
+// settings is refused. Nothing is written.
+func (r Record) Joined(dir string) (Record, error) {
 	old, err := ReadRecord(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return r, err
 	default:
-		r.Began = old.Began
-		if r.Settings, err = r.Merge(old.Settings); err != nil {
+		r.Began, r.Measured = old.Began, old.Measured
+		if r.Measured == nil && old.Finished != nil { // of a version that did not say
+			r.Measured = old.Sets
+		}
+		if r.Settings, err = r.Merge(old.Settings, r.Measured); err != nil {
 			return r, fmt.Errorf("%s has answers of another evaluation: %w; give another --out, or the settings that it has", dir, err)
 		}
+	}
+	return r, nil
+}
+
+// Join writes r, as Joined has it, into the folder, which is made if need be.
+func (r Record) Join(dir string) (Record, error) {
+	r, err := r.Joined(dir)
+	if err != nil {
+		return r, err
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return r, err

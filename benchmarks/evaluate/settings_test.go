@@ -101,6 +101,40 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// What grew beyond what was measured goes back to that, and no further.
+func TestSizeGoesBack(t *testing.T) {
+	dir := t.TempDir()
+	size := func(problem, n int) Record {
+		return Record{Settings: settings(t, func(_ *Sampling, c *[]*Cell, _ *string) { (*c)[0].Problems, (*c)[0].N = problems(problem), n })}
+	}
+	first := size(3, 2)
+	first.Measured = first.Sets
+	if err := first.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		problems, n int
+		want        string
+	}{{5, 100, ""}, {4, 7, ""}, {3, 2, ""}, {5, 100, ""}, {5, 1, "n of Sums is 1, was 2"}, {2, 100, "number of problems of Sums is 2, was 3"}, {3, 2, ""}} {
+		_, err := size(c.problems, c.n).Join(dir)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%d problems, %d each: error %v, want %q", c.problems, c.n, err, c.want)
+		}
+	}
+	on, err := ReadRecord(dir)
+	if err != nil || on.Sets["Sums"].N != 2 || on.Measured["Sums"].N != 2 {
+		t.Errorf("%+v, %v", on, err)
+	}
+	other := size(4, 7)
+	if _, err := other.Join(dir); err != nil {
+		t.Fatal(err)
+	}
+	edited := Record{Settings: settings(t, func(_ *Sampling, c *[]*Cell, _ *string) { (*c)[0].Problems[1].Answer = "7" })}
+	if _, err := edited.Join(dir); err == nil || !strings.Contains(err.Error(), "Sums has other problems") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestTwoTemplatesOfOneName(t *testing.T) {
 	a, err := ReadTemplate(write(t, "Short.txt", "{{question}}."))
 	if err != nil {

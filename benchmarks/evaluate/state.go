@@ -52,15 +52,35 @@ func (s *state) has(problem, repeat int) bool {
 	return s.there[problem*s.cell.N+repeat]
 }
 
+// NotOursError is a generation that a cell has no place for.
+type NotOursError struct {
+	Twice bool // it has one in that place; otherwise the problem or the seed is none of the cell's
+	words string
+}
+
+func (e *NotOursError) Error() string { return e.words }
+
+// Taker gives a function that tells whether the cell, of an evaluation of a seed,
+// can take a generation: it is nil for each that has a place of its own, a
+// [*NotOursError] where there is none, and another error for one that answers
+// something else. It is not safe for concurrent use.
+func (c *Cell) Taker(seed int64) (func(g benchmarks.Generation) error, error) {
+	s, err := newState(c, Seeds(seed, c.Set, c.N), false)
+	return func(g benchmarks.Generation) error {
+		_, err := s.take(g)
+		return err
+	}, err
+}
+
 // take enters a generation that the store has, and gives its index among its problem's.
 func (s *state) take(g benchmarks.Generation) (sample int, err error) {
 	i, ok := s.index[g.ExampleID]
 	if !ok {
-		return 0, fmt.Errorf("%s has no problem %d: was this sampled with another --limit or another set?", s.cell.Set, g.ExampleID)
+		return 0, &NotOursError{words: fmt.Sprintf("%s has no problem %d: was this sampled with another --limit or another set?", s.cell.Set, g.ExampleID)}
 	}
 	j, ok := s.repeat[g.Seed]
 	if !ok {
-		return 0, fmt.Errorf("seed %d is none of this evaluation's: was this sampled with another --seed?", g.Seed)
+		return 0, &NotOursError{words: fmt.Sprintf("seed %d is none of this evaluation's: was this sampled with another --seed?", g.Seed)}
 	}
 	switch {
 	case g.Prompt != s.prompts[i]:
@@ -71,7 +91,7 @@ func (s *state) take(g benchmarks.Generation) (sample int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.there[i*s.cell.N+j] {
-		return 0, fmt.Errorf("problem %d has two answers of seed %d", g.ExampleID, g.Seed)
+		return 0, &NotOursError{true, fmt.Sprintf("problem %d has two answers of seed %d", g.ExampleID, g.Seed)}
 	}
 	return s.enter(i, j), nil
 }

@@ -39,6 +39,9 @@ const (
 // answers.
 func Majority(answers []Answer) (score []float64, orders int) {
 	b := newBallot(answers)
+	if s, ok := b.certain(); ok {
+		return slices.Repeat([]float64{s}, b.n), 0
+	}
 	if b.n <= mostVotes && b.work() <= mostWork {
 		return b.exact(), 0
 	}
@@ -80,6 +83,16 @@ func newBallot(answers []Answer) *ballot {
 		b.share = append(b.share, float64(right[v])/float64(count[v]))
 	}
 	return b
+}
+
+// certain tells that every draw scores the same, whoever wins it, and what.
+func (b *ballot) certain() (score float64, ok bool) {
+	for _, s := range b.share {
+		if score = s; s != b.share[0] || b.silent > 0 && s != 0 {
+			return 0, false
+		}
+	}
+	return score, true
 }
 
 // work is about how many products the exact sums take.

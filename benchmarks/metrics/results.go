@@ -32,7 +32,7 @@ type Results struct {
 	PassAtK     []AtK `json:"pass_at_k"`     // up to SamplesMin; every k up to 64, then powers of two
 	MajorityAtK []AtK `json:"majority_at_k"` // likewise
 	// MajoritySE bounds the standard error of MajorityAtK where draws were
-	// sampled for it ([Majority]); 0 where all of it is exact.
+	// sampled for it ([Majority]); 0 where all of it is exact, and only there.
 	MajoritySE float64 `json:"majority_se,omitempty"`
 
 	// Truncated is the share of answers that ended at max_tokens, of those whose
@@ -112,7 +112,7 @@ func (r *Results) average(problems []Problem, seed uint64) {
 		for j, k := range ks {
 			row = append(row, votes[k-1])
 			if orders > 0 && k > 1 && k < n {
-				variance[j] += votes[k-1] * (1 - votes[k-1]) / float64(orders)
+				variance[j] += drawVariance(votes[k-1], orders)
 			}
 		}
 		rows[i] = row
@@ -134,6 +134,15 @@ func (r *Results) average(problems []Problem, seed uint64) {
 		r.MajorityAtK = append(r.MajorityAtK, AtK{k, mean(c), in95[c]})
 		r.MajoritySE = max(r.MajoritySE, math.Sqrt(variance[i])/float64(len(problems)))
 	}
+}
+
+// drawVariance bounds the variance of a mean m over random orders. That every order
+// scored the same does not make it exact: by the rule of three, what none of N shows
+// may still be as frequent as 3/N.
+func drawVariance(m float64, orders int) float64 {
+	least := 3 / float64(orders)
+	m = min(max(m, least), 1-least)
+	return m * (1 - m) / float64(orders)
 }
 
 // everyK is up to how many answers there is a figure of every k.

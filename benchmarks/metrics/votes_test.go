@@ -184,6 +184,38 @@ func TestMajoritySE(t *testing.T) {
 	near(t, "majority@1500", r.MajorityAtK[len(r.MajorityAtK)-1].Mean, 0.2, 1e-12)
 }
 
+// Where every order scores the same the figure is no less of an estimate; where every
+// draw must, it is none.
+func TestMajoritySEOfOrdersThatAgree(t *testing.T) {
+	answers := make([]Answer, 20_000)
+	for i := range answers {
+		answers[i] = Answer{Vote: "a", Correct: true}
+	}
+	se := func() float64 {
+		t.Helper()
+		r, err := Compute([]Problem{{Answers: answers}}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := r.MajorityAtK[1]; at.K != 2 || at.Mean != 1 {
+			t.Fatalf("majority@%d is %g: the case is another than meant", at.K, at.Mean)
+		}
+		return r.MajoritySE
+	}
+	if got := se(); got != 0 {
+		t.Errorf("standard error %g of what is certain", got)
+	}
+	answers[7] = Answer{Vote: "b"}
+	const orders = 1 << 10
+	near(t, "standard error", se(), math.Sqrt(3./orders*(1-3./orders)/orders), 1e-12)
+	for i := range answers {
+		answers[i] = Answer{Vote: fmt.Sprint(i)}
+	}
+	if got, orders := Majority(answers); orders != 0 || slices.Max(got) != 0 || len(got) != len(answers) {
+		t.Errorf("%d figures up to %g of what none solves, of %d orders", len(got), slices.Max(got), orders)
+	}
+}
+
 func TestMajorityDifferentVerdictsOnOneAnswer(t *testing.T) {
 	got, _ := Majority([]Answer{{Vote: "x", Correct: true}, {Vote: "x"}, {Vote: "x"}, {Vote: "x"}, {Vote: ""}})
 	for k, want := range []float64{0.25 * 4 / 5, 0.25, 0.25, 0.25, 0.25} {

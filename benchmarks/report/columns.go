@@ -27,9 +27,13 @@ type columnsFile map[string]map[string]map[string][]int
 const longestValue = 200
 
 // WriteColumns puts the columns of sets into an evaluation's folder, in the
-// place of those that it had of the same sets.
+// place of those that it had of the same sets. A file that is damaged is written
+// anew, with these sets alone.
 func WriteColumns(dir string, sets map[string][]benchmarks.Problem) error {
 	all, err := readColumnsFile(dir)
+	if errors.As(err, new(*damagedError)) {
+		all, err = nil, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -69,7 +73,20 @@ func WriteColumns(dir string, sets map[string][]benchmarks.Problem) error {
 	})
 }
 
-// readColumnsFile reads a folder's; nil if it has none.
+// damagedError is a columns file that cannot be read as one.
+type damagedError struct {
+	path string
+	err  error
+}
+
+func (e *damagedError) Error() string {
+	return fmt.Sprintf("%s: %v; remove it for a report without breakdowns, or run justrl eval again, which writes it", e.path, e.err)
+}
+
+func (e *damagedError) Unwrap() error { return e.err }
+
+// readColumnsFile reads a folder's; nil if it has none. One that is there but is no
+// such file is a damagedError.
 func readColumnsFile(dir string) (columnsFile, error) {
 	path := filepath.Join(dir, columnsName)
 	b, err := os.ReadFile(path)
@@ -81,7 +98,7 @@ func readColumnsFile(dir string) (columnsFile, error) {
 	}
 	var all columnsFile
 	if err := json.Unmarshal(b, &all); err != nil {
-		return nil, fmt.Errorf("%s: %w; remove it for a report without breakdowns, or run justrl eval again, which writes it", path, err)
+		return nil, &damagedError{path, err}
 	}
 	return all, nil
 }

@@ -57,6 +57,9 @@ type Report struct {
 	o          Options
 	limits     limits
 	variations []Variation
+	// Growing says, a line a set, of which evaluations the results are of fewer
+	// answers than they are to have.
+	Growing []string
 }
 
 // Folder is an evaluation as its record has it.
@@ -127,6 +130,7 @@ func resultsBelow(dir string) ([]string, error) {
 type record struct {
 	Model   string          `json:"model"`
 	Grading json.RawMessage `json:"grading"`
+	Sets    map[string]struct{ N, Problems int }
 }
 
 // entry is an element of grading_results.json: File is grade's, Template and Set
@@ -226,6 +230,7 @@ func (r *Report) addResults(home, at, answers string, rec record) error {
 			return err
 		}
 		r.Cells = append(r.Cells, c)
+		r.grows(rec, c)
 	}
 	if len(together) == 0 {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -402,6 +403,40 @@ func TestColumnsFile(t *testing.T) {
 	}
 	if f = write(map[string][]benchmarks.Problem{"Own": nil, "aime24": nil}); f != nil {
 		t.Errorf("%v", f)
+	}
+}
+
+// What is damaged is written anew, as the error of reading it says.
+func TestColumnsFileIsMended(t *testing.T) {
+	problems := make([]benchmarks.Problem, 4)
+	for i := range problems {
+		problems[i] = benchmarks.Problem{ID: i, Columns: map[string]string{"level": strconv.Itoa(i / 2)}}
+	}
+	for _, broken := range []string{"", "{", "[]", `{"sums":{"half":{"first":["0"]}}}`, "\x00"} {
+		dir := t.TempDir()
+		write(t, dir, columnsName, []byte(broken))
+		if err := WriteColumns(dir, map[string][]benchmarks.Problem{"sums": problems}); err != nil {
+			t.Fatalf("%q: %v", broken, err)
+		}
+		f, err := readColumnsFile(dir)
+		if d := cmp.Diff(columnsFile{"sums": {"level": {"0": {0, 1}, "1": {2, 3}}}}, f); d != "" || err != nil {
+			t.Errorf("%q: %v (-want +got):\n%s", broken, err, d)
+		}
+		write(t, dir, columnsName, []byte(broken))
+		if err := WriteColumns(dir, nil); err != nil {
+			t.Errorf("%q: %v", broken, err)
+		}
+		if f, err := readColumnsFile(dir); err != nil || f != nil {
+			t.Errorf("%q: %v, %v", broken, f, err)
+		}
+	}
+	// What cannot be read for another reason is left.
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, columnsName), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteColumns(dir, map[string][]benchmarks.Problem{"sums": problems}); err == nil {
+		t.Error("a folder was taken for a damaged file")
 	}
 }
 

@@ -71,6 +71,11 @@ func (s sibling) file(e *Evaluation, c *Cell, own int) (string, error) {
 	if !ok || !asked || text != c.Template.Text || set.N > c.N || set.Problems > c.Problems || own > 0 && (set.N < c.N || set.Problems < c.Problems) {
 		return "", nil
 	}
+	if e.sums != nil { // a folder that was put there may have other problems of the name
+		if sum, read := e.sums(c.Set.Name, set.Problems); read && sum != set.SHA256 {
+			return "", nil
+		}
+	}
 	name, err := generations.NewName(c.Set.Name, e.Sampling.Temperature, e.Sampling.TopP, set.N, e.Sampling.MaxTokens)
 	return filepath.Join(s.dir, c.Template.Name, name.File()), err
 }

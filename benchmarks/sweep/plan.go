@@ -34,6 +34,7 @@ type Evaluation struct {
 	Lead *Evaluation
 	// Done: eval.json says that all cells are complete and graded.
 	Done bool
+	sums Sums // may be nil
 }
 
 // Cell is a set under a template.
@@ -52,8 +53,9 @@ func (c *Cell) Size() int { return c.N * c.Problems }
 const cellsDir = "cells"
 
 // NewPlan lays a spec out in a folder, which need not exist, and looks at what
-// of it is there.
-func NewPlan(s *Spec, dir string) (*Plan, error) {
+// of it is there. Of other evaluations' answers it counts those to problems that
+// sums knows as others not; sums may be nil, where no set was read.
+func NewPlan(s *Spec, dir string, sums Sums) (*Plan, error) {
 	p := &Plan{Dir: dir, Spec: s}
 	for _, folders := range []bool{false, true} { // weights of their own first: they need no load
 		for _, m := range s.Models {
@@ -63,6 +65,7 @@ func NewPlan(s *Spec, dir string) (*Plan, error) {
 		}
 	}
 	for _, e := range p.Evaluations {
+		e.sums = sums
 		own := make([]int, len(e.Cells))
 		siblings, err := e.siblings()
 		if err != nil {

@@ -24,7 +24,7 @@ func spec(t *testing.T, dir, text string) *Spec {
 
 func plan(t *testing.T, s *Spec, dir string) *Plan {
 	t.Helper()
-	p, err := NewPlan(s, dir)
+	p, err := NewPlan(s, dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,6 +142,7 @@ func TestJoin(t *testing.T) {
 		{name: "no limit any more, and the first is another", base: one, text: strings.Replace(one, "limit: 1\n", "", 1), sum: "3", first: map[int]string{1: "2"}, want: []string{"sha256 of set sums is 2, was 1"}},
 		{name: "more answers are another evaluation", base: one, text: strings.Replace(one, "n: 2", "n: 3", 1)},
 		{name: "of another model of the name they are not", base: one, text: strings.Replace(strings.Replace(one, "n: 2", "n: 3", 1), "models: a", "models: {model: c, name: a}", 1), want: []string{"model a is c, was a (in a-t0.7-p0.9-n2-m31744-s0)"}},
+		{name: "more answers to other problems", base: one, text: strings.Replace(one, "n: 2", "n: 3", 1), sum: "2", want: []string{"sha256 of set sums is 2, was 1 (in a-t0.7-p0.9-n2-m31744-s0)"}},
 		{name: "another verifier", text: base + "verifier: exact\n", want: []string{"verifier is exact, was the default"}},
 		{name: "a verifier's key", text: base + "set: reward.max_tokens=3\n", want: []string{`verifier is the default with ["reward.max_tokens=3"], was the default`}},
 		{name: "another model of the name", text: strings.Replace(base, "[a,", "[{model: c, name: a},", 1), want: []string{"model a is c, was a"}},
@@ -265,5 +266,31 @@ func TestMoreAnswersTakeTheFewer(t *testing.T) {
 	}
 	if n, err := lines(three.Cells[0].File); n != 1 || err != nil {
 		t.Errorf("%d answers in the place of its own (%v)", n, err)
+	}
+}
+
+// A folder that nobody remembers may have answers to other problems.
+func TestAnswersToOtherProblemsAreLeft(t *testing.T) {
+	dir := folder(t, map[string]string{"sums.jsonl": sums})
+	out := filepath.Join(dir, "out")
+	text := "models: m\nservers: http://a:1\nsets: sums.jsonl\nsampling: {n: %d, max_tokens: 10}\n"
+	small := plan(t, spec(t, dir, strings.Replace(text, "%d", "2", 1)), out).Evaluations[0]
+	answers(t, small, 1<<30, true)
+	r, err := evaluate.ReadRecord(small.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Sets["sums"] = evaluate.SetSettings{N: 2, Problems: 3, SHA256: "1"}
+	if err := r.Write(small.Dir); err != nil {
+		t.Fatal(err)
+	}
+	for sum, want := range map[string]int{"1": 6, "2": 0} {
+		p, err := NewPlan(spec(t, dir, strings.Replace(text, "%d", "4", 1)), out, sumsAre(sum, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Evaluations[0].Cells[0].There; got != want {
+			t.Errorf("sum %s: %d answers are there, want %d", sum, got, want)
+		}
 	}
 }

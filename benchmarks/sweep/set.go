@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -141,15 +142,33 @@ func (r *reader) addFile(v ast.Node, key string, s *Set) {
 		r.fault(v, key, "%s has no problems", s.Path)
 	}
 	s.Rows = len(problems)
-	if s.Name == "" {
+	if s.Name != "" {
+		if err := ownName(s.Name); err != nil {
+			r.fault(v, key, "name: %v: give another", err)
+			return
+		}
+	} else {
 		base := filepath.Base(s.Path)
 		s.Name = strings.ReplaceAll(strings.TrimSuffix(base, filepath.Ext(base)), "_", "-") // a generations file's name has its own underscores
-	} else if _, err := generations.NewName(s.Name, 0, 1, 1, 1); err != nil {
-		r.fault(v, key, "name: %v", err)
-	} else if isNamed(s.Name) {
-		r.fault(v, key, "name: %s is one of the nine: give another", s.Name)
+		if err := ownName(s.Name); err != nil {
+			r.fault(v, key, "%s: %v: give the set another name (name: …)", s.Path, err)
+			return
+		}
 	}
 	r.addSet(v, key, s)
+}
+
+// ownName refuses what no set of the user's own can be called: its results would be
+// shown beside the paper's of another set, or have no file.
+func ownName(name string) error {
+	if name == "" {
+		return errors.New("the set has no name")
+	}
+	if isNamed(name) {
+		return fmt.Errorf("%s is one of the nine", name)
+	}
+	_, err := generations.NewName(name, 0, 1, 1, 1)
+	return err
 }
 
 func (r *reader) addSet(v ast.Node, key string, s *Set) {

@@ -28,7 +28,7 @@ func checkpoint(t *testing.T, dir, weights string) string {
 func TestFaultsOfASpec(t *testing.T) {
 	dir := folder(t, map[string]string{
 		"sums.jsonl": sums, "short.txt": "{{question}} Box it.", "none.txt": "hello", "empty.jsonl": "", "bad.jsonl": "{\n",
-		"sub/short.txt": "{{question}}", "animals.csv": animals,
+		"sub/short.txt": "{{question}}", "animals.csv": animals, "AIME24.jsonl": sums, "math_500.jsonl": sums, "hidden/.jsonl": sums,
 	})
 	checkpoint(t, filepath.Join(dir, "runs/x/checkpoints/step-000100"), "a")
 	if err := os.MkdirAll(filepath.Join(dir, "runs/x/checkpoints/step-000200"), 0o777); err != nil {
@@ -75,6 +75,11 @@ func TestFaultsOfASpec(t *testing.T) {
 				"s.yaml:10: sets[6]: dataset",
 				"s.yaml:11: sets[7]: name: no file can be named after task \"a_b\"",
 				"s.yaml:12: sets[8]: name: hmmt25 is one of the nine",
+			}},
+		{"files called as sets are", "models: m\nservers: http://a:1\nsets:\n- AIME24.jsonl\n- ./math_500.jsonl\n- {set: AIME24.jsonl, instruction: Say it.}\n- hidden/.jsonl\n- {set: AIME24.jsonl, name: mine}",
+			[]string{
+				"AIME24.jsonl: AIME24 is one of the nine: give the set another name (name: …)", "math_500.jsonl: math-500 is one of the nine: give", "sets[2]: ",
+				".jsonl: the set has no name: give the set",
 			}},
 		{"one file, twice", "models: m\nservers: http://a:1\nsets: [sums.jsonl, {set: sums.jsonl, instruction: Say it.}]", []string{"s.yaml:3: sets[1]: a set called sums is there already: give it a name"}},
 		{"templates of one name", "models: m" + rest + "templates: [short.txt, sub/short.txt, none.txt]", []string{"templates[1]: a template called short", "templates[2]: "}},

@@ -151,6 +151,11 @@ func (s *State) Join(p *Plan, sums Sums) error {
 					changed(key, is[key], old, name)
 				}
 			}
+			if e.like(name) {
+				for _, c := range e.Cells {
+					c.holdSum(s.Evaluations[name], name, sums, changed)
+				}
+			}
 		}
 		all := maps.Clone(was)
 		if all == nil {
@@ -175,15 +180,23 @@ func (e *Evaluation) joinSum(c *Cell, was, is Identity, sums Sums, changed func(
 	if !ok {
 		return
 	}
+	is[sumKey(c.Set)] = sum
+	c.holdSum(was, e.Name, sums, changed)
+}
+
+// holdSum holds a set's problems against those that an evaluation had of it.
+func (c *Cell) holdSum(was Identity, in string, sums Sums, changed func(key, is, was, in string)) {
+	if sums == nil {
+		return
+	}
 	key := sumKey(c.Set)
-	is[key] = sum
 	var problems, n int
 	old, known := was[key]
 	if _, err := fmt.Sscanf(was[sizeKey(c.Set)], sizeFormat, &problems, &n); err != nil || !known || problems > c.Problems {
 		return // new, or told of already
 	}
 	if first, ok := sums(c.Set.Name, problems); ok && first != old {
-		changed(key, first, old, e.Name)
+		changed(key, first, old, in)
 	}
 }
 

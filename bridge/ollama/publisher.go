@@ -181,7 +181,7 @@ func (p *Publisher) keep(ctx context.Context, before *api.ShowResponse) error {
 func (p *Publisher) create(ctx context.Context, files []file, before *api.ShowResponse, tag string) error {
 	r := &api.CreateRequest{
 		Model: p.o.Model, Files: map[string]string{}, License: withTag(before.License, tag), System: before.System,
-		Parameters: map[string]any{"num_ctx": p.o.Context}, Renderer: before.Renderer, Parser: before.Parser,
+		Parameters: parameters(before.Parameters, p.o.Context), Renderer: before.Renderer, Parser: before.Parser,
 	}
 	if before.Template != plainTemplate {
 		r.Template = before.Template

@@ -146,6 +146,14 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+func TestParameters(t *testing.T) {
+	got := parameters("num_ctx                        8\nnum_thread                     1\nstop                           \"<|im_start|>\"\nstop                           \"<|im_end|>\"\ntemperature                    0.6\nuse_mmap true\n", 512)
+	want := map[string]any{"num_ctx": 512, "num_thread": 1.0, "stop": []any{"<|im_start|>", "<|im_end|>"}, "temperature": 0.6, "use_mmap": true}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 func TestNames(t *testing.T) {
 	for name, want := range map[string][2]string{
 		"tiny": {"tiny:latest", "tiny:before-justrl"}, "tiny:7b": {"tiny:7b", "tiny:before-justrl"},

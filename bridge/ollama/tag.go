@@ -2,6 +2,7 @@ package ollama
 
 import (
 	"context"
+	"encoding/json"
 	"path"
 	"strings"
 
@@ -34,6 +35,28 @@ func withTag(license, tag string) []string {
 	if s := strings.TrimSpace(rest.String()); s != "" {
 		out = append([]string{s}, out...)
 	}
+	return out
+}
+
+// parameters are those that Ollama shows of a model, a line each, with another context.
+func parameters(shown string, context int) map[string]any {
+	out := map[string]any{}
+	for line := range strings.Lines(shown) {
+		key, text, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if !ok {
+			continue
+		}
+		var value any
+		if text = strings.TrimSpace(text); json.Unmarshal([]byte(text), &value) != nil {
+			value = text
+		}
+		if key == "stop" { // the only one that is a list
+			list, _ := out[key].([]any)
+			value = append(list, value)
+		}
+		out[key] = value
+	}
+	out["num_ctx"] = context
 	return out
 }
 

@@ -102,7 +102,7 @@ func (m *Manifest) check() error {
 	switch {
 	case !ValidRun(m.Run):
 		return fmt.Errorf("run %.80q is not an id", m.Run)
-	case m.Version < 0 || m.Step < 0:
+	case m.Version < 0 || m.Step < -1: // -1 is before the first step
 		return fmt.Errorf("version %d, step %d", m.Version, m.Step)
 	case m.ChunkSize < minChunk || m.ChunkSize > maxChunk:
 		return fmt.Errorf("chunks of %d bytes, must be from %d to %d", m.ChunkSize, minChunk, maxChunk)

@@ -113,6 +113,54 @@ func TestKeysAreNowhere(t *testing.T) {
 	}
 }
 
+// Neither do the questions about a server, with an answer and without one, nor
+// the start of a run; and what a run writes has none of them.
+func TestKeysAreNowhereOfARun(t *testing.T) {
+	const key, tenant = "sk-trainer-8c1d", "red-tenant-40"
+	server := openaitest.New(t, openaitest.Options{Vocab: shippedVocab, MaxModelLen: 2048, APIKey: key})
+	keyFile := file(t, "key", key)
+	for _, c := range []struct {
+		name, given string
+		args        []string
+	}{
+		{"doctor", key, []string{"doctor"}},
+		{"doctor as JSON", key, []string{"doctor", "--json"}},
+		{"doctor with another key", key + "-old", []string{"doctor"}},
+		{"run", key, nil},
+		{"run with another key", key + "-old", nil},
+		{"run with a log of JSON", key, []string{"--log", "json"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := t.TempDir()
+			args := c.args
+			if len(args) == 0 || args[0] != "doctor" {
+				args = append([]string{
+					"run", "--preset", "tiny-cpu", "--model", "../../examples/arithmetic/policy", "--data", "../../examples/arithmetic/train.jsonl",
+					"--out", filepath.Join(out, "run"), "--steps", "1", "--set", "sampling.patience=1s",
+				}, args...)
+			}
+			args = append(args, "--server", server.URL, "--header", "X-Tenant: "+tenant)
+			if c.given == key {
+				args = append(args, "--api-key-file", keyFile)
+			} else {
+				t.Setenv("JUSTRL_API_KEY", c.given)
+			}
+			code, stdout, stderr := run(t, args...)
+			if (args[0] == "doctor" && c.given == key) != (code == ExitOK) {
+				t.Errorf("exit code %d: %s", code, stderr)
+			}
+			if reached := !strings.Contains(stderr, "401"); reached != (c.given == key) {
+				t.Errorf("answered: %t: %s", reached, stderr)
+			}
+			for _, secret := range []string{c.given, tenant} {
+				if found := grep(t, out, secret); len(found) > 0 || strings.Contains(stdout+stderr, secret) {
+					t.Errorf("%s is in %q, or in what was printed:\n%s%s", secret, found, stdout, stderr)
+				}
+			}
+		})
+	}
+}
+
 // grep gives the files under dir that have the text.
 func grep(t *testing.T, dir, text string) (found []string) {
 	t.Helper()

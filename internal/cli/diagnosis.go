@@ -14,6 +14,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
@@ -109,11 +110,17 @@ func (d diagnosis) plan(cfg config.Config) string {
 func loading(url string, i sampler.Info, way string, cfg config.Config) string {
 	how := "by " + way
 	switch way {
-	case "files":
+	case bridgevllm.WayFiles, "disk":
 		how = "as files in " + sharedFolder(cfg) + ", which it must see under the same path"
 		if !onThisMachine(url) {
 			how += " (it is on another machine: set publish.dir to a folder that both see)"
 		}
+	case bridgevllm.WayInPlace:
+		how = "written over the files of the folder that it was started with, " + cmp.Or(i.Root, "which it does not name")
+	case bridgevllm.WayTransfer:
+		how = "sent to it over TCP"
+	case config.SyncCommand:
+		how = "by publish.command, " + cmp.Or(strings.Join(cfg.Publish.Command, " "), "a program of yours")
 	case "ollama":
 		how = "uploaded, and created as " + i.Model + "; answers are tokenized here, old log-probs recomputed"
 	}
@@ -161,8 +168,8 @@ func together(all []diagnosis, cfg config.Config) (plan string, err error) {
 		ways[d.Sync]++
 	}
 	plan = fmt.Sprintf("%d servers as one: each loads every step's weights and proves it; one that fails is left out and comes back", len(all))
-	if ways["files"] > 0 {
-		plan += fmt.Sprintf("; %d of them read the same files, %s: all must see that path", ways["files"], sharedFolder(cfg))
+	if n := ways[bridgevllm.WayFiles] + ways["disk"]; n > 0 {
+		plan += fmt.Sprintf("; %d of them read the same files, %s: all must see that path", n, sharedFolder(cfg))
 	}
 	return plan, nil
 }

@@ -11,8 +11,10 @@ import (
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/sampler/llama"
 	"github.com/justrl/justrl/sampler/ollama"
 	"github.com/justrl/justrl/sampler/openai"
+	"github.com/justrl/justrl/sampler/sglang"
 	"github.com/justrl/justrl/sampler/vllm"
 )
 
@@ -37,6 +39,8 @@ type dialect struct {
 func dialects() []dialect {
 	return []dialect{
 		{sampler.DialectOllama, isOllama, ollama.Probe, fitsOllama, (*server).openOllama},
+		{sampler.DialectSGLang, isSGLang, sglang.Probe, fitsSGLang, (*server).openSGLang},
+		{sampler.DialectLlama, isLlama, llama.Probe, fitsLlama, (*server).openLlama},
 		vllmDialect(),
 	}
 }
@@ -125,6 +129,7 @@ func fitsOllama(s *server, i sampler.Info) error {
 }
 
 func fitsVLLM(s *server, i sampler.Info) error {
+	i.DevMode = i.DevMode || s.cfg.Publish.Sync == config.SyncCommand // which needs no route of the server
 	return vllm.ForTraining(i, s.endpoint.URL(), cmp.Or(s.spec.Vocab, i.Vocab))
 }
 
@@ -139,17 +144,26 @@ func fitsPlain(s *server, _ sampler.Info) error {
 func (s *server) openVLLM(i sampler.Info) (f what, err error) {
 	f.hello = []int32{0, 1}
 	o := vllm.Options{Model: i.Model, Vocab: s.spec.Vocab, Retry: s.once()}
+	if o.Stream, err = s.stream(); err != nil {
+		return f, err
+	}
+	if o.Stream != nil {
+		o.Retry.Notify = s.notify // of cuts, after which an answer went on
+	}
 	if f.generator, err = vllm.New(s.endpoint, o); err != nil {
 		return f, err
 	}
 	f.trial = f.generator
-	o.Retry = s.patiently()
+	o.Retry, o.Stream = s.patiently(), nil
 	if f.scorer, err = vllm.NewScorer(s.control, o); err != nil {
 		return f, err
 	}
 	f.publisher = func(run string, want []bridge.Tensor) (bridge.Publisher, error) {
+		if s.cfg.Publish.Sync == config.SyncCommand {
+			return s.byCommand(want)
+		}
 		o := bridgevllm.Options{Model: i.Model, Run: run, Want: want, Inspector: inspector{}, Open: openWeights, Protect: s.cfg.Model}
-		if s.cfg.Publish.Sync != config.SyncAuto {
+		if s.cfg.Publish.Sync != config.SyncAuto { // what auto is the publisher asks again: the server may be another one by then
 			o.Sync = s.cfg.Publish.Sync
 		}
 		return bridgevllm.New(s.control, o)

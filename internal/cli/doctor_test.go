@@ -17,7 +17,9 @@ import (
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/internal/ollamatest"
 	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/sampler/llama/llamatest"
 	"github.com/justrl/justrl/sampler/openaitest"
+	"github.com/justrl/justrl/sampler/sglang/sglangtest"
 	"github.com/justrl/justrl/sampler/tokenizer"
 )
 
@@ -80,7 +82,8 @@ func TestDoctor(t *testing.T) {
 		{"vllm-without-dev-mode", fake(func(o *openaitest.Options) { o.NoDevMode = true }), []string{"--model", policy}, ExitServer},
 		{"vllm-of-another-vocabulary", fake(func(o *openaitest.Options) { o.Vocab = 640 }), []string{"--model", policy}, ExitServer},
 		{"vllm-of-another-model", fake(func(o *openaitest.Options) { o.ModelDir = otherModel(t) }), []string{"--model", policy}, ExitServer},
-		{"vllm-that-ignores-temperature", fake(func(o *openaitest.Options) {
+		{"vllm-that-ignores-temperature", fake(func(o *openaitest.Options) { o.IgnoreTemperature = true }), []string{"--model", policy}, ExitServer},
+		{"vllm-that-is-always-greedy", fake(func(o *openaitest.Options) {
 			o.Script = func([]int32, int64) []int32 { return []int32{5, 17, 200, 31, 9, 77, 300, 8} }
 		}), []string{"--model", policy}, ExitServer},
 		{"vllm-paused", func(t *testing.T) string {
@@ -100,6 +103,18 @@ func TestDoctor(t *testing.T) {
 		{"no-chat", func(t *testing.T) string { return only(t, fake(nil)(t), "", "/v1/models") }, nil, ExitServer},
 		{"ollama", olla, []string{"--model", policy}, ExitServer},
 		{"ollama-allowed", olla, []string{"--model", policy, "--allow-retokenized"}, ExitOK},
+		{"sglang", func(t *testing.T) string {
+			return sglangtest.New(t, sglangtest.Options{Policy: openaitest.Options{Vocab: shippedVocab, ModelDir: policy}}).URL
+		}, []string{"--model", policy}, ExitOK},
+		{"sglang-behind-a-gateway", func(t *testing.T) string {
+			return sglangtest.New(t, sglangtest.Options{NoControl: true, Policy: openaitest.Options{Vocab: shippedVocab, ModelDir: policy}}).URL
+		}, []string{"--model", policy}, ExitServer},
+		{"llama", func(t *testing.T) string {
+			return llamatest.New(t, openaitest.Options{Vocab: shippedVocab, ModelDir: policy}).URL
+		}, []string{"--model", policy}, ExitServer},
+		{"llama-by-command", func(t *testing.T) string {
+			return llamatest.New(t, openaitest.Options{Vocab: shippedVocab, ModelDir: policy}).URL
+		}, []string{"--model", policy, "--preset", "tiny-cpu", "--sync", "command", "--set", "publish.command=[reload, '{dir}']"}, ExitOK},
 		{"nothing-there", func(t *testing.T) string {
 			srv := httptest.NewServer(nil)
 			srv.Close()
@@ -115,8 +130,8 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("exit code %d, want %d; %s", code, c.code, errs)
 			}
 			u, _ := url.Parse(address)
-			hide := strings.NewReplacer(u.Host, "HOST:PORT", filepath.Dir(filepath.Dir(filepath.Dir(policy))), "DIR", os.TempDir(), "TMP")
-			golden(t, "doctor-"+c.name, hide.Replace(hideRandom(out)))
+			hide := strings.NewReplacer(u.Host, "HOST:PORT", filepath.Dir(filepath.Dir(filepath.Dir(policy))), "DIR")
+			golden(t, "doctor-"+c.name, hideRandom(hide.Replace(out))) // the repository may be below the temporary folder
 			code, out, _ = run(t, append(args, "--json")...)
 			var x examined
 			if err := json.Unmarshal([]byte(out), &x); err != nil || code != c.code || len(x.Servers) != 1 || x.Servers[0].Trainable != (c.code == ExitOK) {

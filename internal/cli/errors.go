@@ -25,8 +25,9 @@ func isServerError(err error) bool {
 		unable      *evaluate.CannotError
 		out         *fleet.OutError
 		agents      *agent.Error
+		late        *orchestrator.StepTimeoutError
 	)
-	return errors.As(err, &out) || errors.As(err, &agents) || errors.As(err, &timeout) || errors.As(err, &unable) || errors.Is(err, orchestrator.ErrPublishTimeout) || errors.As(err, &unreachable) || errors.As(err, &reply) || errors.As(err, &status) || errors.As(err, &cannot) ||
+	return errors.As(err, &out) || errors.As(err, &agents) || errors.As(err, &late) || errors.As(err, &timeout) || errors.As(err, &unable) || errors.Is(err, orchestrator.ErrPublishTimeout) || errors.As(err, &unreachable) || errors.As(err, &reply) || errors.As(err, &status) || errors.As(err, &cannot) ||
 		errors.As(err, &canary) || errors.Is(err, bridge.ErrUnsupported) || errors.Is(err, orchestrator.ErrMismatch)
 }
 

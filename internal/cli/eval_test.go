@@ -207,7 +207,7 @@ func TestEvalGrows(t *testing.T) {
 	if code, table, stderr := run(t, "report", out); code != ExitOK || !strings.Contains(table, "short") {
 		t.Errorf("report: exit code %d\n%s%s", code, table, stderr)
 	}
-	// Less of either, another seed and other problems are another evaluation.
+	// Less of either than was measured, another seed and other problems are another evaluation.
 	asked = len(chats(t, server))
 	for want, args := range map[string][]string{
 		"n of sums is 4, was 5":                  {"--n", "4"},
@@ -236,6 +236,93 @@ func TestEvalGrows(t *testing.T) {
 	}
 	if got := len(chats(t, server)); got != asked+10 {
 		t.Errorf("a problem more: %d requests", got-asked)
+	}
+}
+
+// A size that was mistyped is taken back: the results keep their answers, and
+// those to more are not lost, nor asked for again.
+func TestEvalTakesASizeBack(t *testing.T) {
+	server, set := sums(t, nil), sumsSet(t, 4)
+	out := filepath.Join(t.TempDir(), "out")
+	eval := func(limit, n int) (int, string, string) {
+		return run(t, evalArgs(server.URL, set, out, "--concurrency", "1", "--patience", "1ms", "--limit", fmt.Sprint(limit), "--n", fmt.Sprint(n))...)
+	}
+	stopped := func(limit, n, after int) {
+		t.Helper()
+		server.Inject(openaitest.Fault{Kind: openaitest.FaultClose, Path: chatPath, After: after, Times: -1})
+		if code, _, stderr := eval(limit, n); code != ExitServer {
+			t.Fatalf("exit code %d\n%s", code, stderr)
+		}
+		server.Heal()
+	}
+	name := func(n int) string { return fmt.Sprintf("sums_t0.7_p0.9_n%d-MNT200.jsonl", n) }
+	left := func(want ...string) {
+		t.Helper()
+		var names []string
+		all, err := filepath.Glob(filepath.Join(out, "sums_*"))
+		for _, path := range all {
+			names = append(names, filepath.Base(path))
+		}
+		if err != nil || !slices.Equal(names, want) {
+			t.Errorf("%q, %v, want %q", names, err, want)
+		}
+	}
+	good := func(limit, n, asks int) {
+		t.Helper()
+		asked := len(chats(t, server))
+		code, _, stderr := eval(limit, n)
+		if got := len(chats(t, server)) - asked; code != ExitOK || got != asks {
+			t.Fatalf("%d problems, %d repeats: exit code %d, %d requests, want %d\n%s", limit, n, code, got, asks, stderr)
+		}
+		complete(t, filepath.Join(out, name(n)), limit, n)
+	}
+	good(2, 2, 4)
+	stopped(2, 50, 3) // a third repeat, and half of a fourth
+	left(name(2), name(50))
+	code, table, stderr := run(t, "report", out)
+	if code != ExitOK || !strings.Contains(table+stderr, "sums is still growing: the results are of 2 problems, 2 answers each; it will be 2 problems, 50 answers each") {
+		t.Errorf("exit code %d: %s%s", code, table, stderr)
+	}
+	good(2, 2, 0)
+	if code, table, stderr = run(t, "report", out); code != ExitOK || strings.Contains(table+stderr, "growing") {
+		t.Errorf("exit code %d: %s%s", code, table, stderr)
+	}
+	good(2, 4, 1)
+	left(name(4), name(50))
+	stopped(4, 4, 3) // of the 8 to two problems more
+	good(2, 4, 0)
+	left(name(4), name(4)+".aside", name(50))
+	good(4, 5, 9) // 20, of which 8 and 3 are there
+	if code, _, stderr := eval(4, 3); code != ExitUsage || !strings.Contains(stderr, "n of sums is 3, was 5") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// A file that is another evaluation's stays as it is, and nothing is put beside it.
+func TestEvalTakesNoOthersFile(t *testing.T) {
+	server, set := sums(t, nil), sumsSet(t, 2)
+	other := filepath.Join(t.TempDir(), "other")
+	if code, _, stderr := run(t, evalArgs(server.URL, set, other, "--seed", "5")...); code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	text, err := os.ReadFile(filepath.Join(other, sumsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{"3", "5"} {
+		out := t.TempDir()
+		path := filepath.Join(out, sumsFile)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, _, stderr := run(t, evalArgs(server.URL, set, out, "--n", n)...)
+		if code == ExitOK || !strings.Contains(stderr, path+":1: seed ") || len(chats(t, server)) != 6 {
+			t.Errorf("n %s: exit code %d, %d requests: %s", n, code, len(chats(t, server)), stderr)
+		}
+		there, err := os.ReadDir(out)
+		if now, readErr := os.ReadFile(path); err != nil || readErr != nil || len(there) != 1 || string(now) != string(text) {
+			t.Errorf("n %s: %v (%v, %v)", n, there, err, readErr)
+		}
 	}
 }
 
@@ -381,6 +468,7 @@ func TestEvalErrors(t *testing.T) {
 		{"nothing", ExitUsage, []string{"eval"}, []string{"--server", "--bench", "--out"}},
 		{"no such set", ExitUsage, evalArgs(server.URL, "AIME23", "o"), []string{"AIME23", "AIME24"}},
 		{"no such file", ExitUsage, evalArgs(server.URL, "none.jsonl", "o"), []string{"none.jsonl", "no such file"}},
+		{"a file called as a set is", ExitUsage, evalArgs(server.URL, file(t, "Math_500.jsonl", `{"problem":"1+1","answer":"2"}`), "o"), []string{"Math_500.jsonl would be called MATH-500", "rename the file, or use --bench MATH-500"}},
 		{"a set twice", ExitUsage, evalArgs(server.URL, set, "o", "--bench", set), []string{"twice"}},
 		{"no such server", ExitServer, evalArgs(gone.URL, set, "o"), []string{gone.URL, "nothing listens there"}},
 		{"no such model", ExitServer, evalArgs(server.URL, set, "o", "--served-model", "big"), []string{`does not serve "big"`, "tiny"}},
@@ -615,5 +703,26 @@ func TestEvalGradedAnew(t *testing.T) {
 	}
 	if code, _, stderr := run(t, append(args, "strict-box")...); code != ExitOK || !strings.Contains(stderr, "was graded by exact: its results are replaced by those of strict-box") {
 		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+}
+
+// Any server with chat will do: without vLLM's routes, below a base path, with or without /v1.
+func TestEvalAgainstAPlainServer(t *testing.T) {
+	behind := sums(t, nil)
+	for _, end := range []string{"", "/v1", "/v1/"} {
+		out := t.TempDir()
+		url := only(t, behind.URL, "/team/llm", "/v1/models", chatPath)
+		code, stdout, errs := run(t, evalArgs(url+end, sumsSet(t, 4), out, "--json")...)
+		if code != ExitOK || !strings.Contains(stdout, `"avg"`) && !strings.Contains(stdout, "sums") {
+			t.Errorf("%s: exit code %d: %s%s", end, code, stdout, errs)
+		}
+	}
+	for _, r := range behind.Requests("") {
+		if r.Path != "/v1/models" && r.Path != chatPath {
+			t.Errorf("%s came through", r.Path)
+		}
+	}
+	if n := len(behind.Requests(chatPath)); n != 3*4*3 {
+		t.Errorf("%d answers were asked for, want %d", n, 3*4*3)
 	}
 }

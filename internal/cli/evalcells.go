@@ -58,9 +58,6 @@ func evalCells(c *cli.Context, s evaluate.Sampling, cfg config.Config) ([]*evalu
 					if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 						return nil, err
 					}
-					if err := generations.Grow(path); err != nil {
-						return nil, err
-					}
 					return generations.Append(path, known)
 				},
 			})
@@ -169,5 +166,8 @@ func openSet(ctx context.Context, store sets.Store, name string, as config.Probl
 		return measured{}, fmt.Errorf("%s has no problems", name)
 	}
 	task := strings.ReplaceAll(setName(name, []orchestrator.HeldOut(nil)), "_", "-") // a generations file's name has its own underscores
+	if set, err := sets.Lookup(task); err == nil {                                   // or it would be shown beside the paper's results
+		return measured{}, usagef("--bench: %s would be called %s, which is one of the nine: rename the file, or use --bench %[2]s (--data-dir says where its file is)", name, set.Name)
+	}
 	return measured{task, ownSetN, problems}, nil
 }

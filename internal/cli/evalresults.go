@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -83,6 +84,13 @@ func finishEval(results []evaluate.Result, record evaluate.Record, by gradedBy, 
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	record.Finished = &now
+	record.Measured = maps.Clone(record.Measured)
+	if record.Measured == nil {
+		record.Measured = map[string]evaluate.SetSettings{}
+	}
+	for _, r := range results {
+		record.Measured[r.Cell.Set] = record.Sets[r.Cell.Set]
+	}
 	return report, record.Write(out)
 }
 

@@ -37,7 +37,13 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 		return report, usage(err)
 	}
 	record := evaluate.Record{Settings: settings, Began: time.Now().UTC().Truncate(time.Second), Version: version(), Servers: m.servers, Grading: map[string]any{"rules": m.rules.by()}}
-	before, _ := evaluate.ReadRecord(m.out) // Join says what is wrong with one
+	before, _ := evaluate.ReadRecord(m.out) // Joined says what is wrong with one
+	if _, err = record.Joined(m.out); err != nil {
+		return report, usage(err)
+	}
+	if err := m.gather(before); err != nil {
+		return report, err
+	}
 	if record, err = record.Join(m.out); err != nil {
 		return report, usage(err)
 	}
@@ -80,7 +86,10 @@ func (m measurement) do(ctx context.Context) (report evalReport, err error) {
 	if err != nil {
 		return report, errors.Join(err, record.Write(m.out))
 	}
-	return finishEval(results, record, m.rules.by(), m.out, m.shown.Notice)
+	if report, err = finishEval(results, record, m.rules.by(), m.out, m.shown.Notice); err != nil {
+		return report, err
+	}
+	return report, m.tidy()
 }
 
 // gradedHow is who decides by a record's word.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/justrl/justrl/bridge"
+	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/updater"
@@ -23,11 +24,22 @@ func (s *server) check(d dialect, i sampler.Info) (way string, err error) {
 // way is how weights get into the server: what publish.sync says, else the best
 // that it offers. That a server offers none is for its dialect to explain.
 func (s *server) way(i sampler.Info) (string, error) {
+	far := !onThisMachine(s.endpoint.URL())
 	switch want := s.cfg.Publish.Sync; {
-	case want == config.SyncAuto && len(i.Loads) == 0:
-		return "", nil
+	case want == config.SyncCommand:
+		return want, nil
 	case want == config.SyncAuto:
-		return i.Loads[0], nil
+		for _, w := range i.Loads {
+			if w != bridgevllm.WayTransfer || !far {
+				return w, nil
+			}
+		}
+		return "", nil
+	case want == bridgevllm.WayTransfer && far:
+		return "", &sampler.CannotError{
+			URL: s.endpoint.URL(), What: "is on another machine, and --sync transfer is for servers on this one",
+			Hint: "use a folder that both see (--sync files), or justrl agent beside it",
+		}
 	case slices.Contains(i.Loads, want):
 		return want, nil
 	default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,10 +65,11 @@ func newKeeper(ctx context.Context, all servers, cfg config.Config, run string, 
 		told: p.Server, still: p.StillOut,
 		out: map[string]*outage{}, asking: map[string]bool{}, lies: map[string]int{},
 	}
-	k.ctx, k.stop = context.WithCancel(context.WithoutCancel(ctx)) // an interrupted run still ends its step
+	attempts, stop := context.WithCancel(context.WithoutCancel(ctx)) // an interrupted run still ends its step
+	k.ctx, k.stop = attempts, stop
 	defer func() {
 		if err != nil {
-			k.stop()
+			stop()
 		}
 	}()
 	probes, err := all.probes(ctx, cfg, d)
@@ -213,6 +215,24 @@ func (k *keeper) TakenBack(server string, n int) {
 		}
 	}
 }
+
+// Waiting implements [orchestrator.Servers].
+func (k *keeper) Waiting() []string {
+	now, all := time.Now(), k.fleet.Stats()
+	slices.SortStableFunc(all, func(a, b fleet.MemberStats) int { return a.Oldest.Compare(b.Oldest) })
+	var busy, out []string
+	for _, m := range all {
+		switch {
+		case m.Fenced:
+			out = append(out, fmt.Sprintf("%s is out for %s: %v", m.Name, since(now, m.Since), m.Why))
+		case m.InFlight > 0:
+			busy = append(busy, fmt.Sprintf("%s has %d unanswered, the oldest for %s", m.Name, m.InFlight, since(now, m.Oldest)))
+		}
+	}
+	return append(busy, out...)
+}
+
+func since(now, then time.Time) time.Duration { return now.Sub(then).Round(100 * time.Millisecond) }
 
 // bring begins to bring a server back, unless somebody is at it.
 func (k *keeper) bring(name string) {

@@ -29,6 +29,8 @@ func TestRunNeedsLeaveToRetokenize(t *testing.T) {
 		args       []string
 	}{
 		{"not allowed", server.URL + ": is an Ollama server, which neither takes nor gives token ids; allow it with --allow-retokenized", 3, nil},
+		{"another way of loading", server.URL + ": cannot be loaded by --sync files; use --sync auto, or what it offers: ollama", 3, []string{"--allow-retokenized", "--sync", "files"}},
+		{"a way that there is not", "publish.sync (--sync) must be one of auto, files, in-place, transfer, disk, ollama, command, is \"pigeon\"", 2, []string{"--sync", "pigeon"}},
 		{"old log-probs of the server", "update.old_logprobs is server, and Ollama does not give the log-probs of whole answers", 2, []string{"--allow-retokenized", "--set", "update.old_logprobs=server"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -155,7 +155,11 @@ func (p *progress) Retrying(err error, wait time.Duration) {
 		p.noticed = time.Now()
 	}
 	p.mu.Unlock()
-	if !quiet {
+	switch {
+	case quiet:
+	case wait == 0:
+		p.Notice("an answer was cut and goes on after what had come of it: %v", err)
+	default:
 		p.Notice("trying again in %s: %v", wait.Round(time.Second), err)
 	}
 }

@@ -39,6 +39,9 @@ func reportEvaluations(c *cli.Context, dirs []string) error {
 	if err != nil {
 		return err
 	}
+	for _, line := range r.Growing {
+		_, _ = fmt.Fprintln(c.App.ErrWriter, line) // the results are none the worse for it
+	}
 	for _, path := range paths {
 		if err := endings()[strings.ToLower(filepath.Ext(path))](r, path); err != nil {
 			return err

@@ -208,6 +208,7 @@ func sameRun(recorded string, cfg config.Config) error {
 	before.Trainer.Device, before.Trainer.Threads = cfg.Trainer.Device, cfg.Trainer.Threads
 	before.Publish, before.Checkpoint, before.Mismatch = cfg.Publish, cfg.Checkpoint, cfg.Mismatch
 	before.Sampling.Concurrency, before.Sampling.RequestTimeout, before.Sampling.Patience = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout, cfg.Sampling.Patience
+	before.Sampling.StepTimeout, before.Sampling.Stream = cfg.Sampling.StepTimeout, cfg.Sampling.Stream
 	before.Sampling.MaxBatches = cfg.Sampling.MaxBatches
 	before.Reward.Timeout, before.Reward.MaxUnscored = cfg.Reward.Timeout, cfg.Reward.MaxUnscored
 	before.Reward.Workers, before.Reward.Python, before.Reward.URL = cfg.Reward.Workers, cfg.Reward.Python, cfg.Reward.URL

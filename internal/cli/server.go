@@ -16,6 +16,8 @@ import (
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/sampler/tokenizer"
+	"github.com/justrl/justrl/sampler/vllm"
 	"github.com/justrl/justrl/updater/model"
 )
 
@@ -104,7 +106,11 @@ func openServers(ctx context.Context, c *cli.Context, cfg config.Config, notify 
 func (all servers) sayPlans(say func(format string, args ...any)) {
 	for _, s := range all {
 		if f := s.found(); s.embedded == nil && f.generator != nil {
-			say("%s: %s %s; %s", s.name, f.info.Dialect, cmp.Or(f.info.Version, "of an unknown version"), loading(s.endpoint.URL(), f.info, f.way, s.cfg))
+			how := loading(s.endpoint.URL(), f.info, f.way, s.cfg)
+			if s.agent != nil {
+				how = "weights through the agent at " + s.agent.URL()
+			}
+			say("%s: %s %s; %s", s.name, f.info.Dialect, cmp.Or(f.info.Version, "of an unknown version"), how)
 		}
 	}
 }
@@ -239,6 +245,18 @@ func (s *server) open(ctx context.Context, paused bool) (f what, err error) {
 		_, err = behaves(ctx, s.endpoint.URL(), f)
 	}
 	return f, err
+}
+
+// stream is how answers come where sampling.stream wants them in pieces; nil is whole.
+func (s *server) stream() (*vllm.Stream, error) {
+	if !s.cfg.Sampling.Stream {
+		return nil, nil
+	}
+	tok, err := tokenizer.Load(s.cfg.Model)
+	if err != nil {
+		return nil, err
+	}
+	return &vllm.Stream{Decode: func(ids []int32) string { return tok.Decode(ids, true) }}, nil // as skip_special_tokens has it
 }
 
 func (s *server) found() what {

@@ -75,7 +75,15 @@ func runSweep(c *cli.Context, path string) error {
 		return err
 	}
 	out := c.String("out")
-	plan, st, err := planSweep(spec, out, nil)
+	var sums sweep.Sums
+	if c.Bool("dry-run") { // otherwise all sets are read before anything is done
+		own, err := ownProblems(c, spec)
+		if err != nil {
+			return err
+		}
+		sums = sumsOf(own)
+	}
+	plan, st, err := planSweep(spec, out, sums)
 	if err != nil {
 		return err
 	}
@@ -116,7 +124,7 @@ func figures(c *cli.Context) ([]*sweep.State, error) {
 
 // planSweep looks at a spec in a folder; sums are of the sets that were read.
 func planSweep(spec *sweep.Spec, out string, sums sweep.Sums) (*sweep.Plan, *sweep.State, error) {
-	plan, err := sweep.NewPlan(spec, out)
+	plan, err := sweep.NewPlan(spec, out, sums)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -155,7 +163,7 @@ func doSweep(c *cli.Context, spec *sweep.Spec, r config.Reward, others []*sweep.
 	if err != nil && ctx.Err() == nil && !isServerError(err) {
 		return err
 	}
-	after, planErr := sweep.NewPlan(spec, out)
+	after, planErr := sweep.NewPlan(spec, out, sumsOf(problems))
 	if planErr != nil {
 		return errors.Join(err, planErr)
 	}
@@ -316,6 +324,25 @@ func sweepProblems(c *cli.Context, spec *sweep.Spec) (map[*sweep.Set][]benchmark
 		out[s] = slices.Clip(problems)
 	}
 	return out, show.Close()
+}
+
+// ownProblems reads the sets that are files of the user's own, as far as the limit.
+func ownProblems(c *cli.Context, spec *sweep.Spec) (map[*sweep.Set][]benchmarks.Problem, error) {
+	out := map[*sweep.Set][]benchmarks.Problem{}
+	for _, s := range spec.Sets {
+		if s.Path == "" {
+			continue
+		}
+		problems, err := s.Open(c.Context)
+		if err != nil {
+			return nil, err
+		}
+		if spec.Limit > 0 {
+			problems = problems[:min(len(problems), spec.Limit)]
+		}
+		out[s] = problems
+	}
+	return out, nil
 }
 
 // sumsOf has hashes of the sets' first problems.

@@ -205,6 +205,39 @@ func TestSweepGrows(t *testing.T) {
 	}
 }
 
+// Answers to other problems are not borrowed, and what the folder remembers stays
+// as it was: the set put back, the spec grows.
+func TestSweepGrowsWithAnEditedSet(t *testing.T) {
+	server, set := named(t, "one", nil), sumsSet(t, 3)
+	out := filepath.Join(t.TempDir(), "out")
+	sweep := func(n int, more ...string) (int, string, string) {
+		text := fmt.Sprintf("models: one\nservers: %s\nsets: %s\nsampling: {n: %d, max_tokens: 200}\nverifier: strict-box\n", server.URL, set, n)
+		return run(t, append([]string{"sweep", file(t, "s.yaml", text), "--out", out}, more...)...)
+	}
+	if code, _, stderr := sweep(2); code != ExitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	was, err := os.ReadFile(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(set, []byte(strings.Replace(string(was), "1 + 1", "1 + 2", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range [][]string{{"--dry-run"}, nil} {
+		code, _, stderr := sweep(4, more...)
+		if code != ExitUsage || !strings.Contains(stderr, "sha256 of set sums is ") || !strings.Contains(stderr, "-n2-m200-s0") || len(chats(t, server)) != 6 {
+			t.Errorf("%v: exit code %d, %d requests: %s", more, code, len(chats(t, server)), stderr)
+		}
+	}
+	if err := os.WriteFile(set, was, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := sweep(4); code != ExitOK || len(chats(t, server)) != 12 {
+		t.Errorf("exit code %d, %d requests: %s", code, len(chats(t, server)), stderr)
+	}
+}
+
 // What is not known is said, and taken from another sweep that measured it.
 func TestSweepFigures(t *testing.T) {
 	server, set := named(t, "one", nil), sumsSet(t, 3)

@@ -71,7 +71,6 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		return err
 	}
 	open.add(all.Close)
-	all.sayPlans(progress.Notice)
 	t, err := openTrainer(ctx, trainerOptions{
 		model: cfg.Model, dtype: cfg.Trainer.DType, device: cfg.Trainer.Device, threads: cfg.Trainer.Threads,
 		update: cfg.Update, optimizer: cfg.Optimizer,
@@ -127,6 +126,7 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	}
 	run.Snapshots, run.Bridge, run.Servers = published, keeper.bridge, keeper
 	run.Sampler, run.Validator = samplers(cfg, keeper.generator(len(all)), verifier, validator, progress.Rollout)
+	all.sayPlans(progress.Notice)
 	defer context.AfterFunc(ctx, func() {
 		progress.Notice("stopping at the next step boundary; another signal ends the process at once")
 	})()

@@ -58,7 +58,7 @@ func TestRunThroughAnAgent(t *testing.T) {
 	stop()
 	_ = agent.Wait() // it returns nil
 	for _, step := range steps(t, run, 3) {
-		if !step.Canary.Passed || step.Mismatch.RatioMax > 1.0001 {
+		if !step.Canary.Passed || step.RatioMax > 1.0001 {
 			t.Errorf("step %d: canary %+v, mismatch %+v", step.Step, step.Canary, step.Mismatch)
 		}
 	}

@@ -182,10 +182,6 @@ func TestRunSurvivesItsServers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, b := newHost(t), newHost(t)
-			hosts := []*host{a, b}
-			if tc.alone {
-				hosts = hosts[:1]
-			}
 			out := filepath.Join(t.TempDir(), "run")
 			args := small(&openaitest.Server{URL: a.url}, out, "--steps", "5", "--set", "optimizer.warmup_steps=0", "--set", "sampling.concurrency=4")
 			if !tc.alone {

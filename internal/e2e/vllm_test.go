@@ -34,7 +34,7 @@ func runArgs(out string, more ...string) []string {
 
 func TestVLLMDoctor(t *testing.T) {
 	r := must(t, "doctor", "--server", server, "--model", policy)
-	for _, want := range []string{"vllm", "0.32.0", "trainable        yes"} {
+	for _, want := range []string{"vllm", "0.32.0", "trainable        yes", "seeds            heeded", "temperature      honoured", "plan             trains: "} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("doctor does not say %q:\n%s", want, r.stdout)
 		}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/goccy/go-json"
@@ -77,7 +78,7 @@ func NewStatusError(req *http.Request, resp *http.Response) *StatusError {
 	}
 	e.parse(body)
 	if loc := resp.Header.Get("Location"); loc != "" && resp.StatusCode < 400 {
-		e.Message = "redirects to " + loc
+		e.Message = OneLine("redirects to " + loc)
 	}
 	if e.Message == "" {
 		e.Message = http.StatusText(resp.StatusCode)
@@ -104,7 +105,7 @@ func (e *StatusError) parse(body []byte) {
 			Param   *string `json:"param"`
 		}
 		if len(shape.Error) > 0 && json.Unmarshal(shape.Error, &object) == nil && object.Message != "" {
-			e.Message = oneLine(object.Message)
+			e.Message = OneLine(object.Message)
 			if object.Type != nil {
 				e.Type = *object.Type
 			}
@@ -119,22 +120,30 @@ func (e *StatusError) parse(body []byte) {
 			case len(raw) == 0 || string(raw) == "null":
 				continue
 			case json.Unmarshal(raw, &text) == nil:
-				e.Message = oneLine(text)
+				e.Message = OneLine(text)
 			default:
-				e.Message = oneLine(string(raw))
+				e.Message = OneLine(string(raw))
 			}
 			if e.Message != "" {
 				return
 			}
 		}
 	}
-	e.Message = oneLine(string(body))
+	e.Message = OneLine(string(body))
 }
 
-// oneLine folds white space and cuts, so that an error stays one line of a log.
-func oneLine(s string) string {
+// OneLine folds white space and cuts a server's words, so that an error stays one line
+// of a log. What a terminal would obey and not show (escapes, text that runs
+// backwards) is left out.
+func OneLine(s string) string {
 	const most = 500
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "�")), " ")
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "�"))
+	s = strings.Join(strings.Fields(s), " ")
 	if r := []rune(s); len(r) > most {
 		s = string(r[:most]) + "…"
 	}

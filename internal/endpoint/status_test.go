@@ -44,6 +44,8 @@ func TestStatusErrorShapes(t *testing.T) {
 			StatusError{Message: "EngineCore encountered an issue. See stack trace (above) for the root cause.", Type: "InternalServerError"}, false},
 		{"forbidden", 403, nil, `{"error":{"message":"Scale-out endpoints are disabled.","type":"PermissionDeniedError","param":null,"code":403}}`,
 			StatusError{Message: "Scale-out endpoints are disabled.", Type: "PermissionDeniedError"}, false},
+		{"what a terminal obeys", 400, nil, "a\x1b[31mred\x1b[0m \u009b2J\u202e\x00b\a", StatusError{Message: "a [31mred [0m 2J b"}, false},
+		{"it, in JSON", 400, nil, `{"error":"\u001b]0;title\u0007x"}`, StatusError{Message: "]0;title x"}, false},
 		{"redirect", 307, map[string]string{"Location": "https://elsewhere/v1"}, "", StatusError{Message: "redirects to https://elsewhere/v1"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -36,7 +36,7 @@ func TestThrough(t *testing.T) {
 	if got, want := Own(err).Error(), "GET "+srv.URL+"/x: 418: not today"; got != want {
 		t.Errorf("Own says %q, want %q", got, want)
 	}
-	if plain := errors.New("x"); Own(plain) != plain {
+	if plain := errors.New("x"); !errors.Is(Own(plain), plain) {
 		t.Error("Own changed an error that is none of a client's")
 	}
 }

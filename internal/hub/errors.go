@@ -122,8 +122,8 @@ func bare(address string) string {
 func refused(req *http.Request, resp *http.Response, hint func(*endpoint.StatusError, string) string) error {
 	e := endpoint.NewStatusError(req, resp)
 	e.URL = bare(e.URL)
-	if msg := resp.Header.Get("X-Error-Message"); msg != "" {
-		e.Message = strings.Join(strings.Fields(msg), " ")
+	if msg := endpoint.OneLine(resp.Header.Get("X-Error-Message")); msg != "" {
+		e.Message = msg
 	} else if isPage(resp) {
 		e.Message = http.StatusText(e.Status) // a page is no explanation
 	}

@@ -136,6 +136,8 @@ func TestFileRefusals(t *testing.T) {
 		{"gated", answer(403, "X-Error-Code", "GatedRepo", "X-Error-Message", "Access to dataset org/name is restricted."), []string{"restricted", "accept the terms"}, 1, false},
 		{"no such revision", answer(404, "X-Error-Code", "RevisionNotFound", "X-Error-Message", "Invalid rev id: main"), []string{"404: Invalid rev id: main", "--revision"}, 1, false},
 		{"no such file", answer(404, "X-Error-Code", "EntryNotFound", "X-Error-Message", "Entry not found"), []string{"no such file"}, 1, false},
+		{"words that a terminal obeys", answer(404, "X-Error-Message", "Gone\u009b1mfor \u202egood"), []string{"404: Gone 1mfor good: check the id"}, 1, false},
+		{"nothing but those", answer(404, "X-Error-Message", "\u009b \u202e"), []string{"404: Not Found: check the id"}, 1, false},
 		{"404 page", page(404), []string{"404: Not Found: check the id"}, 1, false},
 		{"429", answer(429), []string{"429: Too Many Requests", "wait a while", "after 4 tries"}, 4, false},
 		{"500", answer(500), []string{"500: Internal Server Error", "what has come is kept"}, 4, false},

@@ -49,7 +49,7 @@ func (c *Client) lock(ctx context.Context, path, what string) (lease, error) {
 		l, err := c.tryLock(path)
 		if err == nil && !l.locked {
 			c.unlocked.Do(func() {
-				c.o.Notice("the file system of " + filepath.Dir(path) + " has no locks: what is broken off there begins anew the next time, and processes that want the same fetch it each")
+				c.o.Notice("the file system of " + filepath.Dir(path) + " has no locks: what is broken off there begins anew the next time, processes that want the same fetch it each, and what a killed one leaves (.incomplete) takes room until a later fetch there removes it, after 3 days")
 			})
 		}
 		if err == nil || !errors.Is(err, unix.EWOULDBLOCK) {

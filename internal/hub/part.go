@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
+	"time"
 )
 
 // part is what is there of a file. Bytes are written where they belong, not where
@@ -26,8 +29,32 @@ func incomplete(path string) string { return path + ".incomplete" }
 // unique is a name that nobody else has, beside path.
 func unique(path string) string { return path + "." + rand.Text()[:8] + ".incomplete" }
 
+// staleAfter is how long a part of a process's own may be without news before it is
+// taken for one of a process that was killed: no transfer is silent for so long.
+const staleAfter = 3 * 24 * time.Hour
+
+// uniqueName takes the name of a part of a process's own apart.
+var uniqueName = regexp.MustCompile(`^(.+)\.[A-Z2-7]{8}\.incomplete$`)
+
+// sweep removes what killed processes have left beside path under names that nobody
+// goes on with: path's own, and other blobs' of a cache.
+func sweep(path string) {
+	dir, own := filepath.Split(path)
+	entries, _ := os.ReadDir(filepath.Clean(dir)) // who cannot look, cannot fetch either, and is told so
+	for _, e := range entries {
+		name := uniqueName.FindStringSubmatch(e.Name())
+		if name == nil || name[1] != own && !sumPattern.MatchString(name[1]) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > staleAfter {
+			_ = os.Remove(filepath.Join(dir, e.Name())) // it may be another user's, or just gone
+		}
+	}
+}
+
 // openPart opens what is there of path, or begins it. Without a lock it begins a part of its own.
 func openPart(path string, locked bool) (*part, error) {
+	sweep(path)
 	p := &part{name: incomplete(path), path: path, own: !locked}
 	flags := os.O_RDWR | os.O_CREATE
 	if p.own {
@@ -81,8 +108,15 @@ func (p *part) publish() error {
 		return os.Rename(p.name, p.path)
 	}
 	// Under a name of its own nobody can exchange it between the look and the renaming.
+	// It is a second name: the next process still finds the file, should this one be
+	// killed in between.
 	name := unique(p.path)
-	if err := os.Rename(p.name, name); err != nil {
+	err = os.Link(p.name, name)
+	linked := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = os.Rename(p.name, name) // not every file system has links
+	}
+	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return errTaken
 		}
@@ -93,10 +127,26 @@ func (p *part) publish() error {
 		return err
 	}
 	if !os.SameFile(held, there) {
-		_ = os.Link(name, p.name) // who writes it finds it again, or, here too, its name taken
+		if !linked {
+			_ = os.Link(name, p.name) // who writes it finds it again, or, here too, its name taken
+		}
 		return errors.Join(errTaken, os.Remove(name))
 	}
-	return os.Rename(name, p.path)
+	if err := os.Rename(name, p.path); err != nil {
+		if linked {
+			return errors.Join(err, gone(os.Remove(name)))
+		}
+		return errors.Join(err, os.Rename(name, p.name))
+	}
+	if !linked {
+		return nil
+	}
+	// Had another given path the same file before, the renaming has left the name.
+	err = gone(os.Remove(name))
+	if there, statErr := os.Lstat(p.name); statErr == nil && os.SameFile(held, there) {
+		err = errors.Join(err, gone(os.Remove(p.name)))
+	}
+	return err
 }
 
 // keep closes what is not whole yet: it stays for the next process, if that can

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -214,6 +215,94 @@ func TestPartOfTwo(t *testing.T) {
 	wantFile(t, path, []byte("other"))
 	if got := treeOf(t, filepath.Dir(path)); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("left %q", got)
+	}
+}
+
+// A complete part that cannot get its name, as after a kill, is found by the next process.
+func TestPublishLosesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	p, err := openPart(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.file.WriteAt([]byte("all of it"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(path+"/in the way", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.publish(); err == nil {
+		t.Fatal("a file took a folder's name")
+	}
+	wantFile(t, path+".incomplete", []byte("all of it"))
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	if got := treeOf(t, filepath.Dir(path)); !slices.Equal(got, []string{"a.incomplete"}) {
+		t.Errorf("left %q", got)
+	}
+	if p, err = openPart(path, true); err != nil || p.have != 9 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	// The name may be there already, of a process that was killed just after.
+	if err := os.Link(p.name, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.publish(); err != nil {
+		t.Error(err)
+	}
+	wantFile(t, path, []byte("all of it"))
+	if got := treeOf(t, filepath.Dir(path)); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("left %q", got)
+	}
+}
+
+// What killed processes left under names of their own is removed, once it is old:
+// nothing of another's that is alive, of another tool, or that others go on with.
+func TestSweep(t *testing.T) {
+	dir, hash := t.TempDir(), strings.Repeat("a1", 20)
+	old := time.Now().Add(-staleAfter - time.Hour)
+	for name, at := range map[string]time.Time{
+		"mine.ABCDEFG2.incomplete":              old,
+		hash + ".ABCDEFG2.incomplete":           old,
+		hash + ".ABCDEFG3.incomplete":           time.Now().Add(-staleAfter / 2),
+		hash + ".incomplete":                    old,
+		hash + ".abcdef12.incomplete":           old, // of huggingface_hub
+		hash:                                    old,
+		"mine.incomplete":                       old,
+		"another.ABCDEFG2.incomplete":           old,
+		"mine.ABCDEFG2.incomplete.txt":          old,
+		"folder/mine.ABCDEFG2.incomplete":       old,
+		"mine.ABCDEFG4.incomplete/not a part":   old,
+		hash + ".ABCDEFGH2.incomplete":          old,
+		"x" + hash[1:] + ".ABCDEFG2.incomplete": old,
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("x"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := treeOf(t, dir)
+	for _, locked := range []bool{false, true} {
+		p, err := openPart(filepath.Join(dir, "mine"), locked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.keep(); err != nil {
+			t.Fatal(err)
+		}
+		want := slices.DeleteFunc(slices.Clone(before), func(name string) bool {
+			return name == "mine.ABCDEFG2.incomplete" || name == hash+".ABCDEFG2.incomplete"
+		})
+		if got := treeOf(t, dir); len(want) != len(before)-2 || !slices.Equal(got, want) {
+			t.Errorf("left %q, want %q", got, want)
+		}
 	}
 }
 

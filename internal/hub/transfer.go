@@ -235,11 +235,13 @@ func (c *Client) write(t transfer, p *part, resp *http.Response, size int64, wat
 			if size >= 0 && p.have+int64(n) > size {
 				return errors.Join(fail(fmt.Errorf("goes on beyond its %d bytes", size)), p.restart())
 			}
+			watch.pause()
 			if _, err := p.file.WriteAt(buf[:n], p.have); err != nil {
 				return fmt.Errorf("write %s: %w", p.name, atomicdir.FullDisk(err))
 			}
 			p.have += int64(n)
 			c.o.Progress(Progress{t.name, p.have, max(size, t.size)})
+			watch.resume()
 		}
 		switch ctx := resp.Request.Context(); {
 		case err == nil && ctx.Err() == nil:

@@ -19,6 +19,8 @@ type watch struct {
 
 	since time.Time // of came; zero before the first byte
 	came  int64     // bytes after it
+
+	paused time.Time
 }
 
 // watched is ctx with a watch over it, which the caller ends.
@@ -52,6 +54,21 @@ func (w *watch) news(n int) {
 		w.stop(&stallError{after: took, came: w.came, least: w.least})
 	}
 	w.since, w.came = now, 0
+}
+
+// pause stops the clock while what has come is put away: that a disk is slow is not
+// held against the network.
+func (w *watch) pause() {
+	w.timer.Stop()
+	w.paused = time.Now()
+}
+
+// resume goes on after a pause.
+func (w *watch) resume() {
+	if !w.since.IsZero() {
+		w.since = w.since.Add(time.Since(w.paused))
+	}
+	w.timer.Reset(w.after)
 }
 
 func (w *watch) end() {

@@ -117,6 +117,34 @@ func TestTrickle(t *testing.T) {
 	}
 }
 
+// A disk that takes its time is no network that stalls, neither by a wait nor by the rate.
+func TestSlowDiskIsNoStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := bytesOf(100_000)
+		var froms []int
+		c, err := New(Options{
+			Transport: dripping(body, 0, 25_000, time.Second, &froms), Stall: 20 * time.Second,
+			// Told between a write and the next read: the same pause.
+			Progress: func(p Progress) {
+				if p.Done > 0 && p.Done < 100_000 {
+					time.Sleep(time.Minute)
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "a")
+		if err := c.Download(t.Context(), Plain{URL: "http://mirror/a", SHA256: sha256Of(body), Size: 100_000, Path: path}); err != nil {
+			t.Fatal(err)
+		}
+		wantFile(t, path, body)
+		if len(froms) != 1 {
+			t.Errorf("it began at %v, want once", froms)
+		}
+	})
+}
+
 // A list of files that trickles is given up too.
 func TestListTrickles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -70,6 +70,8 @@ type Sampling struct {
 	Shuffle         bool     `yaml:"shuffle" about:"draw the problems in a seeded random order"`
 	RequestTimeout  Duration `yaml:"request_timeout" about:"bounds one attempt at one row's rollouts; 0s = no bound"`
 	Patience        Duration `yaml:"patience" about:"how long a server may be away, restarting perhaps, before the run stops"`
+	StepTimeout     Duration `yaml:"step_timeout" about:"bounds the sampling of one step; what is sampled by then is kept, and the run stops and can be resumed; 0s = no bound"`
+	Stream          bool     `yaml:"stream" about:"have a vLLM's answers come token by token: a cut connection loses none, the rest is asked for after what came; costs the client more than whole answers"`
 	// AllowRetokenized is for Ollama, which gives text alone.
 	AllowRetokenized bool `yaml:"allow_retokenized" about:"train on answers of a server that gives no token ids: they are tokenized here (docs/servers.md says what that costs)"`
 	// Dynamic is DAPO's dynamic sampling, which JustRL does without.
@@ -111,16 +113,21 @@ type Mismatch struct {
 	MaxKL       float64 `yaml:"max_kl" about:"largest |mean Δ log-prob| beyond 3 standard errors, nats; 0 = no gate"`
 }
 
-// SyncAuto leaves the way of loading to what each server offers.
-const SyncAuto = "auto"
+const (
+	// SyncAuto leaves the way of loading to what each server offers.
+	SyncAuto = "auto"
+	// SyncCommand runs publish.command, whatever the server offers.
+	SyncCommand = "command"
+)
 
 // Syncs are the values of publish.sync. What a server is loaded by is found by
 // asking it (sampler.Info.Loads); these are the names that there are.
-var Syncs = []string{SyncAuto, "files", "in-place", "transfer", "ollama"}
+var Syncs = []string{SyncAuto, "files", "in-place", "transfer", "disk", "ollama", SyncCommand}
 
 // Publish says how weights reach the servers.
 type Publish struct {
 	Sync    string   `yaml:"sync" about:"way of loading the servers, by its name as justrl doctor lists them; auto = the best that each offers"`
+	Command []string `yaml:"command" about:"sync command: program and arguments that load a snapshot, {dir} {version} {url} in them; it ends when the old weights are out of reach"`
 	Dir     string   `yaml:"dir" about:"folder for snapshots, a subfolder a run, on a path that the servers read too; empty = OUT/snapshots"`
 	Share   string   `yaml:"share" about:"HOST:PORT on which agents, beside servers without that path, fetch snapshots; empty = none"`
 	Agents  []string `yaml:"agents" about:"the agents: URL, or SERVER=URL where there are several servers"`
@@ -131,7 +138,12 @@ type Publish struct {
 
 // CheckSync is nil if there is such a way of loading.
 func (p Publish) CheckSync() error {
-	if slices.Contains(Syncs, p.Sync) {
+	switch {
+	case p.Sync == SyncCommand && len(p.Command) == 0:
+		return fmt.Errorf("publish.sync (--sync) is %s: say which, as in --set 'publish.command=[./reload, \"{dir}\"]'", SyncCommand)
+	case p.Sync != SyncCommand && len(p.Command) > 0:
+		return fmt.Errorf("publish.command is for publish.sync (--sync) %s, which is %s", SyncCommand, p.Sync)
+	case slices.Contains(Syncs, p.Sync):
 		return nil
 	}
 	return fmt.Errorf("publish.sync (--sync) must be one of %s, is %q", strings.Join(Syncs, ", "), p.Sync)
@@ -204,6 +216,7 @@ func (c Config) Validate() error {
 	must(s.Concurrency >= 1, "sampling.concurrency", "must be at least 1, is %d", s.Concurrency)
 	must(s.RequestTimeout >= 0, "sampling.request_timeout", "must be 0s or more, is %s", time.Duration(s.RequestTimeout))
 	must(s.Patience > 0, "sampling.patience", "must be more than 0s, is %s", time.Duration(s.Patience))
+	must(s.StepTimeout >= 0, "sampling.step_timeout", "must be 0s (no bound) or more, is %s", time.Duration(s.StepTimeout))
 	must(s.MaxBatches >= 1, "sampling.max_batches", "must be at least 1, is %d", s.MaxBatches)
 	o := c.Reward
 	must(o.OverlongBuffer >= 0 && o.OverlongBuffer <= max(s.MaxTokens, 0), "reward.overlong_buffer", "must be from 0 (off) to sampling.max_tokens (%d), is %d", s.MaxTokens, o.OverlongBuffer)

@@ -27,6 +27,7 @@ type Partial struct {
 
 	mu   sync.Mutex
 	size int64
+	n    int   // rollouts in it
 	err  error // of a failed write: nothing may follow what it left
 }
 
@@ -52,12 +53,19 @@ func (d *Dir) OpenPartial(step int) (*Partial, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Partial{path: path, f: f, known: known, opened: whole, size: whole}, nil
+	return &Partial{path: path, f: f, known: known, opened: whole, size: whole, n: len(known)}, nil
 }
 
 // Known are the rollouts that were there when the file was opened, and after a
 // TakeBackOf all that it has left.
 func (p *Partial) Known() []Recorded { return p.known }
+
+// Len is how many rollouts there are.
+func (p *Partial) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.n
+}
 
 // Add writes a rollout. When it has returned nil, only the machine's end can lose it.
 func (p *Partial) Add(r Rollout) error {
@@ -81,6 +89,7 @@ func (p *Partial) Add(r Rollout) error {
 		return p.err
 	}
 	p.size += int64(n)
+	p.n++
 	return nil
 }
 
@@ -88,10 +97,14 @@ func (p *Partial) Add(r Rollout) error {
 func (p *Partial) TakeBack() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	added := make([]byte, p.size-p.opened)
+	if _, err := p.f.ReadAt(added, p.opened); err != nil && len(added) > 0 {
+		return fmt.Errorf("rollouts: %w", err)
+	}
 	if err := p.f.Truncate(p.opened); err != nil {
 		return fmt.Errorf("rollouts: %w", err)
 	}
-	p.size = p.opened
+	p.size, p.n = p.opened, p.n-bytes.Count(added, []byte("\n"))
 	return nil
 }
 
@@ -136,7 +149,7 @@ func (p *Partial) TakeBackOf(of func(Rollout) bool) (n int, err error) {
 		return n, errors.Join(p.err, p.f.Truncate(p.size))
 	}
 	p.size += int64(len(kept))
-	p.known = known
+	p.known, p.n = known, len(known)
 	return n, nil
 }
 

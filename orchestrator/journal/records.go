@@ -63,8 +63,8 @@ type Step struct {
 	// ServerEvents is what happened to servers since the record before.
 	ServerEvents []ServerEvent `json:"perf/server_events,omitempty"`
 
-	Sample  float64 `json:"timing_s/gen"` // verification included
-	Update  float64 `json:"timing_s/update_actor"`
+	Sample float64 `json:"timing_s/gen"` // verification included
+	Update float64 `json:"timing_s/update_actor"`
 	// Publish is from the last optimizer step to the first tokens under the new
 	// weights, which the canary has every server generate and judges: snapshot, load and canary.
 	Publish float64 `json:"timing_s/publish"`

@@ -23,7 +23,7 @@ func (m *mapping) readParquet(f io.ReaderAt, size int64, add func(record) error)
 			return fmt.Errorf("%w; it has %s", err, strings.Join(have, ", "))
 		}
 		row := int64(0)
-		for group := range file.RowGroups() {
+		for group := range file.groups {
 			if err := m.readGroup(file, group, leaves, &row, add); err != nil {
 				return err
 			}

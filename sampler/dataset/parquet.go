@@ -24,7 +24,7 @@ func readParquet(f io.ReaderAt, size int64, add func(record) error) error {
 			return err
 		}
 		row := int64(0)
-		for group := range file.RowGroups() {
+		for group := range file.groups {
 			if err := readGroup(file, group, want, &row, add); err != nil {
 				return err
 			}

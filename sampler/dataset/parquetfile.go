@@ -169,6 +169,16 @@ func checkMeta(meta *format.FileMetaData) error {
 	return nil
 }
 
+// groups are the row groups that have rows. One without has no pages that it could
+// point to, and some writers write such.
+func (f *parquetFile) groups(yield func(group int) bool) {
+	for g, of := range f.meta.RowGroups {
+		if of.NumRows > 0 && !yield(g) {
+			return
+		}
+	}
+}
+
 func (f *parquetFile) close() {
 	if f.zstd != nil {
 		f.zstd.Close()

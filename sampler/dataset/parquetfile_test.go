@@ -49,6 +49,13 @@ func TestParquetOfOtherWriters(t *testing.T) {
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Fatalf("%v\n%v\nwant\n%v", err, got, want)
 			}
+			mapped, err := OpenColumns(t.Context(), path, Columns{Question: "prompt[0].content", Answer: "reward_model.ground_truth"})
+			if err != nil || mapped.Len() != 5 {
+				t.Fatalf("by its columns: %v, %v", mapped, err)
+			}
+			if err := mapped.Close(); err != nil {
+				t.Error(err)
+			}
 			src := mustOpen(t, path)
 			for i := range src.Len() {
 				p, err := src.Problem(t.Context(), i)
@@ -60,6 +67,27 @@ func TestParquetOfOtherWriters(t *testing.T) {
 				t.Fatalf("%d rows", src.Len())
 			}
 		})
+	}
+}
+
+// A file of which no row group has rows is whole: it has no rows.
+func TestParquetWithoutRows(t *testing.T) {
+	files, err := filepath.Glob("testdata/parquet/empty/*.parquet")
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, path := range files {
+		if src, err := Open(t.Context(), path); !errors.Is(err, ErrEmpty) || strings.Contains(err.Error(), "damaged") {
+			t.Errorf("%s: %v, %v", path, src, err)
+		}
+		as := Columns{Question: "prompt[0].content", Answer: "reward_model.ground_truth"}
+		if src, err := OpenColumns(t.Context(), path, as); !errors.Is(err, ErrEmpty) || strings.Contains(err.Error(), "damaged") {
+			t.Errorf("%s by its columns: %v, %v", path, src, err)
+		}
+		err := Scalars(t.Context(), path, func(values map[string]string) error { return fmt.Errorf("has the row %v", values) })
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 
@@ -87,8 +115,8 @@ func TestNineSetsAreAsTheLibraryReadsThem(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			for g, group := range raw.RowGroups() {
-				for leaf, chunk := range group.ColumnChunks() {
+			for g := range file.groups {
+				for leaf, chunk := range raw.RowGroups()[g].ColumnChunks() {
 					if chunk.Type().Kind() == parquet.Boolean { // see plainBooleans
 						continue
 					}

@@ -94,7 +94,7 @@ func parquetScalars(f io.ReaderAt, size int64, each func(map[string]string) erro
 			return errors.New("has no columns that are text or numbers")
 		}
 		row := 0
-		for group := range file.RowGroups() {
+		for group := range file.groups {
 			if err := groupScalars(file, group, leaves, &row, each); err != nil {
 				return err
 			}

@@ -16,6 +16,8 @@ type MemberStats struct {
 	// InFlight is the samples under way, Limit the most at present.
 	InFlight int `json:"in_flight"`
 	Limit    int `json:"limit"`
+	// Oldest is when the request began that has been under way longest; zero where none is.
+	Oldest time.Time `json:"oldest,omitzero"`
 	// What follows counts since the fleet began.
 
 	Requests   int64 `json:"requests"`   // sent to it
@@ -131,5 +133,10 @@ func (m *member) stats() MemberStats {
 	s := m.count
 	s.Name, s.Version, s.Fenced, s.Why, s.Since = m.Name, m.version, m.why != nil, m.why, m.since
 	s.InFlight, s.Limit = m.running, m.limit
+	for p := range m.pieces {
+		if s.Oldest.IsZero() || p.begun.Before(s.Oldest) {
+			s.Oldest = p.begun
+		}
+	}
 	return s
 }

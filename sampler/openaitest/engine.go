@@ -95,7 +95,11 @@ func (e *engine) sample(ctx context.Context, r localserver.Request, j int) (loca
 	s := localserver.Sample{Finish: "length", StopToken: -1}
 	var script []int32
 	if o.Script != nil {
-		script = o.Script(r.Prompt, d.seed)
+		seed := d.seed
+		if r.Temperature == 0 && !o.IgnoreTemperature {
+			seed = 0 // a greedy answer does not depend on it
+		}
+		script = o.Script(r.Prompt, seed)
 	}
 	tell := r.OnToken
 	if tell == nil || o.Logprobs != nil { // told at the end, when the model has scored them

@@ -12,7 +12,7 @@ import (
 // FaultKind is a way to misbehave.
 type FaultKind int
 
-// The faults. Those from FaultStall to FaultEnd are for streamed answers, those
+// The faults. FaultStall and FaultEnd cut streams between two events, those
 // from FaultAbort on only make sense for /v1/completions.
 const (
 	FaultStatus  FaultKind = iota // answers Status and Body
@@ -125,7 +125,11 @@ func (s *Server) misbehave(f Fault, right http.Handler, w http.ResponseWriter, r
 		right.ServeHTTP(whole, r)
 		events := bytes.SplitAfter(whole.Body.Bytes(), []byte("\n\n"))
 		w.Header().Set("Content-Type", whole.Header().Get("Content-Type"))
-		_, _ = w.Write(bytes.Join(events[:len(events)/2], nil))
+		half := bytes.Join(events[:len(events)/2], nil)
+		if len(half) == 0 { // one that comes whole
+			half = whole.Body.Bytes()[:whole.Body.Len()/2]
+		}
+		_, _ = w.Write(half)
 		_ = http.NewResponseController(w).Flush()
 		if f.Kind == FaultStall {
 			s.hang(r)

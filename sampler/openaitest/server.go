@@ -66,8 +66,8 @@ type Options struct {
 	// Encode turns text into ids; nil is this package's own [Encode].
 	Encode func(text string) []int32
 	// Script, when it returns ids, replaces sampling: sample j of a request
-	// with this prompt and this stream's seed gives these tokens, with the
-	// policy's log-probs.
+	// with this prompt and this stream's seed (0 of a greedy one) gives these
+	// tokens, with the policy's log-probs.
 	Script func(prompt []int32, seed int64) []int32
 	// Logprobs, when set, is a real model in the place of the policy: the T-1
 	// log-probs of a sequence under the weights in a folder, the one that was

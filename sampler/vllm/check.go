@@ -52,7 +52,7 @@ func (g *Generator) rollout(r sampler.Request, c *choice) (sampler.Rollout, erro
 		return fail("finish_reason %q is none of stop, length, abort", c.FinishReason)
 	}
 	if len(c.TokenIDs) == 0 {
-		return fail("no token_ids (a vLLM without return_token_ids? 0.11 and later have it)")
+		return fail("no token_ids, without which nothing can be trained on: vLLM gives them from 0.11 on, unless a proxy before it drops return_token_ids")
 	}
 	if len(c.TokenIDs) > r.Params.MaxTokens {
 		return fail("%d tokens, over max_tokens %d", len(c.TokenIDs), r.Params.MaxTokens)

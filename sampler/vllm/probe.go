@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -30,7 +29,7 @@ func ForTraining(i sampler.Info, url string, vocab int) error {
 	if i.Paused {
 		errs = append(errs, &sampler.CannotError{URL: url, What: "generation is paused", Hint: "resume it: curl -X POST " + url + "/resume"})
 	}
-	if !i.TokenIDs && !i.Paused { // it was asked for them
+	if !i.TokenIDs && i.Vocab != 0 { // it was asked for them: not paused
 		errs = append(errs, &sampler.CannotError{URL: url, What: "gives no token ids or no log-probs with its answers", Hint: "use vLLM 0.18 or later, and no proxy that leaves fields out"})
 	}
 	if i.Vocab != 0 && i.Vocab != vocab {
@@ -57,7 +56,7 @@ func Probe(ctx context.Context, e *endpoint.Endpoint, model string, retry endpoi
 	if p.info.Paused {
 		return p.info, nil // a generation would wait for the resume
 	}
-	for _, ask := range []func(context.Context, string) error{p.vocabulary, p.temperature, p.logprobsMode} {
+	for _, ask := range []func(context.Context, string) error{p.vocabulary, p.logprobsMode} {
 		if err := ask(ctx, model); err != nil {
 			return sampler.Info{}, fmt.Errorf("probe server: %w", err)
 		}
@@ -176,30 +175,6 @@ func (p *prober) vocabulary(ctx context.Context, _ string) error {
 	}
 	if m := vocabularySize.FindStringSubmatch(refused.Message); m != nil {
 		p.info.Vocab, _ = strconv.Atoi(m[1]) // the pattern has only digits
-	}
-	return nil
-}
-
-// temperature refuses a server, or a gateway before it, that samples as it
-// likes: two greedy answers are the same, whatever their seeds.
-func (p *prober) temperature(ctx context.Context, _ string) error {
-	var answers [2][]int32
-	for i := range answers {
-		req := probeRequest(p.info.Model, []int32{0, 1}, 16)
-		req.Seed, req.IgnoreEOS = int64(1+i), true
-		var reply completionReply
-		if err := p.do(ctx, http.MethodPost, completionsPath, req, &reply); err != nil {
-			return err
-		}
-		if len(reply.Choices) == 1 {
-			answers[i] = reply.Choices[0].TokenIDs
-		}
-	}
-	if !slices.Equal(answers[0], answers[1]) {
-		return &sampler.CannotError{
-			URL: p.e.URL(), What: "ignores temperature: two answers at temperature 0 differ",
-			Hint: "ask the server itself, without a gateway that sets sampling parameters",
-		}
 	}
 	return nil
 }

@@ -88,14 +88,6 @@ func TestProbeRefuses(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
-	t.Run("temperature ignored", func(t *testing.T) {
-		deaf := openaitest.New(t, openaitest.Options{IgnoreTemperature: true})
-		_, err := vllm.Probe(t.Context(), keyed(t, deaf.URL, ""), "", quick)
-		var cannot *sampler.CannotError
-		if !errors.As(err, &cannot) || !strings.Contains(err.Error(), deaf.URL+": ignores temperature: two answers at temperature 0 differ") {
-			t.Errorf("error %v", err)
-		}
-	})
 	t.Run("a wrong key", func(t *testing.T) {
 		_, err := vllm.Probe(t.Context(), keyed(t, fake.URL, "sk-2"), "", quick)
 		var status *endpoint.StatusError

@@ -31,3 +31,13 @@ for encoding in ["PLAIN", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"]:
         "note": encoding, "flags.list.element": "DELTA_BINARY_PACKED", "easy": "PLAIN", "weight": "BYTE_STREAM_SPLIT",
     }, **plain)
 pq.write_table(rows, f"{here}/pyarrow-checksums.parquet", write_page_checksum=True, data_page_size=1, store_schema=False)
+
+# Row groups without rows, which pyarrow writes with no place of their pages.
+with pq.ParquetWriter(f"{here}/pyarrow-empty-groups.parquet", rows.schema, store_schema=False) as w:
+    for part in [rows.slice(0, 0), rows.slice(0, 3), rows.slice(0, 0), rows.slice(3), rows.slice(0, 0)]:
+        w.write_table(part)
+os.makedirs(f"{here}/empty", exist_ok=True)
+pq.write_table(rows.slice(0, 0), f"{here}/empty/pyarrow-table.parquet", store_schema=False)
+with pq.ParquetWriter(f"{here}/empty/pyarrow-groups.parquet", rows.schema, store_schema=False) as w:
+    for _ in range(2):
+        w.write_table(rows.slice(0, 0))
