@@ -104,7 +104,7 @@ func (g *Generator) inVocab(id int32) bool {
 // once asks for sample j and checks the reply.
 func (g *Generator) once(ctx context.Context, r sampler.Request, j int) (sampler.Rollout, error) {
 	var reply completionReply
-	if err := g.e.Do(ctx, http.MethodPost, completionPath, newCompletion(r, j), &reply); err != nil {
+	if err := post(ctx, g.e, completionPath, newCompletion(r, j), &reply); err != nil {
 		return sampler.Rollout{}, err
 	}
 	out, cut, err := g.rollout(r, &reply)
@@ -141,6 +141,6 @@ func (g *Generator) text(ctx context.Context, ids []int32) (string, error) {
 	var reply struct {
 		Content string `json:"content"`
 	}
-	err := g.e.Do(ctx, http.MethodPost, "/detokenize", map[string][]int32{"tokens": ids}, &reply)
+	err := post(ctx, g.e, "/detokenize", map[string][]int32{"tokens": ids}, &reply)
 	return reply.Content, err
 }

@@ -16,20 +16,6 @@ import (
 // StartHint is how to start a llama-server that a training run can use.
 const StartHint = "start it with llama-server --model MODEL.gguf --ctx-size N --parallel SLOTS, its weights in F32 or BF16"
 
-// ForTraining is nil if a training run can use the server, given a command that
-// restarts it on new weights: it must give token ids and raw log-probs and serve a
-// vocabulary of vocab ids (the model's vocab_size).
-func ForTraining(i sampler.Info, url string, vocab int) error {
-	var errs []error
-	if !i.TokenIDs || !i.Scores || i.LogprobsMode != sampler.LogprobsRaw {
-		errs = append(errs, &sampler.CannotError{URL: url, What: fmt.Sprintf("llama-server %s gives no token ids with raw log-probs", i.Version), Hint: "use a build of llama.cpp from 2025 or later"})
-	}
-	if i.Vocab != 0 && i.Vocab != vocab {
-		errs = append(errs, &sampler.CannotError{URL: url, What: fmt.Sprintf("serves %s with a vocabulary of %d, the run's model has %d", i.Model, i.Vocab, vocab), Hint: "start it with the run's model"})
-	}
-	return errors.Join(errs...)
-}
-
 // Probe asks a server what it is: its model, context (of one slot), vocabulary
 // and build. served is the model's name, "" takes the one that is served. It
 // generates a few tokens and changes nothing.

@@ -70,21 +70,3 @@ func TestProbeRefuses(t *testing.T) {
 		t.Errorf("a vLLM: %v", err)
 	}
 }
-
-func TestForTraining(t *testing.T) {
-	fake := llamatest.New(t, openaitest.Options{})
-	info, err := llama.Probe(t.Context(), dial(t, fake.URL), "", quick)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := llama.ForTraining(info, fake.URL, 512); err != nil {
-		t.Error(err)
-	}
-	if err := llama.ForTraining(info, fake.URL, 300); err == nil || !strings.Contains(err.Error(), "serves tiny with a vocabulary of 512, the run's model has 300") {
-		t.Errorf("another vocabulary: %v", err)
-	}
-	info.Scores = false
-	if err := llama.ForTraining(info, fake.URL, 512); err == nil || !strings.Contains(err.Error(), "llama-server b11434-fake gives no token ids with raw log-probs") {
-		t.Errorf("no scores: %v", err)
-	}
-}

@@ -62,7 +62,7 @@ func (s *Scorer) Score(ctx context.Context, seqs [][]int32) ([][]float32, error)
 // next is the log-prob of id after a prefix.
 func (s *Scorer) next(ctx context.Context, prefix []int32, id int32) (float32, error) {
 	var reply completionReply
-	if err := s.g.e.Do(ctx, http.MethodPost, completionPath, forced(prefix, id), &reply); err != nil {
+	if err := post(ctx, s.g.e, completionPath, forced(prefix, id), &reply); err != nil {
 		return 0, err
 	}
 	if len(reply.Tokens) != 1 || reply.Tokens[0] != id {
@@ -84,7 +84,7 @@ func (s *Scorer) beside(ctx context.Context, prefix []int32, id int32) (float32,
 	var whole struct {
 		Tokens []int32 `json:"tokens"`
 	}
-	if err := s.g.e.Do(ctx, http.MethodPost, "/tokenize", map[string]string{"content": "a"}, &whole); err != nil {
+	if err := post(ctx, s.g.e, "/tokenize", map[string]string{"content": "a"}, &whole); err != nil {
 		return 0, err
 	}
 	if len(whole.Tokens) == 0 {
@@ -97,7 +97,7 @@ func (s *Scorer) beside(ctx context.Context, prefix []int32, id int32) (float32,
 			Top []tokenProbs `json:"top_logprobs"`
 		} `json:"completion_probabilities"`
 	}
-	if err := s.g.e.Do(ctx, http.MethodPost, completionPath, req, &reply); err != nil {
+	if err := post(ctx, s.g.e, completionPath, req, &reply); err != nil {
 		return 0, err
 	}
 	if len(reply.Probabilities) == 1 {

@@ -22,20 +22,6 @@ const StartHint = "start it with python3 -m sglang.launch_server --model-path MO
 // bound: SGLang does not say that it is paused, it just never answers.
 const answerLimit = 2 * time.Minute
 
-// ForTraining is nil if a training run can use the server: it must give token
-// ids and log-probs and serve a vocabulary of vocab ids (the model's vocab_size).
-// How weights get into it is the bridge's business.
-func ForTraining(i sampler.Info, url string, vocab int) error {
-	var errs []error
-	if !i.TokenIDs || !i.Scores {
-		errs = append(errs, &sampler.CannotError{URL: url, What: fmt.Sprintf("SGLang %s gives no token ids with log-probs", i.Version), Hint: "use SGLang 0.5.2 or later"})
-	}
-	if i.Vocab != 0 && i.Vocab != vocab {
-		errs = append(errs, &sampler.CannotError{URL: url, What: fmt.Sprintf("serves %s with a vocabulary of %d, the run's model has %d", i.Model, i.Vocab, vocab), Hint: "start it with the run's model"})
-	}
-	return errors.Join(errs...)
-}
-
 // Probe asks a server what it is: its model, context, vocabulary, kind of
 // log-probs, whether it heeds seeds and whether weights can be loaded. served is
 // the model's name, "" takes whatever is served. It generates a few tokens and

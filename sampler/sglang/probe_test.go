@@ -100,21 +100,3 @@ func TestProbeTellsOtherServersApart(t *testing.T) {
 		t.Errorf("nobody there: %v", err)
 	}
 }
-
-func TestForTraining(t *testing.T) {
-	fake := sglangtest.New(t, sglangtest.Options{})
-	info, err := sglang.Probe(t.Context(), dial(t, fake.URL), "", quick)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := sglang.ForTraining(info, fake.URL, 512); err != nil {
-		t.Error(err)
-	}
-	if err := sglang.ForTraining(info, fake.URL, 300); err == nil || !strings.Contains(err.Error(), "serves tiny with a vocabulary of 512, the run's model has 300") {
-		t.Errorf("another vocabulary: %v", err)
-	}
-	info.Scores = false
-	if err := sglang.ForTraining(info, fake.URL, 512); err == nil || !strings.Contains(err.Error(), "SGLang 0.5.10 gives no token ids with log-probs") {
-		t.Errorf("no scores: %v", err)
-	}
-}
