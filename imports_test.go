@@ -81,13 +81,8 @@ var rules = []rule{
 		why: "it is below everything"},
 	{from: "bridge/share", to: []string{"bridge/agent", "bridge/vllm", "internal/endpoint"}, why: "a server knows nothing of its clients"},
 	{from: "bridge/agent", to: []string{"bridge/vllm"}, why: "who loads into the server beside it is handed in"},
-<<<<<<< HEAD
-	{from: "...", to: []string{"sampler/openaitest", "sampler/samplertest", "sampler/sglang/sglangtest", "sampler/llama/llamatest", "bridge/bridgetest", "internal/webpage/webpagetest", "internal/ollamatest", "testing"},
-		except: []string{"sampler/openaitest/...", "sampler/samplertest", "sampler/sglang/sglangtest", "sampler/llama/llamatest", "bridge/bridgetest", "internal/webpage/webpagetest", "internal/ollamatest"}, why: "fakes and suites are for tests"},
-=======
 	{from: "...", to: []string{"sampler/openaitest", "sampler/sglang/sglangtest", "sampler/llama/llamatest", "sampler/samplertest", "bridge/bridgetest", "internal/webpage/webpagetest", "internal/ollamatest", "testing"},
 		except: []string{"sampler/openaitest/...", "sampler/sglang/sglangtest", "sampler/llama/llamatest", "sampler/samplertest", "bridge/bridgetest", "internal/webpage/webpagetest", "internal/ollamatest"}, why: "fakes and suites are for tests"},
->>>>>>> main
 	{from: "sampler/localserver", to: []string{"sampler/dataset", "sampler/reward", "sampler/vllm", "sampler/openai"}, tests: true,
 		why: "a server knows nothing of its clients"},
 	{from: "...", to: []string{"updater/torch"}, except: []string{"internal/cli", "examples/...", "benchmarks/perf/update/ours"},
