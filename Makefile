@@ -50,7 +50,7 @@ test-ollama: build ## Ollama's dialect, its loading of weights and two steps of 
 	$(torch) go vet -tags torch,ollama ./internal/e2e ./sampler/ollama ./bridge/ollama
 	scripts/with-ollama examples/arithmetic/policy $(torch) scripts/gotest -tags torch,ollama -run Ollama -timeout 20m -v -p 1 ./sampler/ollama ./internal/e2e ./bridge/ollama
 
-test-llama: ## rollouts and log-probs of a real llama-server on this CPU (10 minutes the first time, 1 after)
+test-llama: ## rollouts and log-probs of a real llama-server on this CPU (6 minutes the first time, seconds after)
 	go vet -tags llama ./sampler/llama
 	scripts/with-llama examples/arithmetic/policy scripts/gotest -tags llama -run Llama -timeout 10m -v ./sampler/llama
 
