@@ -57,8 +57,15 @@ func (e *Endpoint) Send(req *http.Request) (*http.Response, error) {
 		return nil, TransportError(req, err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		defer drain(resp.Body)
-		return nil, NewStatusError(req, resp)
+		err := NewStatusError(req, resp)
+		drain(resp.Body)
+		if resp.StatusCode >= http.StatusInternalServerError {
+			// uvicorn (vLLM, SGLang) closes the connection after an exception without
+			// having said so: what is sent next must not go into it, or a server that
+			// is there looks gone.
+			e.Close() // what is idle; it can be used again
+		}
+		return nil, err
 	}
 	return resp, nil
 }

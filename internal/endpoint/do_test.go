@@ -209,3 +209,27 @@ func TestDoContext(t *testing.T) {
 	}
 	<-ended // the server saw the client go
 }
+
+// closing counts how often idle connections are closed.
+type closing struct {
+	roundTrip
+	closed int
+}
+
+func (c *closing) CloseIdleConnections() { c.closed++ }
+
+// After a 500 the connection may be dead, after anything else it is not.
+func TestDoLetsGoOfADeadConnection(t *testing.T) {
+	for status, want := range map[int]int{http.StatusOK: 0, http.StatusNotFound: 0, http.StatusInternalServerError: 1} {
+		c := &closing{roundTrip: func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+		}}
+		e, err := New("http://fake", Options{Transport: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Do(t.Context(), http.MethodPost, "/x", nil, nil); StatusOf(err) != status && err != nil || c.closed != want {
+			t.Errorf("%d: %v, closed %d times", status, err, c.closed)
+		}
+	}
+}

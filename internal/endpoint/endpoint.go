@@ -160,6 +160,12 @@ func redact(address string) string {
 // URL is the server's root, without /v1 and without a trailing slash.
 func (e *Endpoint) URL() string { return e.root.String() }
 
+// Loopback tells whether the server is on this machine, as far as its address says.
+func (e *Endpoint) Loopback() bool {
+	host := e.root.Hostname()
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
 // String is [Endpoint.URL]; it never shows the key.
 func (e *Endpoint) String() string { return e.URL() }
 

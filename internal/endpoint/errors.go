@@ -175,3 +175,24 @@ func badCertificate(err error) bool {
 	var hostname x509.HostnameError
 	return errors.As(err, &verify) || errors.As(err, &authority) || errors.As(err, &hostname)
 }
+
+// StatusOf is the HTTP status of a refusal; 0 of any other error.
+func StatusOf(err error) int {
+	var s *StatusError
+	if errors.As(err, &s) {
+		return s.Status
+	}
+	return 0
+}
+
+// Missing tells whether a refusal says that there is no such route: 404 or 405.
+func Missing(err error) bool {
+	s := StatusOf(err)
+	return s == http.StatusNotFound || s == http.StatusMethodNotAllowed
+}
+
+// Unreachable tells whether no answer came at all: an [*UnreachableError] is in err's chain.
+func Unreachable(err error) bool {
+	var u *UnreachableError
+	return errors.As(err, &u)
+}
