@@ -69,12 +69,3 @@ func (c *client) failed(ctx context.Context, path string, err error) error {
 	}
 	return &endpoint.ReplyError{Method: http.MethodPost, URL: c.url + path, Err: err}
 }
-
-// statusOf is the HTTP status of a refusal; 0 for anything else.
-func statusOf(err error) int {
-	var s *endpoint.StatusError
-	if errors.As(err, &s) {
-		return s.Status
-	}
-	return 0
-}

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/justrl/justrl/internal/atomicdir"
+	"github.com/justrl/justrl/internal/endpoint"
 )
 
 // file is one file of a model for /api/create.
@@ -92,7 +93,7 @@ func withTemplate(dir string) (file, error) {
 func (c *client) upload(ctx context.Context, f file) error {
 	path := "/api/blobs/" + f.digest
 	err := c.quick(ctx, path, func(ctx context.Context) error { return c.e.Do(ctx, http.MethodHead, path, nil, nil) })
-	if statusOf(err) != http.StatusNotFound {
+	if endpoint.StatusOf(err) != http.StatusNotFound {
 		return err
 	}
 	err = c.long(ctx, path, func(ctx context.Context) (err error) {

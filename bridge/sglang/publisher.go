@@ -104,7 +104,7 @@ func (p *Publisher) load(ctx context.Context, s bridge.Snapshot) error {
 		return err
 	}
 	if err := p.pause(ctx); err != nil {
-		return p.afterPause(ctx, err)
+		return p.healer().AfterPause(ctx, err)
 	}
 	if err := p.updateTwice(ctx, s); err != nil {
 		return p.recover(ctx, s, err)
@@ -150,7 +150,7 @@ func (p *Publisher) shownTag(ctx context.Context) (string, error) {
 		WeightVersion string `json:"weight_version"`
 	}
 	err := p.do(ctx, http.MethodGet, "/get_model_info", nil, &reply)
-	if missing(err) { // its name in later versions
+	if endpoint.Missing(err) { // its name in later versions
 		err = p.do(ctx, http.MethodGet, "/model_info", nil, &reply)
 	}
 	return reply.WeightVersion, err
@@ -160,7 +160,7 @@ func (p *Publisher) shownTag(ctx context.Context) (string, error) {
 // paused: its load waits for requests by itself.
 func (p *Publisher) pause(ctx context.Context) error {
 	err := p.within(ctx, 0, http.MethodPost, "/pause_generation", map[string]string{"mode": "abort"}, nil)
-	if p.unpaused = missing(err); p.unpaused {
+	if p.unpaused = endpoint.Missing(err); p.unpaused {
 		return nil
 	}
 	return err
@@ -169,7 +169,7 @@ func (p *Publisher) pause(ctx context.Context) error {
 // updateTwice loads s, and once more if that fails.
 func (p *Publisher) updateTwice(ctx context.Context, s bridge.Snapshot) error {
 	err := p.update(ctx, s.Dir, Tag(p.o.Run, s.Version))
-	if statusOf(err) == 0 || errors.Is(err, bridge.ErrUnsupported) {
+	if endpoint.StatusOf(err) == 0 || errors.Is(err, bridge.ErrUnsupported) {
 		return err
 	}
 	return p.update(ctx, s.Dir, Tag(p.o.Run, s.Version))
@@ -183,13 +183,8 @@ func (p *Publisher) update(ctx context.Context, dir, tag string) error {
 	err := p.e.Do(ctx, http.MethodPost, "/update_weights_from_disk", map[string]any{
 		"model_path": dir, "weight_version": tag, "abort_all_requests": false, "flush_cache": true,
 	}, &reply)
-	if statusOf(err) >= http.StatusInternalServerError {
-		// uvicorn closes the connection after an exception without having said so:
-		// what is sent next must not go into it, or a server that is there looks gone.
-		p.e.Close() // what is idle; it can be used again
-	}
 	switch {
-	case missing(err):
+	case endpoint.Missing(err):
 		return &bridge.UnsupportedError{
 			Server: p.e.URL(), What: "has no /update_weights_from_disk",
 			Hint: "address SGLang itself, not a gateway in front of it, or load the weights with a command of your own (--sync command)",
@@ -207,7 +202,7 @@ func (p *Publisher) update(ctx context.Context, dir, tag string) error {
 
 func (p *Publisher) flush(ctx context.Context) error {
 	err := p.do(ctx, http.MethodPost, "/flush_cache", nil, nil)
-	if statusOf(err) == http.StatusBadRequest {
+	if endpoint.StatusOf(err) == http.StatusBadRequest {
 		return fmt.Errorf("the prefix cache was not emptied, as requests are running: %w", err)
 	}
 	return err
@@ -215,7 +210,7 @@ func (p *Publisher) flush(ctx context.Context) error {
 
 // resume lets requests go on; it outlives ctx.
 func (p *Publisher) resume(ctx context.Context) error {
-	ctx, cancel := p.detached(ctx)
+	ctx, cancel := bridge.Detached(ctx, p.o.Recovery)
 	defer cancel()
 	return p.resumed(p.do(ctx, http.MethodPost, "/continue_generation", struct{}{}, nil))
 }
@@ -225,7 +220,7 @@ func (p *Publisher) resumeOnce(ctx context.Context) error {
 }
 
 func (p *Publisher) resumed(err error) error {
-	if missing(err) { // there was no pause either
+	if endpoint.Missing(err) { // there was no pause either
 		return nil
 	}
 	return err
@@ -243,24 +238,4 @@ func (p *Publisher) within(ctx context.Context, limit time.Duration, method, pat
 	return endpoint.Retry{Tries: 4, Patience: 30 * time.Second, Attempt: limit}.Do(ctx, func(ctx context.Context) error {
 		return p.e.Do(ctx, method, path, in, out)
 	})
-}
-
-// statusOf is the HTTP status of a refusal; 0 for anything else.
-func statusOf(err error) int {
-	var s *endpoint.StatusError
-	if errors.As(err, &s) {
-		return s.Status
-	}
-	return 0
-}
-
-// missing tells that a route is not there.
-func missing(err error) bool {
-	s := statusOf(err)
-	return s == http.StatusNotFound || s == http.StatusMethodNotAllowed
-}
-
-func unreachable(err error) bool {
-	var u *endpoint.UnreachableError
-	return errors.As(err, &u)
 }

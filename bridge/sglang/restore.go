@@ -26,10 +26,10 @@ func Restore(ctx context.Context, e *endpoint.Endpoint, root string) error {
 	}
 	p := &Publisher{e: e, o: Options{Recovery: time.Minute}}
 	if err := p.pause(ctx); err != nil {
-		return fail(p.afterPause(ctx, err))
+		return fail(p.healer().AfterPause(ctx, err))
 	}
 	err := p.update(ctx, root, ownTag)
-	if statusOf(err) != 0 {
+	if endpoint.StatusOf(err) != 0 {
 		err = p.update(ctx, root, ownTag)
 	}
 	if err != nil {

@@ -21,7 +21,7 @@ func (p *Publisher) Checksums(ctx context.Context) (sums map[string]string, hidd
 		Checksums map[string]string `json:"checksums"`
 	}
 	err = p.do(ctx, http.MethodPost, "/weight_checker", map[string]string{"action": "checksum"}, &reply)
-	if status := statusOf(err); status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented {
+	if status := endpoint.StatusOf(err); status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented {
 		return nil, 0, nil
 	}
 	if err != nil {

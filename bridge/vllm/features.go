@@ -118,11 +118,11 @@ func routes(ctx context.Context, e *endpoint.Endpoint) (map[string][]string, err
 
 // engine has the server refuse an empty init_info, and reads in whose name it does.
 func engine(ctx context.Context, e *endpoint.Endpoint) (string, error) {
-	err := once(ctx, e, initRoute, map[string]any{"init_info": map[string]any{}})
+	err := e.Do(ctx, http.MethodPost, initRoute, map[string]any{"init_info": map[string]any{}}, nil)
 	if err == nil || absent(err) || strings.Contains(err.Error(), "not configured") {
 		return "", nil
 	}
-	if statusOf(err) == 0 {
+	if endpoint.StatusOf(err) == 0 {
 		return "", err
 	}
 	const after = "init_info for "
@@ -195,25 +195,21 @@ func Ways(ctx context.Context, e *endpoint.Endpoint) ([]string, error) {
 	return f.ways(), nil
 }
 
-// once posts a call that is not asked again. When a worker raises, uvicorn
-// answers 500 and then closes the connection without having said so: the next
-// call must not be sent into it, or a server that is there looks gone.
-func once(ctx context.Context, e *endpoint.Endpoint, path string, in any) error {
-	err := e.Do(ctx, http.MethodPost, path, in, nil)
-	if statusOf(err) >= http.StatusInternalServerError {
-		e.Close() // what is idle; it can be used again
-	}
-	return err
+// ask sends a request that a server in order answers at once, whatever the
+// model's size; one attempt may take callLimit.
+func ask(ctx context.Context, e *endpoint.Endpoint, method, path string, in, out any) error {
+	return within(ctx, callLimit, e, method, path, in, out)
 }
 
-func ask(ctx context.Context, e *endpoint.Endpoint, method, path string, in, out any) error {
-	return endpoint.Retry{Tries: 4, Patience: 30 * time.Second, Attempt: callLimit}.Do(ctx, func(ctx context.Context) error {
+// within sends a request with a bound on one attempt, 0 for none but ctx's own;
+// all that go through here can be sent again without harm.
+func within(ctx context.Context, limit time.Duration, e *endpoint.Endpoint, method, path string, in, out any) error {
+	return endpoint.Retry{Tries: 4, Patience: 30 * time.Second, Attempt: limit}.Do(ctx, func(ctx context.Context) error {
 		return e.Do(ctx, method, path, in, out)
 	})
 }
 
 // absent tells whether a refusal says that there is no such route.
 func absent(err error) bool {
-	s := statusOf(err)
-	return s == http.StatusNotFound || s == http.StatusMethodNotAllowed || s == http.StatusNotImplemented
+	return endpoint.Missing(err) || endpoint.StatusOf(err) == http.StatusNotImplemented
 }

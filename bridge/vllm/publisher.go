@@ -13,9 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -134,7 +132,7 @@ func (p *Publisher) load(ctx context.Context, s bridge.Snapshot) error {
 		return err
 	}
 	if err := p.pause(ctx); err != nil {
-		return p.afterPause(ctx, err)
+		return p.healer().AfterPause(ctx, err)
 	}
 	if err := p.reloadTwice(ctx, s); err != nil {
 		return p.recover(ctx, s, err)
@@ -178,8 +176,8 @@ func (p *Publisher) StillLive(ctx context.Context) error {
 // ours runs between two steps; of others', wait lets each finish with the
 // weights that it began with (abort would lose it, keep would mix weights).
 func (p *Publisher) pause(ctx context.Context) error {
-	err := p.within(ctx, 0, http.MethodPost, p.pauseTarget, nil, nil) // others' requests may take long
-	if statusOf(err) == http.StatusNotFound || statusOf(err) == http.StatusMethodNotAllowed {
+	err := within(ctx, 0, p.e, http.MethodPost, p.pauseTarget, nil, nil) // others' requests may take long
+	if endpoint.Missing(err) {
 		return p.noDevMode("/pause")
 	}
 	return err
@@ -195,7 +193,7 @@ func (p *Publisher) noDevMode(route string) error {
 func (p *Publisher) reloadTwice(ctx context.Context, s bridge.Snapshot) error {
 	err := p.way.reload(ctx, s)
 	var lost carrierError
-	if err == nil || ctx.Err() != nil || statusOf(err) < 500 && !errors.As(err, &lost) {
+	if err == nil || ctx.Err() != nil || endpoint.StatusOf(err) < 500 && !errors.As(err, &lost) {
 		return err
 	}
 	return p.way.reload(ctx, s)
@@ -216,7 +214,7 @@ func (p *Publisher) resetCache(ctx context.Context) error {
 
 // resume lets requests go on; it outlives ctx.
 func (p *Publisher) resume(ctx context.Context) error {
-	ctx, cancel := p.detached(ctx)
+	ctx, cancel := bridge.Detached(ctx, p.o.Recovery)
 	defer cancel()
 	return p.do(ctx, http.MethodPost, "/resume", nil, nil)
 }
@@ -225,40 +223,7 @@ func (p *Publisher) resumeOnce(ctx context.Context) error {
 	return p.e.Do(ctx, http.MethodPost, "/resume", nil, nil)
 }
 
-// do sends a request that a server in order answers at once, whatever the
-// model's size; one attempt may take callLimit.
+// do is [ask] of the publisher's server.
 func (p *Publisher) do(ctx context.Context, method, path string, in, out any) error {
-	return p.within(ctx, callLimit, method, path, in, out)
-}
-
-// within sends a request with a bound on one attempt, 0 for none but ctx's own;
-// all that go through here can be sent again without harm.
-func (p *Publisher) within(ctx context.Context, limit time.Duration, method, path string, in, out any) error {
-	return endpoint.Retry{Tries: 4, Patience: 30 * time.Second, Attempt: limit}.Do(ctx, func(ctx context.Context) error {
-		return p.e.Do(ctx, method, path, in, out)
-	})
-}
-
-// statusOf is the HTTP status of a refusal; 0 for anything else.
-func statusOf(err error) int {
-	var s *endpoint.StatusError
-	if errors.As(err, &s) {
-		return s.Status
-	}
-	return 0
-}
-
-// loopback tells whether the server is on this machine, as far as its address says.
-func (p *Publisher) loopback() bool {
-	u, err := url.Parse(p.e.URL())
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-func unreachable(err error) bool {
-	var u *endpoint.UnreachableError
-	return errors.As(err, &u)
+	return ask(ctx, p.e, method, path, in, out)
 }

@@ -31,7 +31,7 @@ func TestLoadWhoseAnswerIsLost(t *testing.T) {
 			}
 			r.Set(bridgetest.Faults{CutReloads: 1})
 			err := r.publisher.Load(t.Context(), r.publish(t, 2, theta0.Moved(0.2)))
-			if !unreachable(err) || !strings.Contains(err.Error(), "and resumed") {
+			if !endpoint.Unreachable(err) || !strings.Contains(err.Error(), "and resumed") {
 				t.Errorf("error: %v", err)
 			}
 			if r.Paused() || r.Model().Theta != want.Theta {
@@ -85,7 +85,7 @@ func TestLoadIntoADeadServer(t *testing.T) {
 					}
 					return ok(), nil
 				}).Load(t.Context(), s)
-				if !unreachable(err) || !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), c.not) {
+				if !endpoint.Unreachable(err) || !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), c.not) {
 					t.Errorf("error: %v", err)
 				}
 				if diff := cmp.Diff(c.want, asked); diff != "" {
@@ -109,7 +109,7 @@ func TestLoadWhosePauseIsLost(t *testing.T) {
 			}
 			return ok(), nil
 		}).Load(t.Context(), s)
-		if !unreachable(err) || paused {
+		if !endpoint.Unreachable(err) || paused {
 			t.Errorf("error %v, paused %v", err, paused)
 		}
 	})

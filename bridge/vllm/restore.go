@@ -34,13 +34,13 @@ func Restore(ctx context.Context, e *endpoint.Endpoint, root string) error {
 	p := &Publisher{e: e, o: Options{Recovery: time.Minute}, pauseTarget: f.pauseTarget()}
 	p.way = files{p}
 	if err := p.pause(ctx); err != nil {
-		return fail(p.afterPause(ctx, err))
+		return fail(p.healer().AfterPause(ctx, err))
 	}
 	if err := p.reloadTwice(ctx, bridge.Snapshot{Dir: root}); err != nil {
-		return fail(fmt.Errorf("%w; it is left paused, as its weights may be broken: restart it", err))
+		return fail(fmt.Errorf("%w; %s", err, leftPaused))
 	}
 	err = p.do(ctx, http.MethodPost, "/update_weight_version", map[string]string{"new_version": ownTag}, nil)
-	if statusOf(err) == http.StatusNotFound { // older than vLLM 0.30
+	if endpoint.StatusOf(err) == http.StatusNotFound { // older than vLLM 0.30
 		err = nil
 	}
 	err = errors.Join(err, p.resetCache(ctx), p.resume(ctx)) // the weights are whole: nobody shall wait

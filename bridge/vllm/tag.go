@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/internal/endpoint"
 )
 
 // tagOf is a name for the weights of s that was never used before.
@@ -16,7 +17,7 @@ func (p *Publisher) tagOf(s bridge.Snapshot) string { return fmt.Sprintf("%s-%d"
 func (p *Publisher) setTag(ctx context.Context, s bridge.Snapshot) (string, error) {
 	tag := p.tagOf(s)
 	err := p.do(ctx, http.MethodPost, "/update_weight_version", map[string]string{"new_version": tag}, nil)
-	if statusOf(err) == http.StatusNotFound {
+	if endpoint.StatusOf(err) == http.StatusNotFound {
 		return "", nil
 	}
 	return tag, err

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/internal/endpoint"
 )
 
 // transfer sends weights over vLLM's weight-transfer routes: init, start, update
@@ -94,7 +95,7 @@ func (w *transfer) start(ctx context.Context) error {
 		if err == nil || !strings.Contains(err.Error(), "already active") {
 			break
 		}
-		if err := w.post(ctx, end.route, end.body); statusOf(err) == 0 && err != nil {
+		if err := w.post(ctx, end.route, end.body); endpoint.StatusOf(err) == 0 && err != nil {
 			return err
 		}
 		err = start()
@@ -140,7 +141,7 @@ func (w *transfer) update(ctx context.Context, info updateInfo, tensors []Tensor
 
 // post sends a call that must not be repeated by itself; only ctx bounds it.
 func (w *transfer) post(ctx context.Context, route string, body any) error {
-	return once(ctx, w.p.e, route, body)
+	return w.p.e.Do(ctx, http.MethodPost, route, body, nil)
 }
 
 // worldSize is how many workers the server has; 1 where it does not say.

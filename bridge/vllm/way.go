@@ -3,6 +3,7 @@ package vllm
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/justrl/justrl/bridge"
@@ -37,7 +38,7 @@ func (p *Publisher) wayOf(f features) (way, error) {
 	sync := p.o.Sync
 	if sync == "" {
 		sync = f.ways()[0]
-		if sync == WayTransfer && (p.o.Open == nil || p.o.Listen == "" && !p.loopback()) { // it could not reach us
+		if sync == WayTransfer && (p.o.Open == nil || p.o.Listen == "" && !p.e.Loopback()) { // it could not reach us
 			sync = f.ways()[1]
 		}
 	}
@@ -51,7 +52,7 @@ func (p *Publisher) wayOf(f features) (way, error) {
 		if f.engine != tcpEngine {
 			return cannot("was not started for --sync transfer", "start vLLM 0.22 or later with scripts/vllm-plugin on its PYTHONPATH and --weight-transfer-config '{\"backend\":\"justrl_tcp\"}'")
 		}
-		if p.o.Listen == "" && !p.loopback() {
+		if p.o.Listen == "" && !p.e.Loopback() {
 			return cannot("is on another machine", "give the address of this one at which it can fetch the weights, or use --sync files")
 		}
 		return newTransfer(p, f, &tcp{host: p.o.Listen}), nil
@@ -93,7 +94,7 @@ func (p *Publisher) reloadWeights(ctx context.Context, path string) error {
 	if path != "" {
 		call.Kwargs = &kwargs{path}
 	}
-	err := once(ctx, p.e, "/collective_rpc", call)
+	err := p.e.Do(ctx, http.MethodPost, "/collective_rpc", call, nil)
 	if absent(err) {
 		return p.noDevMode("/collective_rpc")
 	}

@@ -203,27 +203,3 @@ func FuzzProbe(f *testing.F) {
 		}
 	})
 }
-
-// closing counts how often idle connections are closed.
-type closing struct {
-	transport
-	closed int
-}
-
-func (c *closing) CloseIdleConnections() { c.closed++ }
-
-// After a 500 the connection may be dead, after anything else it is not.
-func TestOnceLetsGoOfADeadConnection(t *testing.T) {
-	for status, want := range map[int]int{http.StatusOK: 0, http.StatusNotFound: 0, http.StatusInternalServerError: 1} {
-		c := &closing{transport: func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: status, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader("{}"))}, nil
-		}}
-		e, err := endpoint.New("http://fake", endpoint.Options{Transport: c})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := once(t.Context(), e, "/x", nil); statusOf(err) != status && err != nil || c.closed != want {
-			t.Errorf("%d: %v, closed %d times", status, err, c.closed)
-		}
-	}
-}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -37,7 +35,8 @@ type diagnosis struct {
 	Problem string       `json:"problem,omitempty"`
 	Info    sampler.Info `json:"info"`
 
-	vocab int // of the server
+	near  bool // it is on this machine
+	vocab int  // of the server
 }
 
 // doctor looks at servers as a run's start does.
@@ -62,7 +61,7 @@ func (doc doctor) diagnose(ctx context.Context, address string) (d diagnosis, er
 		return d, usage(err)
 	}
 	defer e.Close()
-	d.URL = e.URL()
+	d.URL, d.near = e.URL(), e.Loopback()
 	kind, err := discover(ctx, e)
 	if err != nil {
 		return d, err
@@ -99,20 +98,21 @@ func (d diagnosis) plan(cfg config.Config) string {
 	why := strings.TrimPrefix(strings.ReplaceAll(d.Problem, d.URL+": ", ""), "probe server: ")
 	switch {
 	case d.Trainable:
-		return "trains: " + loading(d.URL, d.Info, d.Sync, cfg)
+		return "trains: " + loading(d.near, d.Info, d.Sync, cfg)
 	case d.Evaluates:
 		return "evaluates only (justrl eval --server " + d.URL + "); cannot train: " + why
 	}
 	return "none: " + why
 }
 
-// loading says how weights get into a server, and how that is proved.
-func loading(url string, i sampler.Info, way string, cfg config.Config) string {
+// loading says how weights get into a server, which is near if it is on this
+// machine, and how that is proved.
+func loading(near bool, i sampler.Info, way string, cfg config.Config) string {
 	how := "by " + way
 	switch way {
 	case bridgevllm.WayFiles, "disk":
 		how = "as files in " + sharedFolder(cfg) + ", which it must see under the same path"
-		if !onThisMachine(url) {
+		if !near {
 			how += " (it is on another machine: set publish.dir to a folder that both see)"
 		}
 	case bridgevllm.WayInPlace:
@@ -135,15 +135,6 @@ func loading(url string, i sampler.Info, way string, cfg config.Config) string {
 func sharedFolder(cfg config.Config) string {
 	out := cmp.Or(cfg.Out, "OUT")
 	return cmp.Or(cfg.Publish.Dir, filepath.Join(out, "snapshots"))
-}
-
-// onThisMachine tells whether an address is a loopback one.
-func onThisMachine(address string) bool {
-	u, err := url.Parse(address)
-	if err != nil {
-		return false
-	}
-	return u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
 }
 
 // together is the plan for several servers, or why they are no fleet.

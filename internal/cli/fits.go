@@ -24,7 +24,7 @@ func (s *server) check(d dialect, i sampler.Info) (way string, err error) {
 // way is how weights get into the server: what publish.sync says, else the best
 // that it offers. That a server offers none is for its dialect to explain.
 func (s *server) way(i sampler.Info) (string, error) {
-	far := !onThisMachine(s.endpoint.URL())
+	far := !s.endpoint.Loopback()
 	switch want := s.cfg.Publish.Sync; {
 	case want == config.SyncCommand:
 		return want, nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -263,7 +264,7 @@ func (k *keeper) isOut(name string) bool {
 
 // bringOnce tries until the server is back or the run ends.
 func (k *keeper) bringOnce(name string) {
-	first, most := orElse(k.first, 500*time.Millisecond), orElse(k.most, 10*time.Second)
+	first, most := cmp.Or(k.first, 500*time.Millisecond), cmp.Or(k.most, 10*time.Second)
 	k.mu.Lock()
 	for range k.lies[name] { // who lies is not trusted again so soon
 		first = min(2*first, most)
@@ -295,11 +296,4 @@ func (k *keeper) bringOnce(name string) {
 			k.still(name, err)
 		}
 	}
-}
-
-func orElse(d, fallback time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return fallback
 }

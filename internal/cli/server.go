@@ -106,7 +106,7 @@ func openServers(ctx context.Context, c *cli.Context, cfg config.Config, notify 
 func (all servers) sayPlans(say func(format string, args ...any)) {
 	for _, s := range all {
 		if f := s.found(); s.embedded == nil && f.generator != nil {
-			how := loading(s.endpoint.URL(), f.info, f.way, s.cfg)
+			how := loading(s.endpoint.Loopback(), f.info, f.way, s.cfg)
 			if s.agent != nil {
 				how = "weights through the agent at " + s.agent.URL()
 			}

@@ -13,9 +13,6 @@ import (
 	"github.com/justrl/justrl/sampler"
 )
 
-// StartHint is how to start a llama-server that a training run can use.
-const StartHint = "start it with llama-server --model MODEL.gguf --ctx-size N --parallel SLOTS, its weights in F32 or BF16"
-
 // Probe asks a server what it is: its model, context (of one slot), vocabulary
 // and build. served is the model's name, "" takes the one that is served. It
 // generates a few tokens and changes nothing.

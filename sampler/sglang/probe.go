@@ -15,9 +15,6 @@ import (
 	"github.com/justrl/justrl/sampler"
 )
 
-// StartHint is how to start an SGLang that a training run can use.
-const StartHint = "start it with python3 -m sglang.launch_server --model-path MODEL --enable-deterministic-inference"
-
 // answerLimit bounds the probe's own generations where the caller has set no
 // bound: SGLang does not say that it is paused, it just never answers.
 const answerLimit = 2 * time.Minute
@@ -55,19 +52,10 @@ func (p *prober) do(ctx context.Context, method, path string, in, out any) error
 // either asks at a name and, where that is not there, at the one that later versions have.
 func (p *prober) either(ctx context.Context, older, newer string, out any) error {
 	err := p.do(ctx, http.MethodGet, older, nil, out)
-	if s := status(err); s == http.StatusNotFound || s == http.StatusMethodNotAllowed {
+	if s := endpoint.StatusOf(err); s == http.StatusNotFound || s == http.StatusMethodNotAllowed {
 		return p.do(ctx, http.MethodGet, newer, nil, out)
 	}
 	return err
-}
-
-// status is the HTTP status of err; 0 if it is of another kind.
-func status(err error) int {
-	var s *endpoint.StatusError
-	if errors.As(err, &s) {
-		return s.Status
-	}
-	return 0
 }
 
 func (p *prober) cannot(what, hint string, args ...any) error {
@@ -81,7 +69,7 @@ func (p *prober) model(ctx context.Context, _ string) error {
 		WeightVersion string `json:"weight_version"`
 	}
 	err := p.either(ctx, "/get_model_info", "/model_info", &reply)
-	switch s := status(err); {
+	switch s := endpoint.StatusOf(err); {
 	case s == http.StatusNotFound || s == http.StatusMethodNotAllowed || err == nil && reply.ModelPath == "":
 		return p.cannot("has no /get_model_info: it is no SGLang", "name a server of another kind as what it is, or start SGLang")
 	case err != nil:
@@ -99,7 +87,7 @@ func (p *prober) server(ctx context.Context, _ string) error {
 		Deterministic bool   `json:"enable_deterministic_inference"`
 	}
 	err := p.either(ctx, "/get_server_info", "/server_info", &reply)
-	switch status(err) {
+	switch endpoint.StatusOf(err) {
 	case 0:
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized, http.StatusForbidden: // an administrator's own
 		return nil
@@ -138,7 +126,7 @@ func (p *prober) models(ctx context.Context, want string) error {
 // it is there, and nothing happens.
 func (p *prober) control(ctx context.Context, _ string) error {
 	err := p.do(ctx, http.MethodGet, "/update_weights_from_disk", nil, nil)
-	switch status(err) {
+	switch endpoint.StatusOf(err) {
 	case http.StatusMethodNotAllowed:
 		p.info.DevMode, p.info.Loads = true, []string{"disk"}
 		return nil
@@ -157,7 +145,7 @@ func (p *prober) vocabulary(ctx context.Context, _ string) error {
 	params.LogitBias = map[string]float64{strconv.Itoa(math.MaxInt32): 0}
 	req := generate{InputIDs: [][]int32{{0}}, SamplingParams: []samplingParams{params}, LogprobStartLen: -1}
 	err := p.do(ctx, http.MethodPost, generatePath, req, nil)
-	if s := status(err); s == 0 || s != http.StatusBadRequest {
+	if s := endpoint.StatusOf(err); s == 0 || s != http.StatusBadRequest {
 		return err
 	}
 	if m := biasKeys.FindStringSubmatch(err.Error()); m != nil {

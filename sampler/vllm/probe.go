@@ -74,15 +74,6 @@ func (p *prober) do(ctx context.Context, method, path string, in, out any) error
 	return p.retry.Do(ctx, func(ctx context.Context) error { return p.e.Do(ctx, method, path, in, out) })
 }
 
-// status is the HTTP status of err; 0 if it is of another kind.
-func status(err error) int {
-	var s *endpoint.StatusError
-	if errors.As(err, &s) {
-		return s.Status
-	}
-	return 0
-}
-
 func (p *prober) models(ctx context.Context, want string) error {
 	models, err := openai.New(p.e, p.retry).Models(ctx)
 	if err != nil {
@@ -117,7 +108,7 @@ func (p *prober) version(ctx context.Context, _ string) error {
 	var reply struct {
 		Version string `json:"version"`
 	}
-	if err := p.do(ctx, http.MethodGet, "/version", nil, &reply); err != nil && status(err) != http.StatusNotFound {
+	if err := p.do(ctx, http.MethodGet, "/version", nil, &reply); err != nil && endpoint.StatusOf(err) != http.StatusNotFound {
 		return err
 	}
 	p.info.Version = reply.Version
@@ -134,7 +125,7 @@ func (p *prober) context(ctx context.Context, _ string) error {
 	var reply struct {
 		MaxModelLen int `json:"max_model_len"`
 	}
-	if err := p.do(ctx, http.MethodPost, "/tokenize", req, &reply); err != nil && status(err) != http.StatusNotFound {
+	if err := p.do(ctx, http.MethodPost, "/tokenize", req, &reply); err != nil && endpoint.StatusOf(err) != http.StatusNotFound {
 		return err
 	}
 	p.info.MaxModelLen = reply.MaxModelLen
@@ -145,7 +136,7 @@ func (p *prober) devMode(ctx context.Context, _ string) error {
 	var paused struct {
 		IsPaused bool `json:"is_paused"`
 	}
-	if err := p.do(ctx, http.MethodGet, "/is_paused", nil, &paused); status(err) == http.StatusNotFound {
+	if err := p.do(ctx, http.MethodGet, "/is_paused", nil, &paused); endpoint.StatusOf(err) == http.StatusNotFound {
 		return nil
 	} else if err != nil {
 		return err
@@ -155,7 +146,7 @@ func (p *prober) devMode(ctx context.Context, _ string) error {
 	var weights struct {
 		WeightVersion string `json:"weight_version"`
 	}
-	if err := p.do(ctx, http.MethodGet, "/weight_info", nil, &weights); err != nil && status(err) != http.StatusNotFound {
+	if err := p.do(ctx, http.MethodGet, "/weight_info", nil, &weights); err != nil && endpoint.StatusOf(err) != http.StatusNotFound {
 		return err
 	}
 	p.info.WeightVersion = weights.WeightVersion
