@@ -50,7 +50,7 @@ type keeper struct {
 // outage is a server that is out.
 type outage struct {
 	since time.Time
-	ours  bool // a load that failed may have left it paused
+	ours  bool // a load of ours that failed may have left it paused
 }
 
 // Close gives up on those that are out.
@@ -162,8 +162,7 @@ func (k *keeper) fencedByFleet(name string, err error) {
 // fencedByBridge is told, under the bridge's lock, of a server that could not be
 // loaded or that the canary has caught.
 func (k *keeper) fencedByBridge(name string, err error) {
-	var lie *bridge.CanaryError
-	if k.leaves(name, err, !errors.As(err, &lie)) {
+	if k.leaves(name, err, leftPaused(err)) {
 		k.fleet.Fence(name, err)
 		k.bring(name)
 	}
@@ -183,6 +182,12 @@ func (k *keeper) leaves(name string, err error, ours bool) bool {
 	}
 	k.happened(journal.ServerEvent{Time: time.Now().UTC(), Server: name, Event: journal.ServerFenced, Reason: err.Error()})
 	return true
+}
+
+// leftPaused tells whether a server may be paused because of err.
+func leftPaused(err error) bool {
+	var load *bridge.LoadError
+	return errors.As(err, &load) && !caught(err)
 }
 
 func caught(err error) bool {
@@ -286,11 +291,14 @@ func (k *keeper) bringOnce(name string) {
 		if err == nil || k.ctx.Err() != nil {
 			return
 		}
+		k.mu.Lock()
 		if caught(err) {
-			k.mu.Lock()
 			k.lies[name]++
-			k.mu.Unlock()
 		}
+		if o := k.out[name]; o != nil && leftPaused(err) { // by the load that was to bring it back
+			o.ours = true
+		}
+		k.mu.Unlock()
 		if err.Error() != said {
 			said = err.Error()
 			k.still(name, err)

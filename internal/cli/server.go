@@ -227,7 +227,8 @@ func (s *server) open(ctx context.Context, paused bool) (f what, err error) {
 	if err != nil {
 		return f, err
 	}
-	i.Paused = i.Paused && !paused
+	ours := paused && i.Paused
+	i.Paused = i.Paused && !ours
 	if s.agent != nil {
 		if i, err = s.reached(ctx, i); err != nil {
 			return f, err
@@ -241,7 +242,7 @@ func (s *server) open(ctx context.Context, paused bool) (f what, err error) {
 		return f, err
 	}
 	f.info, f.way = i, way
-	if !paused && s.embedded == nil { // one that is paused would not answer
+	if !ours && s.embedded == nil { // one that is paused would not answer
 		_, err = behaves(ctx, s.endpoint.URL(), f)
 	}
 	return f, err
