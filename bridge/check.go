@@ -104,5 +104,18 @@ func (b *Bridge) check(ctx context.Context, m *member) (observation, error) {
 	if err != nil {
 		return observation{}, err
 	}
-	return seen, m.canary.stillLive(m.canary.live, seen.scores)
+	if err := m.canary.stillLive(m.canary.live, seen.scores); err != nil {
+		return seen, err
+	}
+	return seen, m.canary.sameSums(b.shown(m), seen.checksums)
+}
+
+// shown are the checksums that the server has shown of what is live; nil if none.
+func (b *Bridge) shown(m *member) *sums {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m.sumsOf != b.live.Version {
+		return nil
+	}
+	return m.sums
 }
