@@ -133,11 +133,27 @@ func (b *Bridge) fence(m *member, err error) {
 // neither lied nor lacks what it needs.
 func anyMayReturn(errs []error) bool {
 	for _, err := range errs {
-		if err != nil && !lied(err) && !errors.Is(err, ErrUnsupported) {
+		var again *restartedError
+		if errors.As(err, &again) || err != nil && !lied(err) && !errors.Is(err, ErrUnsupported) {
 			return true
 		}
 	}
 	return false
+}
+
+// restartedError is a load's that found other weights than those of the load
+// before, after a Check had seen these: nothing that was sampled is in doubt.
+type restartedError struct{ error }
+
+func (e *restartedError) Unwrap() error { return e.error }
+
+// afterCheck is the error of a load that followed a Check.
+func afterCheck(err error) error {
+	var lie *CanaryError
+	if errors.As(err, &lie) && lie.Part == PartIdle {
+		return &restartedError{err}
+	}
+	return err
 }
 
 func lied(err error) bool {
@@ -181,6 +197,7 @@ func (b *Bridge) before(ctx context.Context, m *member) (observation, error) {
 func (b *Bridge) advance(ctx context.Context, m *member, s Snapshot, trainer logprobs) (ServerReport, error) {
 	d := m.Deployment
 	began := b.o.Now()
+	checked := m.seen != nil
 	before, err := b.before(ctx, m)
 	m.seen = nil
 	if err == nil {
@@ -190,7 +207,9 @@ func (b *Bridge) advance(ctx context.Context, m *member, s Snapshot, trainer log
 		return ServerReport{}, err
 	}
 	loading := b.o.Now()
-	if err := m.load(ctx, s); err != nil {
+	if err := m.load(ctx, s); checked && err != nil {
+		return ServerReport{}, afterCheck(err)
+	} else if err != nil {
 		return ServerReport{}, err
 	}
 	loaded := b.o.Now()

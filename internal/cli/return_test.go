@@ -2,10 +2,15 @@ package cli
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/sampler/openaitest"
 )
@@ -109,5 +114,33 @@ func TestWhoComesBackOtherwiseStaysOut(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// The only server is restarted, and back, while the trainer is at work: what it
+// sampled was proved, and it is loaded and proved again as any other.
+func TestTheOnlyOneIsRestartedDuringAnUpdate(t *testing.T) {
+	b := against(t, 1, honest())
+	b.cfg.Sampling.Patience = config.Duration(30 * time.Second)
+	var events []string
+	b.told = func(e journal.ServerEvent) { events = append(events, e.Event) }
+	err := b.train(t, honest(), func(step int, phase string) {
+		if step == 1 && phase == "update" {
+			b.load(t, "version-000001")
+			e, err := endpoint.New(b.first().URL, endpoint.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			if err := e.Do(t.Context(), http.MethodPost, "/update_weight_version", map[string]string{"new_version": "default"}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{journal.ServerFenced, journal.ServerRejoined}, events); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }
