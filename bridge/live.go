@@ -37,6 +37,9 @@ type Options struct {
 	// Patience is how long an Advance that has no deployment left waits for one
 	// to rejoin that has not lied; 0 does not wait.
 	Patience time.Duration
+	// GiveUp is closed when no Advance is to wait for anybody any longer, as the
+	// run is interrupted; nil never is.
+	GiveUp <-chan struct{}
 	// OnLive is told that a deployment was seen to serve a version, OnFenced that
 	// the bridge has fenced one, and why. They are called one after the other, in
 	// the order in which it happened, before the method that found it returns;

@@ -55,6 +55,20 @@ func (b *Bridge) load(ctx context.Context, s Snapshot, trainer logprobs, do func
 func (b *Bridge) awaitOne(ctx context.Context, reports []ServerReport) error {
 	ctx, cancel := context.WithTimeout(ctx, b.o.Patience)
 	defer cancel()
+	over := make(chan struct{})
+	var waits errgroup.Group
+	waits.Go(func() error {
+		select {
+		case <-b.o.GiveUp:
+			cancel()
+		case <-over:
+		}
+		return nil
+	})
+	defer func() {
+		close(over)
+		_ = waits.Wait() // it has no error
+	}()
 	found := func() (found bool) {
 		for i, m := range b.members {
 			if m.fenced == nil {

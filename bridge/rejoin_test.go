@@ -337,3 +337,20 @@ func TestAdvanceWaitsForOneThatWasRestarted(t *testing.T) {
 		})
 	}
 }
+
+// Whoever waits for a server gives up when the run is interrupted.
+func TestAdvanceIsNotWaitedForAfterAnInterrupt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := depot{}
+		a := newServer(d)
+		interrupt := make(chan struct{})
+		r := newRigWith(t, d, func(o *bridge.Options) { o.Patience, o.GiveUp = time.Hour, interrupt }, a)
+		mustStart(t, r, 1)
+		a.fail = failOn("load", errDied)
+		time.AfterFunc(time.Second, func() { close(interrupt) })
+		began := time.Now()
+		if report, err := r.advance(t, 2, 0.05); !errors.Is(err, errDied) || report.Passed || r.Live().Version != 1 || time.Since(began) != time.Second {
+			t.Errorf("after %s: %+v, %v", time.Since(began), report, err)
+		}
+	})
+}

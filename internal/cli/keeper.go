@@ -80,7 +80,7 @@ func newKeeper(ctx context.Context, all servers, cfg config.Config, run string, 
 	patience := time.Duration(cfg.Sampling.Patience)
 	// No less than the run ever asks for at a time: the fleet finds what a server bears.
 	members := fleet.Options{Patience: patience, MaxInFlight: max(fleet.DefaultMaxInFlight, cfg.Sampling.Concurrency*cfg.Sampling.N), OnFenced: k.fencedByFleet}
-	deployments := bridge.Options{Trainer: trainerScorer{t}, Probes: probes, Patience: patience, OnLive: k.live, OnFenced: k.fencedByBridge}
+	deployments := bridge.Options{Trainer: trainerScorer{t}, Probes: probes, Patience: patience, GiveUp: ctx.Done(), OnLive: k.live, OnFenced: k.fencedByBridge}
 	byName := map[string]*server{}
 	for _, s := range all {
 		byName[s.name] = s
