@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/sampler/openaitest"
+	"github.com/justrl/justrl/sampler/sglang/sglangtest"
 )
 
 // What a server that is out went through must not keep it out: the run waits
@@ -142,5 +144,35 @@ func TestTheOnlyOneIsRestartedDuringAnUpdate(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{journal.ServerFenced, journal.ServerRejoined}, events); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// An SGLang names the weights of every answer: one that was restarted, and is
+// asked before anybody has looked, is out with its first answer.
+func TestAnAnswerOfOtherWeightsIsRefused(t *testing.T) {
+	b := against(t, 0, honest())
+	s := sglangtest.New(t, sglangtest.Options{Policy: honest(), Original: true})
+	b.cfg.Server, b.cfg.Sampling.Patience = []string{s.URL}, config.Duration(30*time.Second)
+	var events []journal.ServerEvent
+	b.told = func(e journal.ServerEvent) { events = append(events, e) }
+	err := b.train(t, honest(), func(step int, phase string) {
+		if step != 1 || phase != "sample" {
+			return
+		}
+		e, err := endpoint.New(s.URL, endpoint.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		was := map[string]any{"model_path": filepath.Join(b.out, "snapshots", "version-000001"), "weight_version": "default", "flush_cache": true}
+		if err := e.Do(t.Context(), http.MethodPost, "/update_weights_from_disk", was, nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if len(events) != 2 || events[1].Event != journal.ServerRejoined || !strings.Contains(events[0].Reason, `it is of weights "default", asked for version 2 ("run-2")`) {
+		t.Errorf("events %+v", events)
 	}
 }

@@ -35,8 +35,9 @@ type server struct {
 	agent    *endpoint.Endpoint // beside it, to load for it; nil without one
 	down     error              // why it was not there when the run began
 
-	mu sync.Mutex
-	is what
+	mu  sync.Mutex
+	is  what
+	run string // that its weights are of; "" before they were asked for
 }
 
 // what is what a probe has found at a server's address, and how it is asked.
@@ -258,6 +259,19 @@ func (s *server) stream() (*vllm.Stream, error) {
 		return nil, err
 	}
 	return &vllm.Stream{Decode: func(ids []int32) string { return tok.Decode(ids, true) }}, nil // as skip_special_tokens has it
+}
+
+// serves notes that weights of a run are loaded into it.
+func (s *server) serves(run string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.run = run
+}
+
+func (s *server) servedRun() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.run
 }
 
 func (s *server) found() what {
