@@ -40,8 +40,7 @@ func (b *Bridge) Check(ctx context.Context) (others []string, err error) {
 	if !b.isStarted() {
 		return nil, errors.New("bridge: Check before Start")
 	}
-	was := b.fences()
-	errs := b.each(ctx, func(_ int, m *member) (err error) {
+	errs, was := b.each(ctx, func(_ int, m *member) (err error) {
 		m.seen = nil
 		seen, err := b.check(ctx, m)
 		if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -13,7 +14,7 @@ import (
 // Then it decides who is live. trainer are the trainer's scores of s.
 func (b *Bridge) load(ctx context.Context, s Snapshot, trainer logprobs, do func(*member) (ServerReport, error)) (Report, error) {
 	r := Report{Version: s.Version, Changed: true, Servers: make([]ServerReport, len(b.members))}
-	errs := b.each(ctx, func(i int, m *member) (err error) {
+	errs, _ := b.each(ctx, func(i int, m *member) (err error) {
 		r.Servers[i], err = do(m)
 		return err
 	})
@@ -90,12 +91,13 @@ func (b *Bridge) awaitOne(ctx context.Context, reports []ServerReport) error {
 
 // each runs do for all deployments that are not fenced, at once, and waits for
 // all. The errors are in the order of the deployments; one that was fenced has
-// its reason.
-func (b *Bridge) each(ctx context.Context, do func(i int, m *member) error) []error {
-	errs := b.fences()
+// its reason, and was not asked: those are in fenced too.
+func (b *Bridge) each(ctx context.Context, do func(i int, m *member) error) (errs, fenced []error) {
+	fenced = b.fences()
+	errs = slices.Clone(fenced)
 	var g errgroup.Group
 	for i, m := range b.members {
-		if errs[i] != nil {
+		if fenced[i] != nil {
 			continue
 		}
 		g.Go(func() error {
@@ -104,7 +106,7 @@ func (b *Bridge) each(ctx context.Context, do func(i int, m *member) error) []er
 		})
 	}
 	_ = g.Wait() // the errors are in errs
-	return errs
+	return errs, fenced
 }
 
 // fences are the reasons of those that are fenced now.
