@@ -328,6 +328,7 @@ func TestCancellingIsNoFailure(t *testing.T) {
 			var told fencings
 			f, fakes := fleetOf(t, 2, Options{OnFenced: told.add})
 			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
 			for _, m := range fakes {
 				m.fault = func(ctx context.Context, _ sampler.Request) error {
 					cancel()
