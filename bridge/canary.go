@@ -113,6 +113,16 @@ func (c *canary) stillLive(s Snapshot, now logprobs) error {
 		c.live.Version, moved.rms(), len(moved.known()), c.live.Version)
 }
 
+// sameSums: nor have the checksums changed, which tell what is less than the noise.
+func (c *canary) sameSums(was, now *sums) error {
+	d := compare(was, now)
+	if d == nil || d.Changed == 0 {
+		return nil
+	}
+	return c.fails(c.live, PartIdle, "%d of the checksums of its %d tensors that have one are not what they were when version %d was loaded: it was restarted, or somebody else loads weights into it; what was sampled since then is not version %d's",
+		d.Changed, d.Changed+d.Equal, c.live.Version, c.live.Version)
+}
+
 func (c *canary) own(s Snapshot, e evidence, r *ServerReport, next *canary) error {
 	if s.SHA256 == c.live.SHA256 {
 		return c.ownSame(s, e, r)

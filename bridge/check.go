@@ -40,8 +40,7 @@ func (b *Bridge) Check(ctx context.Context) (others []string, err error) {
 	if !b.isStarted() {
 		return nil, errors.New("bridge: Check before Start")
 	}
-	was := b.fences()
-	errs := b.each(ctx, func(_ int, m *member) (err error) {
+	errs, was := b.each(ctx, func(_ int, m *member) (err error) {
 		m.seen = nil
 		seen, err := b.check(ctx, m)
 		if err == nil {
@@ -104,5 +103,18 @@ func (b *Bridge) check(ctx context.Context, m *member) (observation, error) {
 	if err != nil {
 		return observation{}, err
 	}
-	return seen, m.canary.stillLive(m.canary.live, seen.scores)
+	if err := m.canary.stillLive(m.canary.live, seen.scores); err != nil {
+		return seen, err
+	}
+	return seen, m.canary.sameSums(b.shown(m), seen.checksums)
+}
+
+// shown are the checksums that the server has shown of what is live; nil if none.
+func (b *Bridge) shown(m *member) *sums {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m.sumsOf != b.live.Version {
+		return nil
+	}
+	return m.sums
 }

@@ -185,3 +185,36 @@ func TestCheckThatIsInterrupted(t *testing.T) {
 		t.Errorf("others %v, error %v, told %s", others, err, r.events())
 	}
 }
+
+// Other weights whose log-probs are within the noise are other weights: the
+// server's own checksums tell.
+func TestCheckComparesChecksums(t *testing.T) {
+	d := depot{}
+	coarse := func(scores [][]float32) { // as bf16 is
+		for _, seq := range scores {
+			for t := range seq {
+				seq[t] += 0.02 * float32(t%3-1)
+			}
+		}
+	}
+	bad, good := &asking{server: newServer(d), sums: map[string]string{"norm": "same"}}, &asking{server: newServer(d), sums: map[string]string{"norm": "same"}}
+	bad.spoil, good.spoil = coarse, coarse
+	r := started(t, d, bad, good)
+	if _, err := r.advance(t, 2, 0.001); err != nil {
+		t.Fatal(err)
+	}
+	mustCheck(t, r)
+	bad.model = theta0 // it was restarted
+	others, err := r.Check(t.Context())
+	if diff := cmp.Diff([]string{"http://s0"}, others); diff != "" || err != nil {
+		t.Fatalf("others (-want +got):\n%s%v", diff, err)
+	}
+	var lie *bridge.CanaryError
+	if err := r.fenced["http://s0"]; !errors.As(err, &lie) || lie.Part != bridge.PartIdle || lie.Version != 2 || !strings.Contains(lie.Seen, "1 of the checksums of its 2 tensors") {
+		t.Errorf("fenced because of %v", err)
+	}
+	if err := r.Rejoin(t.Context(), deployment(0, bad)); err != nil {
+		t.Fatal(err)
+	}
+	mustCheck(t, r)
+}

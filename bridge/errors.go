@@ -21,6 +21,14 @@ func (e *UnsupportedError) Error() string {
 
 func (e *UnsupportedError) Unwrap() error { return ErrUnsupported }
 
+// LoadError is a Publisher's failure to load. Until another load has succeeded the
+// server may be paused, and its weights may be broken.
+type LoadError struct{ Err error }
+
+func (e *LoadError) Error() string { return e.Err.Error() }
+
+func (e *LoadError) Unwrap() error { return e.Err }
+
 // Part is one of the proofs that a load must pass.
 type Part string
 

@@ -28,6 +28,15 @@ func Detached(ctx context.Context, limit time.Duration) (context.Context, contex
 	return context.WithTimeout(context.WithoutCancel(ctx), limit)
 }
 
+// SecondTry is what two tries at a load came to, of which the first may have
+// touched the weights: then no [ErrUnsupported] of the second says that nothing was.
+func SecondTry(first, second error) error {
+	if errors.Is(second, ErrUnsupported) {
+		return fmt.Errorf("%w; then %v", first, second) //nolint:errorlint // that is the point
+	}
+	return second
+}
+
 // AfterPause undoes a pause that may have been made although its answer, err,
 // did not come. It returns err, and what is left to be done.
 func (h Healer) AfterPause(ctx context.Context, err error) error {

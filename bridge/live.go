@@ -34,9 +34,12 @@ type Options struct {
 	// tokens on CPU), so that a stale cache shows.
 	Probes [][]int32
 	Limits Limits
-	// Patience is how long an Advance that has no deployment left, and none that
-	// lied, waits for one to rejoin; 0 does not wait.
+	// Patience is how long an Advance that has no deployment left waits for one
+	// to rejoin that has not lied; 0 does not wait.
 	Patience time.Duration
+	// GiveUp is closed when no Advance is to wait for anybody any longer, as the
+	// run is interrupted; nil never is.
+	GiveUp <-chan struct{}
 	// OnLive is told that a deployment was seen to serve a version, OnFenced that
 	// the bridge has fenced one, and why. They are called one after the other, in
 	// the order in which it happened, before the method that found it returns;
@@ -140,7 +143,7 @@ func (b *Bridge) Start(ctx context.Context, s Snapshot) (Report, error) {
 // returns nil when at least one of them has been seen to serve it; those that
 // were not are fenced, and their reports have the error. The trainer must hold
 // s's weights. Where none is left, and one may come back, it waits for
-// Options.Patience. On an error the version does not advance, and the servers
+// Options.Patience: one that died, or was restarted since a Check has seen it. On an error the version does not advance, and the servers
 // may serve either snapshot, or neither: nothing may be sampled before a Start.
 // The report says for each deployment how far it came; it is empty if none was
 // asked.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -13,7 +14,7 @@ import (
 // Then it decides who is live. trainer are the trainer's scores of s.
 func (b *Bridge) load(ctx context.Context, s Snapshot, trainer logprobs, do func(*member) (ServerReport, error)) (Report, error) {
 	r := Report{Version: s.Version, Changed: true, Servers: make([]ServerReport, len(b.members))}
-	errs := b.each(ctx, func(i int, m *member) (err error) {
+	errs, _ := b.each(ctx, func(i int, m *member) (err error) {
 		r.Servers[i], err = do(m)
 		return err
 	})
@@ -55,6 +56,20 @@ func (b *Bridge) load(ctx context.Context, s Snapshot, trainer logprobs, do func
 func (b *Bridge) awaitOne(ctx context.Context, reports []ServerReport) error {
 	ctx, cancel := context.WithTimeout(ctx, b.o.Patience)
 	defer cancel()
+	over := make(chan struct{})
+	var waits errgroup.Group
+	waits.Go(func() error {
+		select {
+		case <-b.o.GiveUp:
+			cancel()
+		case <-over:
+		}
+		return nil
+	})
+	defer func() {
+		close(over)
+		_ = waits.Wait() // it has no error
+	}()
 	found := func() (found bool) {
 		for i, m := range b.members {
 			if m.fenced == nil {
@@ -76,12 +91,13 @@ func (b *Bridge) awaitOne(ctx context.Context, reports []ServerReport) error {
 
 // each runs do for all deployments that are not fenced, at once, and waits for
 // all. The errors are in the order of the deployments; one that was fenced has
-// its reason.
-func (b *Bridge) each(ctx context.Context, do func(i int, m *member) error) []error {
-	errs := b.fences()
+// its reason, and was not asked: those are in fenced too.
+func (b *Bridge) each(ctx context.Context, do func(i int, m *member) error) (errs, fenced []error) {
+	fenced = b.fences()
+	errs = slices.Clone(fenced)
 	var g errgroup.Group
 	for i, m := range b.members {
-		if errs[i] != nil {
+		if fenced[i] != nil {
 			continue
 		}
 		g.Go(func() error {
@@ -90,7 +106,7 @@ func (b *Bridge) each(ctx context.Context, do func(i int, m *member) error) []er
 		})
 	}
 	_ = g.Wait() // the errors are in errs
-	return errs
+	return errs, fenced
 }
 
 // fences are the reasons of those that are fenced now.
@@ -133,11 +149,27 @@ func (b *Bridge) fence(m *member, err error) {
 // neither lied nor lacks what it needs.
 func anyMayReturn(errs []error) bool {
 	for _, err := range errs {
-		if err != nil && !lied(err) && !errors.Is(err, ErrUnsupported) {
+		var again *restartedError
+		if errors.As(err, &again) || err != nil && !lied(err) && !errors.Is(err, ErrUnsupported) {
 			return true
 		}
 	}
 	return false
+}
+
+// restartedError is a load's that found other weights than those of the load
+// before, after a Check had seen these: nothing that was sampled is in doubt.
+type restartedError struct{ error }
+
+func (e *restartedError) Unwrap() error { return e.error }
+
+// afterCheck is the error of a load that followed a Check.
+func afterCheck(err error) error {
+	var lie *CanaryError
+	if errors.As(err, &lie) && lie.Part == PartIdle {
+		return &restartedError{err}
+	}
+	return err
 }
 
 func lied(err error) bool {
@@ -181,6 +213,7 @@ func (b *Bridge) before(ctx context.Context, m *member) (observation, error) {
 func (b *Bridge) advance(ctx context.Context, m *member, s Snapshot, trainer logprobs) (ServerReport, error) {
 	d := m.Deployment
 	began := b.o.Now()
+	checked := m.seen != nil
 	before, err := b.before(ctx, m)
 	m.seen = nil
 	if err == nil {
@@ -190,7 +223,9 @@ func (b *Bridge) advance(ctx context.Context, m *member, s Snapshot, trainer log
 		return ServerReport{}, err
 	}
 	loading := b.o.Now()
-	if err := m.load(ctx, s); err != nil {
+	if err := m.load(ctx, s); checked && err != nil {
+		return ServerReport{}, afterCheck(err)
+	} else if err != nil {
 		return ServerReport{}, err
 	}
 	loaded := b.o.Now()

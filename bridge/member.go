@@ -51,11 +51,13 @@ func (m *member) alone(ctx context.Context, do func() error) error {
 	return do()
 }
 
-// load is the Publisher's, remembering whether it came to its end.
+// load is the Publisher's, remembering whether it came to its end; its error is a [*LoadError].
 func (m *member) load(ctx context.Context, s Snapshot) error {
 	err := m.Publisher.Load(ctx, s)
-	m.broken = err != nil
-	return err
+	if m.broken = err != nil; m.broken {
+		return &LoadError{err}
+	}
+	return nil
 }
 
 // named is the deployment of a name; nil if there is none.

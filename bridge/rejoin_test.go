@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -292,4 +293,64 @@ func TestCheckIsPatient(t *testing.T) {
 	if diff := cmp.Diff([]string{"http://s1"}, others); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
+}
+
+// The only server is restarted while the trainer is at work: what it sampled was
+// proved before, so that it is waited for as one that is still down.
+func TestAdvanceWaitsForOneThatWasRestarted(t *testing.T) {
+	for name, checked := range map[string]bool{"what it sampled is proved": true, "nobody has checked": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := depot{}
+				a := &asking{server: newServer(d)}
+				r := newRigWith(t, d, func(o *bridge.Options) { o.Patience = time.Minute }, a)
+				mustStart(t, r, 1)
+				if checked {
+					mustCheck(t, r)
+				}
+				r.events()
+				a.model = theta0.Moved(0.4)
+				tag := &bridge.CanaryError{Server: "http://s0", Version: 1, Part: bridge.PartIdle, Seen: "it shows another tag"}
+				a.fail = failOn("load", fmt.Errorf("load weights version 2: %w", tag))
+				if !checked {
+					if _, err := r.advance(t, 2, 0.05); !lying(err) || r.Live().Version != 1 {
+						t.Errorf("error %v", err)
+					}
+					return
+				}
+				go func() { // the bubble waits for it
+					time.Sleep(30 * time.Second)
+					synctest.Wait()
+					a.fail = nil
+					if err := r.Rejoin(t.Context(), deployment(0, a)); err != nil {
+						t.Error(err)
+					}
+				}()
+				if report, err := r.advance(t, 2, 0.05); err != nil || !report.Passed || a.model.Theta != r.trainer.Theta {
+					t.Fatalf("%+v, %v", report, err)
+				}
+				if told := r.events(); told != "fenced http://s0, live http://s0 2" || !lying(r.fenced["http://s0"]) {
+					t.Errorf("told %s", told)
+				}
+				mustCheck(t, r)
+			})
+		})
+	}
+}
+
+// Whoever waits for a server gives up when the run is interrupted.
+func TestAdvanceIsNotWaitedForAfterAnInterrupt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := depot{}
+		a := newServer(d)
+		interrupt := make(chan struct{})
+		r := newRigWith(t, d, func(o *bridge.Options) { o.Patience, o.GiveUp = time.Hour, interrupt }, a)
+		mustStart(t, r, 1)
+		a.fail = failOn("load", errDied)
+		time.AfterFunc(time.Second, func() { close(interrupt) })
+		began := time.Now()
+		if report, err := r.advance(t, 2, 0.05); !errors.Is(err, errDied) || report.Passed || r.Live().Version != 1 || time.Since(began) != time.Second {
+			t.Errorf("after %s: %+v, %v", time.Since(began), report, err)
+		}
+	})
 }

@@ -57,6 +57,10 @@ func (r *Run) proven(ctx context.Context, step int, l *ledger) (batch, error) {
 			return b, r.provenAll(ctx, l, r.late(bounded, err, l))
 		}
 		others, err := r.Bridge.Check(ctx)
+		var other *bridge.CanaryError
+		if err != nil && ctx.Err() != nil && !errors.As(err, &other) { // interrupted: the rest is to be proved all the same
+			return b, r.provenAll(ctx, l, errors.Join(err, r.takeBack(l, others)))
+		}
 		if err := errors.Join(l.proven(err), r.takeBack(l, others)); err != nil || len(others) == 0 {
 			return b, err
 		}

@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -215,6 +216,42 @@ func TestInterruptedStepTakesBackTheLiars(t *testing.T) {
 	defer p.Close() //nolint:errcheck // read only
 	if all := p.Known(); len(all) != 3 || slices.ContainsFunc(all, func(o journal.Recorded) bool { return o.Server != "http://b" }) {
 		t.Errorf("kept %d: %+v", len(all), all)
+	}
+	done()
+}
+
+// So does one that is interrupted while its servers are being checked: what
+// nobody has proved is not left for the resumed run.
+func TestInterruptedCheckTakesBackTheLiars(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	w := &world{server: onAandB}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	checks := 0
+	w.onCheck = func() error {
+		if checks++; checks != 3 { // a validation's, step 0's, step 1's
+			return nil
+		}
+		cancel()
+		w.others = func() []string {
+			if checks == 3 {
+				return nil
+			}
+			return []string{"http://a"} // the next Check finds out
+		}
+		return ctx.Err()
+	}
+	r, done := newRun(t, w, testConfig(t), dir)
+	if _, err := r.Train(ctx); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	p, err := r.Journal.OpenPartial(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close() //nolint:errcheck // read only
+	if all := p.Known(); checks != 4 || len(all) != 3 || slices.ContainsFunc(all, func(o journal.Recorded) bool { return o.Server != "http://b" }) {
+		t.Errorf("after %d checks kept %d: %+v", checks, len(all), all)
 	}
 	done()
 }

@@ -154,7 +154,7 @@ func (p *Publisher) load(ctx context.Context, s bridge.Snapshot, files []file) e
 	if err := p.preload(ctx); err != nil {
 		return err
 	}
-	if err := p.alone(ctx, digest); err != nil {
+	if err := p.alone(ctx, s.Version, digest); err != nil {
 		return err
 	}
 	p.good, p.tag, p.digest = s, tag, digest

@@ -90,7 +90,7 @@ func TestOlderRunner(t *testing.T) {
 	r.Set(ollamatest.Faults{KeepWeights: true})
 	err := r.publisher.Load(t.Context(), r.publish(t, 2, "b"))
 	var canary *bridge.CanaryError
-	if !errors.As(err, &canary) || canary.Part != bridge.PartOwn || !strings.Contains(err.Error(), "alone, and 200ms were not enough") {
+	if !errors.As(err, &canary) || canary.Part != bridge.PartOwn || canary.Version != 2 || !strings.Contains(err.Error(), "alone, and 200ms were not enough") {
 		t.Errorf("error %v", err)
 	}
 	if got := r.greedy(t); got != before {

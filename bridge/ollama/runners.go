@@ -55,8 +55,8 @@ func (p *Publisher) created(ctx context.Context) (digest string, err error) {
 	return digest, err
 }
 
-// alone waits until the model's only runner is of the given digest.
-func (p *Publisher) alone(ctx context.Context, digest string) error {
+// alone waits until the model's only runner is of the given digest, a version's.
+func (p *Publisher) alone(ctx context.Context, version int64, digest string) error {
 	over := time.NewTimer(p.o.Drain)
 	defer over.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -77,7 +77,7 @@ func (p *Publisher) alone(ctx context.Context, digest string) error {
 			if older == "" {
 				older = "none of the new"
 			}
-			return &bridge.CanaryError{Server: p.c.url, Version: p.good.Version, Part: bridge.PartOwn,
+			return &bridge.CanaryError{Server: p.c.url, Version: version, Part: bridge.PartOwn,
 				Seen: fmt.Sprintf("its runners of %s are %s, want that of digest %.12s alone, and %s were not enough", p.o.Model, older, digest, p.o.Drain)}
 		}
 	}

@@ -172,7 +172,7 @@ func (p *Publisher) updateTwice(ctx context.Context, s bridge.Snapshot) error {
 	if endpoint.StatusOf(err) == 0 || errors.Is(err, bridge.ErrUnsupported) {
 		return err
 	}
-	return p.update(ctx, s.Dir, Tag(p.o.Run, s.Version))
+	return bridge.SecondTry(err, p.update(ctx, s.Dir, Tag(p.o.Run, s.Version)))
 }
 
 func (p *Publisher) update(ctx context.Context, dir, tag string) error {

@@ -41,10 +41,15 @@ type inPlace struct {
 	root  string // its path here; "" before it was found to be the served model's
 }
 
-func (w *inPlace) reload(ctx context.Context, s bridge.Snapshot) error {
+func (w *inPlace) reload(ctx context.Context, s bridge.Snapshot) (err error) {
 	if err := w.find(ctx); err != nil {
 		return err
 	}
+	unlock, err := lockFolder(ctx, w.root)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	if err := w.place(ctx, s); err != nil {
 		return fmt.Errorf("replace the weights in %s: %w", w.root, err)
 	}

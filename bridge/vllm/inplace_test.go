@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/bridge/bridgetest"
@@ -52,7 +53,7 @@ func TestInPlaceKeepsWhatWasThere(t *testing.T) {
 			names = append(names, e.Name())
 		}
 	}
-	want := []string{originalsName, placedName, "config.json", modelFile, "model-00002-of-00002.safetensors", modelFile}
+	want := []string{lockName, originalsName, placedName, "config.json", modelFile, "model-00002-of-00002.safetensors", modelFile}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
@@ -180,4 +181,57 @@ func FuzzReadPlaced(f *testing.F) {
 			t.Errorf("%q: %+v, %v", b, was, err)
 		}
 	})
+}
+
+// Two servers of one folder: each reads the version that it is given, whatever the other is given meanwhile.
+func TestInPlaceOfTwoServers(t *testing.T) {
+	a, root := inPlaceRig(t)
+	b := newRigOf(t, bridgetest.Build{Version: "0.15.1", Root: root}, "")
+	var g errgroup.Group
+	for i, r := range []*rig{a, b} {
+		var snapshots []bridge.Snapshot
+		var models []bridgetest.Model
+		for v := range int64(10) {
+			m := theta0.Moved(0.1 + 0.01*float64(v) + 0.5*float64(i))
+			models, snapshots = append(models, m), append(snapshots, r.publish(t, v+1, m))
+		}
+		g.Go(func() error {
+			for v, s := range snapshots {
+				if err := r.publisher.Load(t.Context(), s); err != nil {
+					return err
+				}
+				if r.Model().Theta != models[v].Theta {
+					t.Errorf("server %d was given version %d, and serves something else", i, s.Version)
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A load waits for the folder no longer than it may take, and says for what it waited.
+func TestInPlaceWaitsForTheFolder(t *testing.T) {
+	r, root := inPlaceRig(t)
+	s := r.publish(t, 1, theta0.Moved(0.1))
+	unlock, err := lockFolder(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := errors.New("late")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 5*lockPoll, why)
+	defer cancel()
+	if _, err := lockFolder(ctx, root); !errors.Is(err, why) || !strings.Contains(err.Error(), root+": another server is being loaded from this folder") {
+		t.Errorf("error %v", err)
+	}
+	loaded := make(chan error, 1)
+	go func() { loaded <- r.publisher.Load(t.Context(), s) }()
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-loaded; err != nil || r.Model().Theta != theta0.Moved(0.1).Theta {
+		t.Errorf("%v; serves %v", err, r.Model())
+	}
 }

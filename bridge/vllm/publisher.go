@@ -196,7 +196,7 @@ func (p *Publisher) reloadTwice(ctx context.Context, s bridge.Snapshot) error {
 	if err == nil || ctx.Err() != nil || endpoint.StatusOf(err) < 500 && !errors.As(err, &lost) {
 		return err
 	}
-	return p.way.reload(ctx, s)
+	return bridge.SecondTry(err, p.way.reload(ctx, s))
 }
 
 func (p *Publisher) resetCache(ctx context.Context) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/bridge/bridgetest"
 	"github.com/justrl/justrl/internal/endpoint"
 )
@@ -189,4 +190,32 @@ func (r *rig) over(t *testing.T, f transport) *Publisher {
 
 func ok() *http.Response {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}
+}
+
+// That a second try is refused says nothing about what the first has done: a
+// server with half a model in it is not resumed because its gateway has lost it.
+func TestARefusalAfterAFailure(t *testing.T) {
+	r := newRig(t)
+	s := r.publish(t, 1, theta0)
+	synctest.Test(t, func(t *testing.T) {
+		var asked []string
+		err := r.over(t, func(req *http.Request) (*http.Response, error) {
+			asked = append(asked, req.URL.Path)
+			resp := ok()
+			switch {
+			case req.URL.Path != "/collective_rpc":
+			case len(asked) == 2:
+				resp.StatusCode = http.StatusInternalServerError
+			default:
+				resp.StatusCode = http.StatusNotFound
+			}
+			return resp, nil
+		}).Load(t.Context(), s)
+		if errors.Is(err, bridge.ErrUnsupported) || endpoint.StatusOf(err) != http.StatusInternalServerError || !strings.Contains(err.Error(), leftPaused) {
+			t.Errorf("error: %v", err)
+		}
+		if diff := cmp.Diff([]string{"/pause", "/collective_rpc", "/collective_rpc"}, asked); diff != "" {
+			t.Errorf("asked (-want +got):\n%s", diff)
+		}
+	})
 }

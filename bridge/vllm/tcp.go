@@ -95,14 +95,15 @@ func (c *tcp) Send(ctx context.Context, tensors []Tensor) error {
 	if len(c.conns) == 0 {
 		return errors.New("no worker of the server is connected")
 	}
+	conns := c.conns // Close may come while ctx ends
 	stop := context.AfterFunc(ctx, func() {
-		for _, conn := range c.conns {
+		for _, conn := range conns {
 			_ = conn.SetWriteDeadline(time.Unix(1, 0))
 		}
 	})
 	defer stop()
 	g, group := errgroup.WithContext(ctx)
-	for _, conn := range c.conns {
+	for _, conn := range conns {
 		g.Go(func() error {
 			for _, t := range tensors {
 				if _, err := conn.Write(t.Data); err != nil {

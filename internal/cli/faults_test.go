@@ -94,6 +94,8 @@ type bad struct {
 	cfg     config.Config
 	out     string
 	said    string // on stderr
+	told    func(journal.ServerEvent)
+	still   func(name string, err error)
 }
 
 // first is the server with the fault.
@@ -140,6 +142,12 @@ func (b *bad) train(t *testing.T, o openaitest.Options, phase func(step int, pha
 		return err
 	}
 	k.first, k.most = 20*time.Millisecond, 200*time.Millisecond
+	if b.told != nil {
+		k.told = b.told
+	}
+	if b.still != nil {
+		k.still = b.still
+	}
 	open.add(k.Close)
 	run := orchestrator.Run{
 		Config: b.cfg, Updater: u, Journal: dir, Observer: staged{p, phase}, Now: time.Now,
@@ -154,6 +162,29 @@ func (b *bad) train(t *testing.T, o openaitest.Options, phase func(step int, pha
 	run.Sampler, run.Validator = samplers(b.cfg, k.generator(len(all)), reward.StrictBox{}, reward.StrictBox{}, p.Rollout)
 	_, err = run.Train(ctx)
 	return err
+}
+
+// honest is a server without a fault.
+func honest() openaitest.Options {
+	return openaitest.Options{Vocab: 384, EOS: 355, MaxModelLen: 2048, ModelDir: faultyModel}
+}
+
+// against is a run of two steps against so many servers.
+func against(t *testing.T, servers int, o openaitest.Options) *bad {
+	t.Helper()
+	cfg, err := config.Preset("tiny-cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bad{cfg: cfg, out: filepath.Join(t.TempDir(), "run")}
+	for range servers {
+		s := openaitest.New(t, o)
+		b.servers, b.cfg.Server = append(b.servers, s), append(b.cfg.Server, s.URL)
+	}
+	b.cfg.Model, b.cfg.Data, b.cfg.Out, b.cfg.Steps = faultyModel, "../../examples/arithmetic/train.jsonl", b.out, 2
+	b.cfg.Sampling.Batch, b.cfg.Sampling.N, b.cfg.Sampling.MaxTokens, b.cfg.Publish.Probes = 2, 2, 24, 2
+	b.cfg.Sampling.Patience = config.Duration(time.Second)
+	return b
 }
 
 // load has somebody else load an older snapshot of the run into the server.
@@ -249,29 +280,18 @@ func TestFaultsAreDiagnosed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cfg, err := config.Preset("tiny-cpu")
-			if err != nil {
-				t.Fatal(err)
-			}
-			b := &bad{cfg: cfg, out: filepath.Join(t.TempDir(), "run")}
-			o := openaitest.Options{Vocab: 384, EOS: 355, MaxModelLen: 2048, ModelDir: faultyModel}
+			o := honest()
 			if c.options != nil {
 				c.options(&o)
 			}
-			for range max(c.servers, 1) {
-				s := openaitest.New(t, o)
-				b.servers, b.cfg.Server = append(b.servers, s), append(b.cfg.Server, s.URL)
-			}
-			b.cfg.Model, b.cfg.Data, b.cfg.Out, b.cfg.Steps = faultyModel, "../../examples/arithmetic/train.jsonl", b.out, 2
-			b.cfg.Sampling.Batch, b.cfg.Sampling.N, b.cfg.Sampling.MaxTokens, b.cfg.Publish.Probes = 2, 2, 24, 2
-			b.cfg.Sampling.Patience = config.Duration(time.Second)
+			b := against(t, max(c.servers, 1), o)
 			if c.config != nil {
 				c.config(&b.cfg)
 			}
 			if c.early {
 				c.fault(t, b)
 			}
-			err = b.train(t, o, func(step int, phase string) {
+			err := b.train(t, o, func(step int, phase string) {
 				if step == 1 && phase == "sample" && c.fault != nil && !c.early {
 					c.fault(t, b)
 				}

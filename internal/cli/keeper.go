@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -50,12 +48,14 @@ type keeper struct {
 // outage is a server that is out.
 type outage struct {
 	since time.Time
-	ours  bool // a load that failed may have left it paused
+	ours  bool // a load of ours that failed may have left it paused
 }
 
 // Close gives up on those that are out.
 func (k *keeper) Close() error {
+	k.mu.Lock() // so that bring has begun what it begins, or does not
 	k.stop()
+	k.mu.Unlock()
 	return k.group.Wait()
 }
 
@@ -80,7 +80,7 @@ func newKeeper(ctx context.Context, all servers, cfg config.Config, run string, 
 	patience := time.Duration(cfg.Sampling.Patience)
 	// No less than the run ever asks for at a time: the fleet finds what a server bears.
 	members := fleet.Options{Patience: patience, MaxInFlight: max(fleet.DefaultMaxInFlight, cfg.Sampling.Concurrency*cfg.Sampling.N), OnFenced: k.fencedByFleet}
-	deployments := bridge.Options{Trainer: trainerScorer{t}, Probes: probes, Patience: patience, OnLive: k.live, OnFenced: k.fencedByBridge}
+	deployments := bridge.Options{Trainer: trainerScorer{t}, Probes: probes, Patience: patience, GiveUp: ctx.Done(), OnLive: k.live, OnFenced: k.fencedByBridge}
 	byName := map[string]*server{}
 	for _, s := range all {
 		byName[s.name] = s
@@ -136,7 +136,12 @@ func (g nameless) Generate(ctx context.Context, r sampler.Request) ([]sampler.Ro
 
 // live is the bridge's: the server was seen to serve the version.
 func (k *keeper) live(name string, version int64) {
-	k.fleet.Admit(name, version)
+	k.returns(name, version)
+	k.fleet.Admit(name, version) // last: it may fail again at once, and is out anew then
+}
+
+// returns notes that a server is not out any more.
+func (k *keeper) returns(name string, version int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	o := k.out[name]
@@ -162,8 +167,7 @@ func (k *keeper) fencedByFleet(name string, err error) {
 // fencedByBridge is told, under the bridge's lock, of a server that could not be
 // loaded or that the canary has caught.
 func (k *keeper) fencedByBridge(name string, err error) {
-	var lie *bridge.CanaryError
-	if k.leaves(name, err, !errors.As(err, &lie)) {
+	if k.leaves(name, err, leftPaused(err)) {
 		k.fleet.Fence(name, err)
 		k.bring(name)
 	}
@@ -183,6 +187,12 @@ func (k *keeper) leaves(name string, err error, ours bool) bool {
 	}
 	k.happened(journal.ServerEvent{Time: time.Now().UTC(), Server: name, Event: journal.ServerFenced, Reason: err.Error()})
 	return true
+}
+
+// leftPaused tells whether a server may be paused because of err.
+func leftPaused(err error) bool {
+	var load *bridge.LoadError
+	return errors.As(err, &load) && !caught(err)
 }
 
 func caught(err error) bool {
@@ -234,66 +244,3 @@ func (k *keeper) Waiting() []string {
 }
 
 func since(now, then time.Time) time.Duration { return now.Sub(then).Round(100 * time.Millisecond) }
-
-// bring begins to bring a server back, unless somebody is at it.
-func (k *keeper) bring(name string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.asking[name] || k.ctx.Err() != nil {
-		return
-	}
-	k.asking[name] = true
-	k.group.Go(func() error {
-		for k.isOut(name) {
-			k.bringOnce(name)
-		}
-		return nil
-	})
-}
-
-// isOut tells whether a server is; if it is not, nobody is at it any more.
-func (k *keeper) isOut(name string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.out[name] != nil && k.ctx.Err() == nil {
-		return true
-	}
-	k.asking[name] = false
-	return false
-}
-
-// bringOnce tries until the server is back or the run ends.
-func (k *keeper) bringOnce(name string) {
-	first, most := cmp.Or(k.first, 500*time.Millisecond), cmp.Or(k.most, 10*time.Second)
-	k.mu.Lock()
-	for range k.lies[name] { // who lies is not trusted again so soon
-		first = min(2*first, most)
-	}
-	k.mu.Unlock()
-	said := ""
-	for wait := first; ; wait = min(2*wait, most) {
-		wait := wait/2 + rand.N(wait) // servers that went together do not come back to a crowd
-		select {
-		case <-k.ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		k.mu.Lock()
-		o := k.out[name]
-		ours := o != nil && o.ours
-		k.mu.Unlock()
-		err := k.back(k.ctx, name, ours)
-		if err == nil || k.ctx.Err() != nil {
-			return
-		}
-		if caught(err) {
-			k.mu.Lock()
-			k.lies[name]++
-			k.mu.Unlock()
-		}
-		if err.Error() != said {
-			said = err.Error()
-			k.still(name, err)
-		}
-	}
-}

@@ -28,6 +28,7 @@ type deploymentInMemory struct {
 	dead  bool
 	keeps bool // acknowledges loads and keeps its weights
 	tries int  // to bring it back
+	drops int  // requests that fail, from now on
 }
 
 // depot has the weights of every snapshot, by version.
@@ -83,6 +84,11 @@ func (d *deploymentInMemory) Score(ctx context.Context, seqs [][]int32) ([][]flo
 func (d *deploymentInMemory) Generate(context.Context, sampler.Request) ([]sampler.Rollout, error) {
 	if err := d.alive(); err != nil {
 		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.drops--; d.drops >= 0 {
+		return nil, errGone
 	}
 	return []sampler.Rollout{{TokenIDs: []int32{1}}}, nil
 }
@@ -293,4 +299,34 @@ func TestKeeperOutlastsAllServers(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A server that fails the moment it is admitted is out again, on both sides, and
+// brought back again.
+func TestKeeperSeesWhoFailsAtOnce(t *testing.T) {
+	for range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			k := keep(t, "a")
+			a := k.all[0]
+			a.set(func() { a.drops = 1 }) // what is asked of it first
+			k.bridge.Fence("a", errGone)
+			k.fleet.Fence("a", errGone)
+			asked := make(chan string, 1)
+			go func() { asked <- k.ask(t, 1) }() // waits for it
+			select {
+			case got := <-asked:
+				if got != "a" {
+					t.Errorf("answered by %q", got)
+				}
+			case <-time.After(10 * time.Minute):
+				t.Errorf("it is out for good: %+v", k.fleet.Stats()[0])
+				a.set(func() { a.drops = 0 })
+				k.fleet.Admit("a", 1)
+				<-asked
+			}
+			if err := k.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
 }

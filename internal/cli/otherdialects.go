@@ -71,10 +71,15 @@ func (s *server) fitsTokens(i sampler.Info, load string) error {
 func (s *server) openSGLang(i sampler.Info) (f what, err error) {
 	f.hello = []int32{0, 1}
 	o := sglang.Options{Vocab: s.spec.Vocab, MaxModelLen: i.MaxModelLen, Seeds: i.Seeds, Retry: s.once()}
+	if f.trial, err = sglang.New(s.endpoint, o); err != nil {
+		return f, err
+	}
+	if s.cfg.Publish.Sync != config.SyncCommand { // which tags nothing
+		o.Tag = func(version int64) string { return bridgesglang.Tag(s.servedRun(), version) }
+	}
 	if f.generator, err = sglang.New(s.endpoint, o); err != nil {
 		return f, err
 	}
-	f.trial = f.generator
 	o.Retry = s.patiently()
 	if f.scorer, err = sglang.NewScorer(s.control, o); err != nil {
 		return f, err

@@ -28,6 +28,7 @@ func (s *server) deployment(run string, want []bridge.Tensor) (bridge.Deployment
 	if f.generator == nil {
 		return bridge.Deployment{Name: s.name, Down: s.down}, nil
 	}
+	s.serves(run)
 	p, err := f.publisher(run, want)
 	if err == nil {
 		p, err = s.throughAgent(run, want, p)
@@ -62,7 +63,7 @@ func (from servers) probes(ctx context.Context, cfg config.Config, d *data) ([][
 			return nil, err
 		}
 		if len(prompt)+probeTokens > limit {
-			prompt = prompt[:limit/2]
+			prompt = prompt[:min(len(prompt), limit/2)] // the answer has the other half
 		}
 		answer, err := from.up().Generate(ctx, sampler.Request{
 			PromptTokenIDs: prompt, Count: 1,

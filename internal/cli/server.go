@@ -35,8 +35,9 @@ type server struct {
 	agent    *endpoint.Endpoint // beside it, to load for it; nil without one
 	down     error              // why it was not there when the run began
 
-	mu sync.Mutex
-	is what
+	mu  sync.Mutex
+	is  what
+	run string // that its weights are of; "" before they were asked for
 }
 
 // what is what a probe has found at a server's address, and how it is asked.
@@ -227,7 +228,8 @@ func (s *server) open(ctx context.Context, paused bool) (f what, err error) {
 	if err != nil {
 		return f, err
 	}
-	i.Paused = i.Paused && !paused
+	ours := paused && i.Paused
+	i.Paused = i.Paused && !ours
 	if s.agent != nil {
 		if i, err = s.reached(ctx, i); err != nil {
 			return f, err
@@ -241,7 +243,7 @@ func (s *server) open(ctx context.Context, paused bool) (f what, err error) {
 		return f, err
 	}
 	f.info, f.way = i, way
-	if !paused && s.embedded == nil { // one that is paused would not answer
+	if !ours && s.embedded == nil { // one that is paused would not answer
 		_, err = behaves(ctx, s.endpoint.URL(), f)
 	}
 	return f, err
@@ -257,6 +259,19 @@ func (s *server) stream() (*vllm.Stream, error) {
 		return nil, err
 	}
 	return &vllm.Stream{Decode: func(ids []int32) string { return tok.Decode(ids, true) }}, nil // as skip_special_tokens has it
+}
+
+// serves notes that weights of a run are loaded into it.
+func (s *server) serves(run string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.run = run
+}
+
+func (s *server) servedRun() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.run
 }
 
 func (s *server) found() what {

@@ -150,13 +150,14 @@ func TestDoUnreachable(t *testing.T) {
 		o         Options
 		hint      string
 		retry     bool
+		notSent   bool
 	}{
-		{"nothing listens", gone.URL, Options{}, "nothing listens there", true},
-		{"closes without an answer", closed.URL, Options{}, "closed the connection without an answer", true},
-		{"unknown host", "http://nowhere.invalid:1", Options{Transport: lookup}, "check the host's name", false},
-		{"no answer to dialling", "http://10.255.255.1:1", Options{Transport: slow}, "any firewall between", true},
-		{"https to a plain server", strings.Replace(plain.URL, "http", "https", 1), Options{}, "use http://", false},
-		{"certificate that is not trusted", secure.URL, Options{}, "give its CA", false},
+		{"nothing listens", gone.URL, Options{}, "nothing listens there", true, true},
+		{"closes without an answer", closed.URL, Options{}, "closed the connection without an answer", true, false},
+		{"unknown host", "http://nowhere.invalid:1", Options{Transport: lookup}, "check the host's name", false, true},
+		{"no answer to dialling", "http://10.255.255.1:1", Options{Transport: slow}, "any firewall between", true, true},
+		{"https to a plain server", strings.Replace(plain.URL, "http", "https", 1), Options{}, "use http://", false, false},
+		{"certificate that is not trusted", secure.URL, Options{}, "give its CA", false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e, err := New(c.url, c.o)
@@ -172,6 +173,9 @@ func TestDoUnreachable(t *testing.T) {
 			}
 			if Retryable(err) != c.retry {
 				t.Errorf("Retryable = %v, want %v", !c.retry, c.retry)
+			}
+			if NotSent(err) != c.notSent {
+				t.Errorf("NotSent = %v, want %v", !c.notSent, c.notSent)
 			}
 		})
 	}

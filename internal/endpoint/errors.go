@@ -191,6 +191,18 @@ func Missing(err error) bool {
 	return s == http.StatusNotFound || s == http.StatusMethodNotAllowed
 }
 
+// NotSent tells whether a request cannot have reached any server: no connection
+// came about.
+func NotSent(err error) bool {
+	var u *UnreachableError
+	if !errors.As(err, &u) {
+		return false
+	}
+	var dial *net.OpError
+	var dns *net.DNSError
+	return errors.As(u.Err, &dial) && dial.Op == "dial" || errors.As(u.Err, &dns) || errors.Is(u.Err, syscall.ECONNREFUSED)
+}
+
 // Unreachable tells whether no answer came at all: an [*UnreachableError] is in err's chain.
 func Unreachable(err error) bool {
 	var u *UnreachableError

@@ -155,11 +155,12 @@ func retryAfter(h string, now time.Time) time.Duration {
 	if h == "" {
 		return 0
 	}
+	const most = 24 * time.Hour
 	if s, err := strconv.Atoi(h); err == nil {
-		return max(0, min(time.Duration(s), 24*3600)) * time.Second
+		return max(0, min(time.Duration(s), most/time.Second)) * time.Second
 	}
 	if t, err := http.ParseTime(h); err == nil {
-		return max(0, t.Sub(now))
+		return max(0, min(t.Sub(now), most))
 	}
 	return 0
 }

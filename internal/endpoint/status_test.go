@@ -81,6 +81,7 @@ func TestRetryAfterDate(t *testing.T) {
 		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second,
 		"Fri, 02 Jan 2026 03:00:00 GMT": 0, // past
 		"99999999999":                   24 * time.Hour,
+		"Fri, 02 Jan 2099 03:04:35 GMT": 24 * time.Hour,
 		"":                              0,
 	} {
 		if got := retryAfter(h, now); got != want {

@@ -85,7 +85,7 @@ func idler(m, o *member) bool {
 
 // begin asks m for a span of t.
 func (f *Fleet) begin(t *ticket, m *member, s span, now time.Time) {
-	p := &piece{span: s, ticket: t, member: m, begun: now, busy: f.busy()}
+	p := &piece{span: s, ticket: t, member: m, begun: now, busy: f.busy(), failures: t.failures}
 	p.ctx, p.cancel = context.WithCancelCause(t.ctx)
 	t.last = m
 	t.pieces[p] = struct{}{}

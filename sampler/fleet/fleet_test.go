@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -317,6 +318,32 @@ func TestCancelling(t *testing.T) {
 		idle(t, f)
 		all(t, f, 3, 4) // and it goes on
 	})
+}
+
+// Who cancels is not the server: an interrupt that a request notices before its
+// caller does is no failure of the one that it is under way at.
+func TestCancellingIsNoFailure(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			var told fencings
+			f, fakes := fleetOf(t, 2, Options{OnFenced: told.add})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for _, m := range fakes {
+				m.fault = func(ctx context.Context, _ sampler.Request) error {
+					cancel()
+					return fmt.Errorf("POST: %w", context.Cause(ctx))
+				}
+			}
+			if got, err := f.Generate(ctx, request(1, 8)); got != nil || !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, %v", got, err)
+			}
+			if told := told.list(); len(told) > 0 {
+				t.Fatalf("fenced for what was cancelled here: %q", told)
+			}
+			idle(t, f)
+		})
+	}
 }
 
 // What a callback may do: the keeper of the servers is told, and acts at once.

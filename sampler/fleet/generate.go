@@ -40,6 +40,7 @@ type piece struct {
 	cancel   context.CancelCauseFunc
 	begun    time.Time
 	busy     bool // when it began, more waited than was under way
+	failures int  // the ticket's, when it began
 	dropped  bool // its answer is not wanted any more; its samples were queued again
 	reported bool // as a straggler
 }

@@ -3,6 +3,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/justrl/justrl/internal/endpoint"
@@ -43,6 +44,9 @@ func (f *Fleet) settle(p *piece, rollouts []sampler.Rollout, err error) calls {
 	}
 	if err == nil {
 		return f.accept(p, rollouts, now)
+	}
+	if t.ctx.Err() != nil {
+		return nil // whoever asked has cancelled it, and will notice too
 	}
 	switch judge(err) {
 	case refused:
@@ -139,7 +143,7 @@ func (f *Fleet) press(p *piece, err error, now time.Time) calls {
 	if now.Sub(m.refused) > f.o.Patience && m.running == 0 {
 		return f.fence(m, fmt.Errorf("it has refused everything for %s: %w", now.Sub(m.refused).Round(time.Second), err))
 	}
-	if wait := wished(err); m.cut(p.begun, now) || wait > 0 {
+	if wait := min(wished(err), f.o.Patience); m.cut(p.begun, now) || wait > 0 {
 		m.rest(wait, now)
 	}
 	return nil
@@ -154,14 +158,23 @@ func wished(err error) time.Duration {
 	return 0
 }
 
-// blame is again, and fails the ticket if that was once too often.
+// blame is again, and fails the ticket if that was once too often. Servers that go
+// together are one failure of all that was under way at them, and where nobody
+// was there to take the request it has failed nowhere.
 func (f *Fleet) blame(p *piece, err error) {
 	t := p.ticket
-	if t.failures++; t.failures >= maxFailures {
-		t.fail(&MemberError{Name: p.member.Name, Tries: t.failures, Err: err})
-		return
+	if p.failures == t.failures && !nobody(err) {
+		if t.failures++; t.failures >= maxFailures {
+			t.fail(&MemberError{Name: p.member.Name, Tries: t.failures, Err: err})
+			return
+		}
 	}
 	f.again(p)
+}
+
+// nobody tells whether no server can have seen the request that failed with err.
+func nobody(err error) bool {
+	return endpoint.NotSent(err) || endpoint.StatusOf(err) == http.StatusServiceUnavailable
 }
 
 // again queues a piece's samples, before everything else.

@@ -164,6 +164,25 @@ func TestTheRequestsOwnFault(t *testing.T) {
 	})
 }
 
+// Who wants to be let alone for longer than the run is patient is asked again when
+// that is over, and then fenced as any other that refuses everything.
+func TestALongRefusalIsFenced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told fencings
+		f, fakes := fleetOf(t, 1, Options{OnFenced: told.add, Patience: time.Minute})
+		fakes[0].fault = func(context.Context, sampler.Request) error { return status(429, 12*time.Hour) }
+		begun := time.Now()
+		_, err := f.Generate(t.Context(), request(1, 4))
+		var out *OutError
+		if took := time.Since(begun); !errors.As(err, &out) || took > 5*time.Minute {
+			t.Errorf("%v after %s", err, took)
+		}
+		if got := told.list(); len(got) != 1 || !strings.Contains(got[0], "a: it has refused everything for ") {
+			t.Errorf("told of %q", got)
+		}
+	})
+}
+
 // What fails wherever it is asked for takes every server down with it, but not for ever.
 func TestARequestThatKillsServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -183,6 +202,47 @@ func TestARequestThatKillsServers(t *testing.T) {
 			t.Errorf("told of %q", got)
 		}
 	})
+}
+
+// Servers that go together, with a row's samples under way at all of them, are one
+// failure of it; and where nothing was listening it has failed nowhere. It waits
+// for one to come back.
+func TestManyServersGoTogether(t *testing.T) {
+	for name, err := range map[string]error{"connections are cut": errCut, "nothing listens": errGone} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, fakes := fleetOf(t, 8, Options{Patience: time.Hour})
+				gone := time.Now().Add(time.Second)
+				for _, m := range fakes {
+					m.fault = func(ctx context.Context, _ sampler.Request) error {
+						switch wait := time.Until(gone); {
+						case wait > 0:
+							if e := sleep(ctx, wait); e != nil {
+								return e
+							}
+							return err
+						case wait > -time.Minute:
+							return errGone
+						}
+						return nil
+					}
+				}
+				time.AfterFunc(2*time.Minute, func() { f.Admit("c", 1) })
+				r := request(1, 8)
+				got, err := f.Generate(t.Context(), r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				check(t, r, got)
+				for _, m := range fakes {
+					if m.asks() == 0 {
+						t.Errorf("%s was never asked: the test tests nothing", m.name)
+					}
+				}
+				idle(t, f)
+			})
+		})
+	}
 }
 
 func TestAGeneratorThatGivesTooFew(t *testing.T) {
