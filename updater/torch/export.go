@@ -15,15 +15,25 @@ import (
 
 // Export implements updater.Updater.
 func (t *Trainer) Export(ctx context.Context, dir string) error {
+	_, _, err := t.ExportHashed(ctx, dir)
+	return err
+}
+
+// ExportHashed is Export, and returns the SHA-256 in hex of the files of weights
+// by their names, and WeightsSHA256; both are taken while they are written.
+func (t *Trainer) ExportHashed(ctx context.Context, dir string) (files map[string]string, weights string, err error) {
 	if err := copyCompanions(t.opt.Dir, dir, t.opt.DType); err != nil {
-		return fmt.Errorf("export: %w", err)
+		return nil, "", fmt.Errorf("export: %w", err)
 	}
-	return t.do(func() error {
-		if err := safetensors.WriteUnsynced(dir, t.layout, t.encoder(ctx, t.layout)); err != nil {
+	err = t.do(func() error {
+		sums, err := safetensors.WriteHashed(dir, t.layout, t.encoder(ctx, t.layout))
+		if err != nil {
 			return fmt.Errorf("export: %w", err)
 		}
+		files, weights = sums.Files, sums.Weights
 		return nil
 	})
+	return files, weights, err
 }
 
 // WeightsSHA256 is the hash of the weights that Export would write: equal to

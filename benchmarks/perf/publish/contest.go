@@ -63,9 +63,16 @@ func newContest(dir string, mb int, seed uint64) (*contest, error) {
 
 func (c *contest) bytes(name string) ([]byte, error) { return c.weights[name], nil }
 
-// Export implements bridge.Exporter as updater/torch does.
-func (c *contest) Export(_ context.Context, dir string) error {
-	return safetensors.WriteUnsynced(dir, c.layout, c.bytes)
+// Export implements bridge.Exporter.
+func (c *contest) Export(ctx context.Context, dir string) error {
+	_, _, err := c.ExportHashed(ctx, dir)
+	return err
+}
+
+// ExportHashed implements bridge.HashingExporter as updater/torch does.
+func (c *contest) ExportHashed(_ context.Context, dir string) (files map[string]string, weights string, err error) {
+	sums, err := safetensors.WriteHashed(dir, c.layout, c.bytes)
+	return sums.Files, sums.Weights, err
 }
 
 // pair has both write, the one first that was second before, and removes what they wrote.
