@@ -107,6 +107,9 @@ func (s *Snapshots) export(ctx context.Context, dir string) (files map[string]st
 	if !hashes {
 		weights, err = s.Inspector.SHA256(dir)
 	}
+	if err == nil && weights == "" {
+		err = errors.New("the exporter gave no hash of the weights")
+	}
 	return files, weights, err
 }
 
