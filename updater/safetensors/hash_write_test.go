@@ -91,8 +91,8 @@ func TestWriteHashed(t *testing.T) {
 			t.Run(name+order, func(t *testing.T) {
 				l, data := layout()
 				l = change(l)
-				plain, hashed := t.TempDir(), t.TempDir()
-				if err := Write(plain, l, data); err != nil {
+				plain, unsynced, hashed := t.TempDir(), t.TempDir(), t.TempDir()
+				if err := errors.Join(Write(plain, l, data), WriteUnsynced(unsynced, l, data)); err != nil {
 					t.Fatal(err)
 				}
 				sums, err := WriteHashed(hashed, l, data)
@@ -100,7 +100,7 @@ func TestWriteHashed(t *testing.T) {
 					t.Fatal(err)
 				}
 				want := read(t, plain)
-				if got := read(t, hashed); !cmp.Equal(want, got) {
+				if !cmp.Equal(want, read(t, hashed)) || !cmp.Equal(want, read(t, unsynced)) {
 					t.Error("the files are not those of Write") // a diff of megabytes helps nobody
 				}
 				wantSums := Sums{Files: map[string]string{}}

@@ -18,9 +18,9 @@ type pending struct {
 	committed bool
 }
 
-// stage writes a temporary file beside path, and syncs it unless it is hashed;
-// nothing is left of it on an error.
-func stage(path string, h *hashing, fill func(*sink) error) (_ *pending, err error) {
+// stage writes a temporary file beside path with the care that is asked for, h
+// if it is hashing; nothing is left of it on an error.
+func stage(path string, care care, h *hashing, fill func(*sink) error) (_ *pending, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
 	if err != nil {
 		return nil, explain(path, err)
@@ -42,11 +42,12 @@ func stage(path string, h *hashing, fill func(*sink) error) (_ *pending, err err
 	if err := f.Chmod(0o644); err != nil {
 		return nil, err
 	}
-	if h == nil {
+	switch care {
+	case synced:
 		if err := f.Sync(); err != nil {
 			return nil, err
 		}
-	} else {
+	case hashed:
 		h.sums.Files[filepath.Base(path)] = hex.EncodeToString(s.sum.Sum(nil))
 	}
 	return &pending{f: f, path: path}, nil

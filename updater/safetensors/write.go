@@ -22,29 +22,43 @@ import (
 // some new shards beside some old ones needs a folder of its own
 // (internal/atomicdir).
 func Write(dir string, l Layout, data func(name string) ([]byte, error)) error {
-	if _, err := write(dir, l, false, data); err != nil {
+	if _, err := write(dir, l, synced, data); err != nil {
 		return err
 	}
 	return syncDir(dir)
 }
 
-// WriteHashed is [Write] for a folder that the caller syncs before anybody
+// WriteUnsynced is [Write] for a folder that the caller syncs before anybody
 // trusts it, as internal/atomicdir does: a crash may leave files under their
-// names that are not on the disk. They are on their way there, and have been
-// hashed on it: as they were handed to the kernel, each byte from memory. The
-// goroutines that share the work have ended when it returns; data is only
-// called on the caller's.
-func WriteHashed(dir string, l Layout, data func(name string) ([]byte, error)) (Sums, error) {
-	return write(dir, l, true, data)
+// names that are not on the disk. They are on their way there.
+func WriteUnsynced(dir string, l Layout, data func(name string) ([]byte, error)) error {
+	_, err := write(dir, l, unsynced, data)
+	return err
 }
 
-// write writes the files of l, which are either hashed or synced.
-func write(dir string, l Layout, hashed bool, data func(name string) ([]byte, error)) (Sums, error) {
+// WriteHashed is [WriteUnsynced] that hashes the bytes as they are handed to
+// the kernel, from memory. The goroutines that share the work have ended when
+// it returns; data is only called on the caller's.
+func WriteHashed(dir string, l Layout, data func(name string) ([]byte, error)) (Sums, error) {
+	return write(dir, l, hashed, data)
+}
+
+// care is what is done with a file beyond writing it.
+type care int
+
+const (
+	unsynced care = iota
+	synced
+	hashed
+)
+
+// write writes the files of l. There are Sums if they are hashed.
+func write(dir string, l Layout, care care, data func(name string) ([]byte, error)) (Sums, error) {
 	if err := l.check(); err != nil {
 		return Sums{}, fmt.Errorf("%s: %w", dir, err)
 	}
 	var h *hashing
-	if hashed {
+	if care == hashed {
 		h = newHashing(l)
 	}
 	var done []*pending
@@ -55,14 +69,14 @@ func write(dir string, l Layout, hashed bool, data func(name string) ([]byte, er
 	}()
 	defer h.stop() // before the files that it reads are closed
 	for _, f := range l.Files {
-		p, err := stage(filepath.Join(dir, f.Name), h, func(s *sink) error { return writeTensors(s, f, data) })
+		p, err := stage(filepath.Join(dir, f.Name), care, h, func(s *sink) error { return writeTensors(s, f, data) })
 		if err != nil {
 			return Sums{}, err
 		}
 		done = append(done, p)
 	}
 	if l.Index {
-		p, err := stage(filepath.Join(dir, IndexName), h, func(s *sink) error { return writeIndex(s, l) })
+		p, err := stage(filepath.Join(dir, IndexName), care, h, func(s *sink) error { return writeIndex(s, l) })
 		if err != nil {
 			return Sums{}, err
 		}
