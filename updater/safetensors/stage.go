@@ -20,7 +20,7 @@ type pending struct {
 
 // stage writes a temporary file beside path with the care that is asked for, h
 // if it is hashing; nothing is left of it on an error.
-func stage(path string, care care, h *hashing, fill func(*sink) error) (_ *pending, err error) {
+func stage(path string, with care, h *hashing, fill func(*sink) error) (_ *pending, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
 	if err != nil {
 		return nil, explain(path, err)
@@ -42,7 +42,7 @@ func stage(path string, care care, h *hashing, fill func(*sink) error) (_ *pendi
 	if err := f.Chmod(0o644); err != nil {
 		return nil, err
 	}
-	switch care {
+	switch with {
 	case synced:
 		if err := f.Sync(); err != nil {
 			return nil, err

@@ -53,12 +53,12 @@ const (
 )
 
 // write writes the files of l. There are Sums if they are hashed.
-func write(dir string, l Layout, care care, data func(name string) ([]byte, error)) (Sums, error) {
+func write(dir string, l Layout, with care, data func(name string) ([]byte, error)) (Sums, error) {
 	if err := l.check(); err != nil {
 		return Sums{}, fmt.Errorf("%s: %w", dir, err)
 	}
 	var h *hashing
-	if care == hashed {
+	if with == hashed {
 		h = newHashing(l)
 	}
 	var done []*pending
@@ -69,14 +69,14 @@ func write(dir string, l Layout, care care, data func(name string) ([]byte, erro
 	}()
 	defer h.stop() // before the files that it reads are closed
 	for _, f := range l.Files {
-		p, err := stage(filepath.Join(dir, f.Name), care, h, func(s *sink) error { return writeTensors(s, f, data) })
+		p, err := stage(filepath.Join(dir, f.Name), with, h, func(s *sink) error { return writeTensors(s, f, data) })
 		if err != nil {
 			return Sums{}, err
 		}
 		done = append(done, p)
 	}
 	if l.Index {
-		p, err := stage(filepath.Join(dir, IndexName), care, h, func(s *sink) error { return writeIndex(s, l) })
+		p, err := stage(filepath.Join(dir, IndexName), with, h, func(s *sink) error { return writeIndex(s, l) })
 		if err != nil {
 			return Sums{}, err
 		}
