@@ -25,11 +25,22 @@ type Exporter interface {
 	Export(ctx context.Context, dir string) error
 }
 
+// A HashingExporter hashes what it writes while it writes it, which saves
+// reading it all again, twice.
+type HashingExporter interface {
+	Exporter
+	// ExportHashed is Export, and returns the SHA-256 in hex of the files that it
+	// has hashed, by their paths relative to dir with slashes; others may be
+	// left out. weights is [Snapshot.SHA256].
+	ExportHashed(ctx context.Context, dir string) (files map[string]string, weights string, err error)
+}
+
 // Snapshots is the folder that snapshots are published in, one subfolder a
 // version. Not safe for concurrent use.
 type Snapshots struct {
 	// Root is on a path that the servers can read too. It is made if need be.
-	Root      string
+	Root string
+	// Exporter is better a [HashingExporter].
 	Exporter  Exporter
 	Inspector Inspector
 	// Want lists the tensors of the model that the servers were started with.
@@ -61,19 +72,9 @@ func (s *Snapshots) Publish(ctx context.Context, version int64, step int) (Snaps
 	}
 	dir := filepath.Join(root, name(version))
 	m := atomicdir.Marker{Version: version, Step: step, Extra: map[string]string{}}
-	fill := func(tmp string) error {
-		if err := s.Exporter.Export(ctx, tmp); err != nil {
-			return err
-		}
-		have, err := s.Inspector.Tensors(tmp)
-		if err != nil {
-			return err
-		}
-		return CheckTensors(s.Want, have)
-	}
-	_, err = atomicdir.CreateBeside(dir, m, fill, func(tmp string) (err error) {
-		m.Extra[weightsKey], err = s.Inspector.SHA256(tmp)
-		return err
+	_, err = atomicdir.CreateHashed(dir, m, func(tmp string) (files map[string]string, err error) {
+		files, m.Extra[weightsKey], err = s.export(ctx, tmp)
+		return files, err
 	})
 	if err != nil {
 		return fail(err)
@@ -82,6 +83,34 @@ func (s *Snapshots) Publish(ctx context.Context, version int64, step int) (Snaps
 		return fail(fmt.Errorf("remove old snapshots: %w", err))
 	}
 	return Open(dir)
+}
+
+// export writes the weights to dir and holds their tensors to Want. Of the
+// files' hashes it returns those that the exporter knows.
+func (s *Snapshots) export(ctx context.Context, dir string) (files map[string]string, weights string, err error) {
+	h, hashes := s.Exporter.(HashingExporter)
+	if hashes {
+		files, weights, err = h.ExportHashed(ctx, dir)
+	} else {
+		err = s.Exporter.Export(ctx, dir)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	have, err := s.Inspector.Tensors(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := CheckTensors(s.Want, have); err != nil {
+		return nil, "", err
+	}
+	if !hashes {
+		weights, err = s.Inspector.SHA256(dir)
+	}
+	if err == nil && weights == "" {
+		err = errors.New("the exporter gave no hash of the weights")
+	}
+	return files, weights, err
 }
 
 // Open returns the complete snapshot at dir, as its marker describes it.

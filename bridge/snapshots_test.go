@@ -160,6 +160,55 @@ type unhashable struct{ bridgetest.Inspector }
 
 func (unhashable) SHA256(string) (string, error) { return "", errUnreadable }
 
+// hashing exports and says what it has hashed.
+type hashing struct {
+	bridge.Exporter
+	files   map[string]string
+	weights string
+	err     error
+}
+
+func (h hashing) ExportHashed(ctx context.Context, dir string) (map[string]string, string, error) {
+	return h.files, h.weights, errors.Join(h.Export(ctx, dir), h.err)
+}
+
+// What an exporter has hashed is not read again, and goes into the marker.
+func TestPublishTakesAnExportersHashes(t *testing.T) {
+	plain := publish(t, newSnapshots(t, 0), 1)
+	want, err := atomicdir.Read(plain.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSnapshots(t, 0)
+	s.Inspector = unhashable{}
+	s.Exporter = hashing{theta0, want.Files, plain.SHA256, nil}
+	got := publish(t, s, 1)
+	if m, err := atomicdir.Read(got.Dir); err != nil || !cmp.Equal(m, want) || got.SHA256 != plain.SHA256 {
+		t.Errorf("hashed by its exporter %+v (%v), read again %+v", m, err, want)
+	}
+	if err := atomicdir.Verify(got.Dir); err != nil {
+		t.Error(err)
+	}
+	for name, c := range map[string]struct {
+		exporter hashing
+		want     string
+	}{
+		"its error":                   {hashing{theta0, want.Files, plain.SHA256, errTrainer}, "the trainer is broken"},
+		"a file that is not there":    {hashing{theta0, map[string]string{"other": want.Files["model.safetensors"]}, plain.SHA256, nil}, "other was hashed and is not there"},
+		"no hash of a file":           {hashing{theta0, map[string]string{"model.safetensors": "abc"}, plain.SHA256, nil}, "no SHA-256"},
+		"no hash of the weights":      {hashing{theta0, want.Files, "", nil}, "no hash of the weights"},
+		"tensors that are not Want's": {hashing{bridgetest.Model{Theta: theta0.Theta, Tensors: bridgetest.Tensors()[:1]}, want.Files, plain.SHA256, nil}, "is missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.Exporter = c.exporter
+			if got, err := s.Publish(t.Context(), 2, 2); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%+v, %v; want %q", got, err, c.want)
+			}
+			wantFolders(t, s.Root, "version-000001")
+		})
+	}
+}
+
 // A version is never reused: what is there stays as it is, complete or not ours.
 func TestPublishOverSomething(t *testing.T) {
 	s := newSnapshots(t, 0)

@@ -103,7 +103,7 @@ type Updater interface {
 	// Export writes the current weights into dir, an existing empty folder, in
 	// the Hugging Face layout: same names, dtypes and shards as the model was
 	// loaded from, with its config and tokenizer files beside them. The weights
-	// are not synced: internal/atomicdir does that, and hashes them meanwhile.
+	// are not synced: internal/atomicdir does that.
 	Export(ctx context.Context, dir string) error
 	// SaveState writes into dir what Export does not carry and a resumed run
 	// needs: fp32 master weights, moments, the update count.

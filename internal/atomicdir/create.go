@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,14 +28,15 @@ import (
 // Two Creates of the same dir may run at once, in one process or in several:
 // one succeeds.
 func Create(dir string, m Marker, fill func(tmp string) error) (Marker, error) {
-	return CreateBeside(dir, m, fill, func(string) error { return nil })
+	return CreateHashed(dir, m, func(tmp string) (map[string]string, error) { return nil, fill(tmp) })
 }
 
-// CreateBeside is [Create] with work that is done on the filled folder while it
-// is hashed and synced, which takes the disk's time more than the processor's:
-// beside may read the folder and add to the map m.Extra, and changes nothing
-// else. It is called once fill has succeeded, and an error of its own ends it all.
-func CreateBeside(dir string, m Marker, fill, beside func(tmp string) error) (_ Marker, err error) {
+// CreateHashed is [Create] for a fill that has hashed what it wrote: it returns
+// the SHA-256 in hex of such files, under the names that [Marker].Files has for
+// them, and they are synced but not read again. The others are hashed as they
+// are by Create. fill may also add to the map m.Extra. A sum of a file that is
+// not there is an error.
+func CreateHashed(dir string, m Marker, fill func(tmp string) (sums map[string]string, err error)) (_ Marker, err error) {
 	dir = filepath.Clean(dir)
 	if err := replaceable(dir); err != nil {
 		return Marker{}, err
@@ -57,15 +57,11 @@ func CreateBeside(dir string, m Marker, fill, beside func(tmp string) error) (_ 
 		}
 		err = errors.Join(err, unlock())
 	}()
-	if err := fill(tmp); err != nil {
+	known, err := fill(tmp)
+	if err != nil {
 		return Marker{}, err
 	}
-	var g errgroup.Group
-	g.Go(func() error { return beside(tmp) })
-	sums, err := seal(tmp)
-	if e := g.Wait(); e != nil {
-		return Marker{}, e
-	}
+	sums, err := seal(tmp, known)
 	if err != nil {
 		return Marker{}, explain(dir, err)
 	}
@@ -201,12 +197,15 @@ func writeMarker(tmp string, m Marker) (err error) {
 	return errors.Join(err, f.Sync(), f.Close(), syncDir(tmp))
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+func syncDir(dir string) error { return syncFile(dir) }
+
+// syncFile flushes a file or a folder to the disk.
+func syncFile(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // explain names the folder where a full disk is the trouble.

@@ -3,7 +3,7 @@
 // a single file.
 //
 // [Create] fills a temporary sibling (.NAME.tmp-…), hashes and syncs every
-// file, writes the marker under the name COMPLETE.pending, renames the folder
+// file ([CreateHashed] hashes those that their writer has not), writes the marker under the name COMPLETE.pending, renames the folder
 // to its place and, last, the marker to COMPLETE. Nothing is written after the
 // first rename, so a full disk cannot stop it half-way. Readers trust only the
 // marker: a folder without COMPLETE is not there ([ErrIncomplete]), whatever

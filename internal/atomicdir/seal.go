@@ -16,8 +16,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// seal hashes and syncs every file under root, and syncs every folder.
-func seal(root string) (map[string]string, error) {
+// seal syncs every file under root and hashes those that are not known, and
+// syncs every folder.
+func seal(root string, known map[string]string) (map[string]string, error) {
 	sums := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -35,10 +36,26 @@ func seal(root string) (map[string]string, error) {
 		case name == MarkerName || name == pendingName:
 			return fmt.Errorf("%s: that name is the marker's", path)
 		}
-		sums[filepath.ToSlash(name)], err = hashFile(path, true)
+		name = filepath.ToSlash(name)
+		if sum, ok := known[name]; ok {
+			sums[name] = sum
+			return syncFile(path)
+		}
+		sums[name], err = hashFile(path, true)
 		return err
 	})
-	return sums, err
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		if raw, err := hex.DecodeString(known[name]); err != nil || len(raw) != sha256.Size {
+			return nil, fmt.Errorf("%s: %q is no SHA-256 of %s", root, known[name], name)
+		}
+		if sums[name] == "" {
+			return nil, fmt.Errorf("%s: %s was hashed and is not there", root, name)
+		}
+	}
+	return sums, nil
 }
 
 // hashFile returns the SHA-256 of a file in hex, and flushes it to the disk if

@@ -5,12 +5,16 @@ package cli
 import (
 	"context"
 
+	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/updater/engine"
 	"github.com/justrl/justrl/updater/torch"
 )
 
 // withTorch tells the two builds apart.
 const withTorch = true
+
+// A snapshot's bytes need not be read again to be hashed.
+var _ bridge.HashingExporter = (*torch.Trainer)(nil)
 
 // openTrainer loads a model for training or scoring; the caller closes it.
 func openTrainer(ctx context.Context, o trainerOptions) (trainer, error) {

@@ -24,12 +24,21 @@ func TestFullDisk(t *testing.T) {
 	for i := range 2 {
 		l.Files = append(l.Files, FileLayout{Name: fmt.Sprintf("%d.safetensors", i), Tensors: []Info{{Name: fmt.Sprint(i), DType: "U8", Shape: []int64{700 << 10}}}})
 	}
-	err := Write(disk, l, func(string) ([]byte, error) { return make([]byte, 700<<10), nil })
-	wantError(t, err, "1.safetensors: the disk is full", disk)
-	if !errors.Is(err, unix.ENOSPC) {
-		t.Errorf("%v is not ENOSPC", err)
-	}
-	if entries, err := os.ReadDir(disk); err != nil || len(entries) != 0 {
-		t.Errorf("left behind: %v (%v)", entries, err)
+	data := func(string) ([]byte, error) { return make([]byte, 700<<10), nil }
+	for name, write := range map[string]func() error{
+		"synced":    func() error { return Write(disk, l, data) },
+		"hashed":    func() error { _, err := WriteHashed(disk, l, data); return err },
+		"backwards": func() error { _, err := WriteHashed(disk, turned(l), data); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := write()
+			wantError(t, err, ".safetensors: the disk is full", disk)
+			if !errors.Is(err, unix.ENOSPC) {
+				t.Errorf("%v is not ENOSPC", err)
+			}
+			if entries, err := os.ReadDir(disk); err != nil || len(entries) != 0 {
+				t.Errorf("left behind: %v (%v)", entries, err)
+			}
+		})
 	}
 }

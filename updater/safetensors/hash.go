@@ -41,6 +41,12 @@ func (s *Set) SHA256() (sum string, err error) {
 }
 
 func hashTensor(h hash.Hash, i Info, data []byte) {
+	hashFrame(h, i, int64(len(data)))
+	h.Write(data)
+}
+
+// hashFrame adds all that the hash has of a tensor but its bytes.
+func hashFrame(h hash.Hash, i Info, size int64) {
 	var b []byte
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(i.Name)))
 	b = append(b, i.Name...)
@@ -50,7 +56,6 @@ func hashTensor(h hash.Hash, i Info, data []byte) {
 	for _, d := range i.Shape {
 		b = binary.LittleEndian.AppendUint64(b, uint64(d))
 	}
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(data)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(size))
 	h.Write(b)
-	h.Write(data)
 }

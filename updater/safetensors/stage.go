@@ -1,7 +1,7 @@
 package safetensors
 
 import (
-	"bufio"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -10,59 +10,71 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pending is a complete file that is not yet at its place.
+// pending is a complete file that is not yet at its place. It is open, as the
+// hash by name may still read it.
 type pending struct {
-	tmp, path string
+	f         *os.File
+	path      string
 	committed bool
 }
 
-// stage writes a temporary file beside path, and syncs it if it is to be;
-// nothing is left of it on an error.
-func stage(path string, sync bool, fill func(*bufio.Writer) error) (_ *pending, err error) {
+// stage writes a temporary file beside path with the care that is asked for, h
+// if it is hashing; nothing is left of it on an error.
+func stage(path string, with care, h *hashing, fill func(*sink) error) (_ *pending, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
 	if err != nil {
 		return nil, explain(path, err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(explain(path, err), ignoreClosed(f.Close()), os.Remove(f.Name()))
+			h.stop() // it may be reading f
+			err = errors.Join(explain(path, err), f.Close(), os.Remove(f.Name()))
 		}
 	}()
-	w := bufio.NewWriterSize(&eager{f: f}, 1<<20)
-	if err := fill(w); err != nil {
+	s := newSink(f, h)
+	if err := fill(s); err != nil {
 		return nil, err
 	}
-	if err := w.Flush(); err != nil {
+	if err := s.buffer.Flush(); err != nil {
 		return nil, err
 	}
 	// CreateTemp made it private; servers run as other users.
 	if err := f.Chmod(0o644); err != nil {
 		return nil, err
 	}
-	if sync {
+	switch with {
+	case synced:
 		if err := f.Sync(); err != nil {
 			return nil, err
 		}
+	case hashed:
+		h.sums.Files[filepath.Base(path)] = hex.EncodeToString(s.sum.Sum(nil))
 	}
-	if err := f.Close(); err != nil {
-		return nil, err
+	return &pending{f: f, path: path}, nil
+}
+
+// close closes the file; an error of it may be the first word of a full disk.
+func (p *pending) close() error {
+	if err := p.f.Close(); err != nil {
+		return explain(p.path, err)
 	}
-	return &pending{tmp: f.Name(), path: path}, nil
+	return nil
 }
 
 func (p *pending) commit() error {
-	if err := os.Rename(p.tmp, p.path); err != nil {
+	if err := os.Rename(p.f.Name(), p.path); err != nil {
 		return explain(p.path, err)
 	}
 	p.committed = true
 	return nil
 }
 
-// discard removes what was not committed. Its error has no use: the caller is
-// already returning the one that matters.
+// discard removes what was not committed. Its errors have no use: the caller is
+// already returning the one that matters, and the file may be closed.
 func (p *pending) discard() {
 	if !p.committed {
-		_ = os.Remove(p.tmp)
+		_ = p.f.Close()
+		_ = os.Remove(p.f.Name())
 	}
 }
 
@@ -72,13 +84,6 @@ func explain(path string, err error) error {
 		return fmt.Errorf("write %s: the disk is full; free some space: %w", path, err)
 	}
 	return fmt.Errorf("write %s: %w", path, err)
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, os.ErrClosed) {
-		return nil
-	}
-	return err
 }
 
 func syncDir(dir string) error {

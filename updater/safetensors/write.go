@@ -1,12 +1,12 @@
 package safetensors
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path/filepath"
 )
@@ -22,22 +22,44 @@ import (
 // some new shards beside some old ones needs a folder of its own
 // (internal/atomicdir).
 func Write(dir string, l Layout, data func(name string) ([]byte, error)) error {
-	if err := write(dir, l, true, data); err != nil {
+	if _, err := write(dir, l, synced, data); err != nil {
 		return err
 	}
 	return syncDir(dir)
 }
 
 // WriteUnsynced is [Write] for a folder that the caller syncs before anybody
-// trusts it, as internal/atomicdir does beside the hashing: a crash may leave
-// files under their names that are not on the disk. They are on their way there.
+// trusts it, as internal/atomicdir does: a crash may leave files under their
+// names that are not on the disk. They are on their way there.
 func WriteUnsynced(dir string, l Layout, data func(name string) ([]byte, error)) error {
-	return write(dir, l, false, data)
+	_, err := write(dir, l, unsynced, data)
+	return err
 }
 
-func write(dir string, l Layout, sync bool, data func(name string) ([]byte, error)) error {
+// WriteHashed is [WriteUnsynced] that hashes the bytes as they are handed to
+// the kernel, from memory. The goroutines that share the work have ended when
+// it returns; data is only called on the caller's.
+func WriteHashed(dir string, l Layout, data func(name string) ([]byte, error)) (Sums, error) {
+	return write(dir, l, hashed, data)
+}
+
+// care is what is done with a file beyond writing it.
+type care int
+
+const (
+	unsynced care = iota
+	synced
+	hashed
+)
+
+// write writes the files of l. There are Sums if they are hashed.
+func write(dir string, l Layout, with care, data func(name string) ([]byte, error)) (Sums, error) {
 	if err := l.check(); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
+		return Sums{}, fmt.Errorf("%s: %w", dir, err)
+	}
+	var h *hashing
+	if with == hashed {
+		h = newHashing(l)
 	}
 	var done []*pending
 	defer func() {
@@ -45,26 +67,36 @@ func write(dir string, l Layout, sync bool, data func(name string) ([]byte, erro
 			p.discard()
 		}
 	}()
+	defer h.stop() // before the files that it reads are closed
 	for _, f := range l.Files {
-		p, err := stage(filepath.Join(dir, f.Name), sync, func(w *bufio.Writer) error { return writeTensors(w, f, data) })
+		p, err := stage(filepath.Join(dir, f.Name), with, h, func(s *sink) error { return writeTensors(s, f, data) })
 		if err != nil {
-			return err
+			return Sums{}, err
 		}
 		done = append(done, p)
 	}
 	if l.Index {
-		p, err := stage(filepath.Join(dir, IndexName), sync, func(w *bufio.Writer) error { return writeIndex(w, l) })
+		p, err := stage(filepath.Join(dir, IndexName), with, h, func(s *sink) error { return writeIndex(s, l) })
 		if err != nil {
-			return err
+			return Sums{}, err
 		}
 		done = append(done, p)
 	}
+	sums, err := h.finish()
+	if err != nil {
+		return Sums{}, fmt.Errorf("%s: hash the weights: %w", dir, err)
+	}
 	for _, p := range done {
-		if err := p.commit(); err != nil {
-			return err
+		if err := p.close(); err != nil {
+			return Sums{}, err
 		}
 	}
-	return nil
+	for _, p := range done {
+		if err := p.commit(); err != nil {
+			return Sums{}, err
+		}
+	}
+	return sums, nil
 }
 
 // WriteFile writes one safetensors file, as [Write] does: after an error
@@ -107,12 +139,12 @@ func (l Layout) check() error {
 	return nil
 }
 
-func writeTensors(w *bufio.Writer, f FileLayout, data func(name string) ([]byte, error)) error {
+func writeTensors(s *sink, f FileLayout, data func(name string) ([]byte, error)) error {
 	head, err := encodeHeader(f)
 	if err != nil {
 		return err
 	}
-	if _, err := w.Write(head); err != nil {
+	if _, err := s.Write(head); err != nil {
 		return err
 	}
 	for _, t := range f.Tensors {
@@ -127,7 +159,7 @@ func writeTensors(w *bufio.Writer, f FileLayout, data func(name string) ([]byte,
 		if int64(len(b)) != size {
 			return fmt.Errorf("tensor %q: %s %v needs %d bytes, %d were given", t.Name, t.DType, t.Shape, size, len(b))
 		}
-		if _, err := w.Write(b); err != nil {
+		if err := s.tensor(t, b); err != nil {
 			return err
 		}
 	}
@@ -200,7 +232,7 @@ func compact(b *bytes.Buffer, v any) error {
 	return nil
 }
 
-func writeIndex(w *bufio.Writer, l Layout) error {
+func writeIndex(w io.Writer, l Layout) error {
 	meta := maps.Clone(l.IndexMetadata)
 	if meta == nil {
 		meta = map[string]json.RawMessage{}

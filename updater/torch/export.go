@@ -15,11 +15,26 @@ import (
 
 // Export implements updater.Updater.
 func (t *Trainer) Export(ctx context.Context, dir string) error {
+	return t.export(ctx, dir, safetensors.WriteUnsynced)
+}
+
+// ExportHashed is Export, and returns the SHA-256 in hex of the files of weights
+// by their names, and WeightsSHA256; both are taken while they are written.
+func (t *Trainer) ExportHashed(ctx context.Context, dir string) (files map[string]string, weights string, err error) {
+	err = t.export(ctx, dir, func(dir string, l safetensors.Layout, data func(name string) ([]byte, error)) error {
+		sums, err := safetensors.WriteHashed(dir, l, data)
+		files, weights = sums.Files, sums.Weights
+		return err
+	})
+	return files, weights, err
+}
+
+func (t *Trainer) export(ctx context.Context, dir string, write func(string, safetensors.Layout, func(string) ([]byte, error)) error) error {
 	if err := copyCompanions(t.opt.Dir, dir, t.opt.DType); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	return t.do(func() error {
-		if err := safetensors.WriteUnsynced(dir, t.layout, t.encoder(ctx, t.layout)); err != nil {
+		if err := write(dir, t.layout, t.encoder(ctx, t.layout)); err != nil {
 			return fmt.Errorf("export: %w", err)
 		}
 		return nil

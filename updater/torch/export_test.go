@@ -5,6 +5,8 @@ package torch
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -51,10 +53,20 @@ func TestWeightsSHA256IsThatOfTheExport(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := t.TempDir()
-			if err := trainer.Export(ctx, dir); err != nil {
+			files, weights, err := trainer.ExportHashed(ctx, dir)
+			if err != nil {
 				t.Fatal(err)
 			}
 			moved := hash(t, dir)
+			if weights != moved || len(files) == 0 {
+				t.Errorf("hashed %s and %d files while it was written, read back %s", weights, len(files), moved)
+			}
+			for name, sum := range files {
+				b, err := os.ReadFile(filepath.Join(dir, name))
+				if have := sha256.Sum256(b); err != nil || hex.EncodeToString(have[:]) != sum {
+					t.Errorf("%s is %x (%v), hashed as %s", name, have, err, sum)
+				}
+			}
 			if got, err := trainer.WeightsSHA256(ctx); err != nil || got != moved || got == start {
 				t.Errorf("after training %s, exported %s, at the start %s (%v)", got, moved, start, err)
 			}

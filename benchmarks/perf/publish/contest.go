@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,9 +10,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/internal/atomicdir"
+	"github.com/justrl/justrl/internal/sha256pair"
 	"github.com/justrl/justrl/updater/safetensors"
 )
 
@@ -24,8 +28,10 @@ type contest struct {
 	publish bridge.Snapshots
 }
 
-// newContest makes weights of a small model's shapes: an embedding of a quarter, and matrices.
-func newContest(dir string, mb int, seed uint64) (*contest, error) {
+// newContest makes weights of a small model's shapes: an embedding of a quarter,
+// and matrices, in the order of their names as the reference implementation
+// writes them, or against it if backwards.
+func newContest(dir string, mb int, seed uint64, backwards bool) (*contest, error) {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
 	random := rand.NewChaCha8(key)
@@ -51,6 +57,10 @@ func newContest(dir string, mb int, seed uint64) (*contest, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(infos, func(a, b safetensors.Info) int { return strings.Compare(a.Name, b.Name) })
+	if backwards {
+		slices.Reverse(infos)
+	}
 	c.layout = safetensors.Layout{Files: []safetensors.FileLayout{{Name: safetensors.SingleName, Tensors: infos}}}
 	c.publish = bridge.Snapshots{Root: filepath.Join(dir, "snapshots"), Exporter: c, Inspector: inspector{}, Want: want}
 	from := filepath.Join(dir, "source")
@@ -63,22 +73,37 @@ func newContest(dir string, mb int, seed uint64) (*contest, error) {
 
 func (c *contest) bytes(name string) ([]byte, error) { return c.weights[name], nil }
 
-// Export implements bridge.Exporter as updater/torch does.
-func (c *contest) Export(_ context.Context, dir string) error {
-	return safetensors.WriteUnsynced(dir, c.layout, c.bytes)
+// Export implements bridge.Exporter.
+func (c *contest) Export(ctx context.Context, dir string) error {
+	_, _, err := c.ExportHashed(ctx, dir)
+	return err
 }
 
-// pair has both write, the one first that was second before, and removes what they wrote.
-func (c *contest) pair(ctx context.Context, i int) (p pair, err error) {
+// ExportHashed implements bridge.HashingExporter as updater/torch does.
+func (c *contest) ExportHashed(_ context.Context, dir string) (files map[string]string, weights string, err error) {
+	sums, err := safetensors.WriteHashed(dir, c.layout, c.bytes)
+	return sums.Files, sums.Weights, err
+}
+
+// round has everyone take a turn, the copy and the snapshot next to each other
+// and the one first that was second before, and removes what they wrote.
+func (c *contest) round(ctx context.Context, i int) (r round, err error) {
+	copied, plain := filepath.Join(c.dir, "copy"), filepath.Join(c.dir, "plain")
 	turns := []func() error{
 		func() (err error) {
-			to := filepath.Join(c.dir, "copy")
-			p.Copy, p.CopyCPU, err = timed(func() error { return copySynced(c.source, to) })
-			return errors.Join(err, os.Remove(to))
+			if err := os.Mkdir(plain, 0o777); err != nil {
+				return err
+			}
+			r.Unhashed, err = timed(func() error { return safetensors.Write(plain, c.layout, c.bytes) })
+			return errors.Join(err, os.RemoveAll(plain))
+		},
+		func() (err error) {
+			r.Copy, err = timed(func() error { return copySynced(c.source, copied) })
+			return errors.Join(err, os.Remove(copied))
 		},
 		func() (err error) {
 			var s bridge.Snapshot
-			p.Snapshot, p.SnapshotCPU, err = timed(func() (err error) {
+			r.Snapshot, err = timed(func() (err error) {
 				s, err = c.publish.Publish(ctx, int64(i), i)
 				return err
 			})
@@ -87,13 +112,35 @@ func (c *contest) pair(ctx context.Context, i int) (p pair, err error) {
 			}
 			return atomicdir.Remove(s.Dir)
 		},
+		func() (err error) {
+			r.Sums, err = timed(c.sums)
+			return err
+		},
 	}
-	for j := range turns {
-		if err := turns[(i+j)%2](); err != nil {
-			return p, err
+	if i%2 == 1 {
+		slices.Reverse(turns)
+	}
+	for _, turn := range turns {
+		if err := turn(); err != nil {
+			return r, err
 		}
 	}
-	return p, nil
+	return r, nil
+}
+
+// sums is what a snapshot's two SHA-256 cost one core, with nothing written.
+func (c *contest) sums() error {
+	a, b := sha256.New(), sha256.New()
+	for _, t := range c.layout.Files[0].Tensors {
+		for left := c.weights[t.Name]; len(left) > 0; {
+			n := min(len(left), 1<<20)
+			if err := sha256pair.Write(a, b, left[:n]); err != nil {
+				return err
+			}
+			left = left[n:]
+		}
+	}
+	return nil
 }
 
 // copySynced is a plain copy that a crash cannot undo.

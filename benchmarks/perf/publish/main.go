@@ -2,11 +2,16 @@
 // copy of the same bytes: the two take turns, pair after pair, on one disk.
 //
 // The snapshot goes the way of a run: the tensors are encoded one after the
-// other (updater/safetensors), every file is hashed and synced, the weights are
-// hashed by name, and the folder is moved to its place (internal/atomicdir,
-// bridge.Snapshots). They come from memory here; a run's come from libtorch,
-// which copies each once more. The copy reads a file that is in the page cache,
-// writes it beside itself and syncs it, and its folder.
+// other, hashed twice while they are written (updater/safetensors: of the file,
+// and by name), synced, and the folder is moved to its place
+// (internal/atomicdir, bridge.Snapshots). They come from memory here; a run's
+// come from libtorch, which copies each once more. The copy reads a file that is
+// in the page cache, writes it beside itself and syncs it, and its folder.
+//
+// Two more say where a snapshot's time goes: the same file written and synced
+// without any hash, and the two hashes without any file, on one core. What
+// others had of the processors meanwhile is said too: it tells how much the
+// ratio, which sets a copy by the kernel against work of processors, can mean.
 package main
 
 import (
@@ -17,6 +22,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +40,7 @@ type options struct {
 	mb    int
 	pairs int
 	seed  uint64
+	back  bool
 	json  bool
 }
 
@@ -45,6 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	f.IntVar(&o.mb, "mb", 500, "size of the weights in MB, held in memory, and three times on the disk")
 	f.IntVar(&o.pairs, "pairs", 7, "measured pairs, after one that warms up")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the weights")
+	f.BoolVar(&o.back, "backwards", false, "tensors against the order of their names, so that the hash by name reads them again")
 	f.BoolVar(&o.json, "json", false, "write one JSON object instead of a table")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -57,27 +65,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	c, err := newContest(dir, o.mb, o.seed)
+	c, err := newContest(dir, o.mb, o.seed, o.back)
 	if err != nil {
 		return err
 	}
-	r := report{Machine: measure.ThisMachine(), MB: o.mb}
-	var copies, snapshots, ratios, copyCPU, snapshotCPU []float64
+	r := report{Machine: measure.ThisMachine(), MB: o.mb, Backwards: o.back}
 	for i := range o.pairs + 1 {
-		pair, err := c.pair(ctx, i)
+		round, err := c.round(ctx, i)
 		if err != nil {
 			return err
 		}
 		if i == 0 {
 			continue
 		}
-		r.Pairs = append(r.Pairs, pair)
-		copies, snapshots, ratios = append(copies, pair.Copy), append(snapshots, pair.Snapshot), append(ratios, pair.Copy/pair.Snapshot)
-		copyCPU, snapshotCPU = append(copyCPU, pair.CopyCPU), append(snapshotCPU, pair.SnapshotCPU)
-		fmt.Fprintf(stderr, "pair %d: copy %.2f s, snapshot %.2f s\n", i, pair.Copy, pair.Snapshot)
+		r.Rounds = append(r.Rounds, round)
+		fmt.Fprintf(stderr, "pair %d: copy %.2f s, snapshot %.2f s, unhashed %.2f s, the sums alone %.2f s; others had %.0f %%\n",
+			i, round.Copy.Clock, round.Snapshot.Clock, round.Unhashed.Clock, round.Sums.Clock, 100*round.Snapshot.Others)
 	}
-	r.Copy, r.Snapshot, r.Ratio = measure.SpreadOf(copies), measure.SpreadOf(snapshots), measure.SpreadOf(ratios)
-	r.CopyCPU, r.SnapshotCPU = measure.SpreadOf(copyCPU), measure.SpreadOf(snapshotCPU)
+	r.spread()
 	if o.json {
 		err = json.NewEncoder(stdout).Encode(r)
 	} else {
@@ -91,39 +96,85 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 
 // report is what was measured.
 type report struct {
-	Machine  measure.Machine `json:"machine"`
-	MB       int             `json:"mb"`
-	Pairs    []pair          `json:"pairs"`
-	Copy     measure.Spread  `json:"copy_s"`
-	Snapshot measure.Spread  `json:"snapshot_s"`
-	Ratio    measure.Spread  `json:"ratio"` // of the speeds: 1 is the copy's
-	// CopyCPU and SnapshotCPU are processor seconds, the kernel's included: on a
-	// machine that is busy with other things they decide, not the disk.
-	CopyCPU     measure.Spread `json:"copy_cpu_s"`
-	SnapshotCPU measure.Spread `json:"snapshot_cpu_s"`
+	Machine   measure.Machine `json:"machine"`
+	MB        int             `json:"mb"`
+	Backwards bool            `json:"backwards"`
+	Rounds    []round         `json:"rounds"`
+
+	Copy     spreads        `json:"copy"`
+	Snapshot spreads        `json:"snapshot"`
+	Unhashed spreads        `json:"unhashed"`
+	Sums     spreads        `json:"sums"`
+	Ratio    measure.Spread `json:"ratio"` // of the speeds, the snapshot's: 1 is the copy's
+	// UnhashedRatio is what Ratio would be if hashing were free.
+	UnhashedRatio measure.Spread `json:"unhashed_ratio"`
 }
 
-// pair is one turn of each, in seconds.
-type pair struct {
-	Copy     float64 `json:"copy_s"`
-	Snapshot float64 `json:"snapshot_s"`
+// round is one turn of each.
+type round struct {
+	Copy     turn `json:"copy"`
+	Snapshot turn `json:"snapshot"`
+	Unhashed turn `json:"unhashed"`
+	Sums     turn `json:"sums"`
+}
 
-	CopyCPU     float64 `json:"copy_cpu_s"`
-	SnapshotCPU float64 `json:"snapshot_cpu_s"`
+// turn is what one took.
+type turn struct {
+	Clock float64 `json:"s"`
+	CPU   float64 `json:"cpu_s"` // of this process, the kernel's part included
+	// Others is the share of all processors that was spent on anything else:
+	// other processes, and the kernel's own threads, that write to the disk.
+	Others float64 `json:"others"`
+}
+
+// spreads are those of a turn's figures.
+type spreads struct {
+	Clock  measure.Spread `json:"s"`
+	CPU    measure.Spread `json:"cpu_s"`
+	Others measure.Spread `json:"others"`
+}
+
+func (r *report) spread() {
+	of := func(what func(round) float64) measure.Spread {
+		var all []float64
+		for _, x := range r.Rounds {
+			all = append(all, what(x))
+		}
+		return measure.SpreadOf(all)
+	}
+	each := func(who func(round) turn) spreads {
+		return spreads{
+			of(func(x round) float64 { return who(x).Clock }),
+			of(func(x round) float64 { return who(x).CPU }),
+			of(func(x round) float64 { return who(x).Others }),
+		}
+	}
+	r.Copy = each(func(x round) turn { return x.Copy })
+	r.Snapshot = each(func(x round) turn { return x.Snapshot })
+	r.Unhashed = each(func(x round) turn { return x.Unhashed })
+	r.Sums = each(func(x round) turn { return x.Sums })
+	r.Ratio = of(func(x round) float64 { return x.Copy.Clock / x.Snapshot.Clock })
+	r.UnhashedRatio = of(func(x round) float64 { return x.Copy.Clock / x.Unhashed.Clock })
 }
 
 func (r report) write(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "%d MB of weights, %d pairs, %d cores (%s), median (lowest–highest)\n  copy, synced      %s s, of processors %s s\n  snapshot, synced  %s s, of processors %s s\n  snapshot's speed  %s of the copy's (at least %g)\n",
-		r.MB, len(r.Pairs), r.Machine.Cores, r.Machine.Processor, r.Copy.Text(2), r.CopyCPU.Text(2), r.Snapshot.Text(2), r.SnapshotCPU.Text(2), r.Ratio.Text(2), least)
+	line := func(name string, s spreads) string {
+		return fmt.Sprintf("  %-22s %s s, of processors %s s, of which others had %s\n", name, s.Clock.Text(2), s.CPU.Text(2), s.Others.Text(2))
+	}
+	_, err := fmt.Fprintf(w, "%d MB of weights, %d pairs, %d cores (%s), median (lowest–highest)\n%s%s%s%s  snapshot's speed       %s of the copy's (at least %g); without hashes %s\n",
+		r.MB, len(r.Rounds), r.Machine.Cores, r.Machine.Processor,
+		line("copy, synced", r.Copy), line("snapshot, synced", r.Snapshot), line("the same, not hashed", r.Unhashed), line("its two hashes alone", r.Sums),
+		r.Ratio.Text(2), least, r.UnhashedRatio.Text(2))
 	return err
 }
 
-// timed is how long do takes, in seconds of the clock and of processors.
-func timed(do func() error) (clock, cpu float64, err error) {
-	before := spent()
-	began := time.Now()
+// timed is what do takes.
+func timed(do func() error) (t turn, err error) {
+	cpu, busy, began := spent(), measure.BusyCPU(), time.Now()
 	err = do()
-	return time.Since(began).Seconds(), spent() - before, err
+	t.Clock, t.CPU = time.Since(began).Seconds(), spent()-cpu
+	t.Others = max(0, (measure.BusyCPU()-busy-t.CPU)/(t.Clock*float64(runtime.NumCPU())))
+	return t, err
 }
 
 // spent is the processor time of this process so far, in seconds.
