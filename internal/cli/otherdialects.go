@@ -71,6 +71,9 @@ func (s *server) fitsTokens(i sampler.Info, load string) error {
 func (s *server) openSGLang(i sampler.Info) (f what, err error) {
 	f.hello = []int32{0, 1}
 	o := sglang.Options{Vocab: s.spec.Vocab, MaxModelLen: i.MaxModelLen, Seeds: i.Seeds, Retry: s.once()}
+	if s.cfg.Publish.Sync != config.SyncCommand { // who restarts it names its weights as they like
+		o.Tag = s.sglangTag
+	}
 	if f.generator, err = sglang.New(s.endpoint, o); err != nil {
 		return f, err
 	}
@@ -86,6 +89,13 @@ func (s *server) openSGLang(i sampler.Info) (f what, err error) {
 		return bridgesglang.New(s.control, bridgesglang.Options{Run: run, Want: want, Inspector: inspector{}})
 	}
 	return f, nil
+}
+
+// sglangTag is what SGLang shows of a version's weights that this run has loaded.
+func (s *server) sglangTag(version int64) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bridgesglang.Tag(s.run, version)
 }
 
 func (s *server) openLlama(sampler.Info) (f what, err error) {

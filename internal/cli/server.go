@@ -35,8 +35,9 @@ type server struct {
 	agent    *endpoint.Endpoint // beside it, to load for it; nil without one
 	down     error              // why it was not there when the run began
 
-	mu sync.Mutex
-	is what
+	mu  sync.Mutex
+	is  what
+	run string // the run's id; "" before it has one
 }
 
 // what is what a probe has found at a server's address, and how it is asked.
