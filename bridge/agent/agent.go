@@ -26,6 +26,11 @@ type Options struct {
 	// Open makes the local server's publisher for a run, whose first snapshot is
 	// given. One that came of it is asked for nothing more once another run's has.
 	Open func(ctx context.Context, run string, first bridge.Snapshot) (bridge.Publisher, error)
+	// Server is the local server's address, for [Status].
+	Server string
+	// Look, when set, asks the local server in which way it would be loaded, as
+	// Status tells. It changes nothing there, and is called at any time.
+	Look func(ctx context.Context) (way string, err error)
 	// Stall is how long a transfer may bring nothing before it is asked for
 	// again; 0 is 30 s.
 	Stall time.Duration
@@ -147,9 +152,19 @@ func (a *Agent) checksums(ctx context.Context) (sums map[string]string, hidden i
 	return nil, 0, nil
 }
 
+// lookLimit bounds how long a status waits for the server.
+const lookLimit = 10 * time.Second
+
 // status never waits for a load; what was loaded last is unknown while one is under way.
-func (a *Agent) status() (s Status, err error) {
-	s = Status{Trainer: a.o.Trainer.URL(), Dir: a.folder.dir, Keep: a.o.Keep}
+func (a *Agent) status(ctx context.Context) (s Status, err error) {
+	s = Status{Server: a.o.Server, Trainer: a.o.Trainer.URL(), Dir: a.folder.dir, Keep: a.o.Keep}
+	if a.o.Look != nil {
+		ctx, cancel := context.WithTimeoutCause(ctx, lookLimit, &endpoint.TimeoutError{After: lookLimit})
+		defer cancel()
+		if s.Way, err = a.o.Look(ctx); err != nil {
+			s.Fault = faultOf(err)
+		}
+	}
 	select {
 	case a.busy <- struct{}{}:
 		s.Run, s.Version = a.run, a.live.Version
