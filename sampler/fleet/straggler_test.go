@@ -56,13 +56,18 @@ func TestBusy(t *testing.T) {
 		if got := f.Stats()[0].Busy; got != busy {
 			t.Errorf("an idle hour counts: %s after %s", got, busy)
 		}
-		go ask(t, f, request(1, 1))
+		done := make(chan error)
+		go func() {
+			_, err := f.Generate(t.Context(), request(1, 1))
+			done <- err
+		}()
 		time.Sleep(5 * second)
 		if got := f.Stats()[0].Busy; got < busy+4*second || got > busy+5*second {
 			t.Errorf("what is under way does not count: %s after %s", got, busy)
 		}
-		synctest.Wait()
-		time.Sleep(time.Hour)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 
