@@ -53,14 +53,19 @@ func TestStatusOfTheServer(t *testing.T) {
 		o.Server = "http://10.0.0.7:8000"
 		o.Look = func(context.Context) (string, error) { return "files", fail }
 	})
+	s, err := AskStatus(t.Context(), r.publisher.e)
+	if err != nil || s.Server != "http://10.0.0.7:8000" || s.Way != "files" || s.Loading {
+		t.Errorf("%+v, %v", s, err)
+	}
 	release, err := r.agent.hold(t.Context()) // as a load does
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := AskStatus(t.Context(), r.publisher.e)
+	fail = errors.New("nobody shall ask now")
+	s, err = AskStatus(t.Context(), r.publisher.e)
 	release()
-	if err != nil || s.Server != "http://10.0.0.7:8000" || s.Way != "files" || !s.Loading {
-		t.Errorf("%+v, %v", s, err)
+	if err != nil || s.Way != "files" || !s.Loading {
+		t.Errorf("during a load: %+v, %v", s, err)
 	}
 	fail = &bridge.UnsupportedError{Server: "http://10.0.0.7:8000", What: "is too old", Hint: "use another"}
 	var told *Error
