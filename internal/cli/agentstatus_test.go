@@ -13,6 +13,7 @@ import (
 	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/internal/guard"
+	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/sampler/openaitest"
 	"github.com/justrl/justrl/sampler/sglang/sglangtest"
 )
@@ -159,12 +160,20 @@ func TestAgentOfAnOldServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := (&server{name: fake.URL, agent: e}).throughAgent("run1", want, direct)
+			deployed := &server{name: fake.URL, endpoint: at, control: at, agent: e}
+			deployed.cfg.Publish.Sync = config.SyncAuto
+			refused := func(err error) bool {
+				return err != nil && strings.Contains(err.Error(), says) && !strings.Contains(err.Error(), "\n")
+			}
+			if f, err := deployed.connect(t.Context(), false); says == "" && (err != nil || f.way != way) || says != "" && !refused(err) {
+				t.Errorf("a run's start: by %q, %v, want %q", f.way, err, says)
+			}
+			p, err := deployed.throughAgent("run1", want, direct)
 			if err != nil {
 				t.Fatal(err)
 			}
 			err = p.Load(t.Context(), snapshot)
-			if (says == "") != (err == nil) || err != nil && (!strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "\n")) {
+			if says == "" && err != nil || says != "" && !refused(err) {
 				t.Fatalf("%v, want %q", err, says)
 			}
 			sum, sumErr := inspector{}.SHA256(own)
