@@ -157,12 +157,13 @@ func (r *Run) step(ctx context.Context, step int) error {
 	rec := journal.Step{Step: step}
 
 	r.Observer.Phase(step, "sample")
+	_ = r.asked() // what the validation before asked for is no step's
 	b, err := r.sample(ctx, step)
 	if err != nil {
 		return err
 	}
 	describe(&rec, b.groups, r.Config.Sampling.MaxTokens)
-	rec.Drawn, rec.Unscored, rec.Servers, rec.Sample = b.drawn, b.failed, parts(b.groups), watch.lap()
+	rec.Drawn, rec.Unscored, rec.Servers, rec.Sample = b.drawn, b.failed, parts(b.groups, r.asked()), watch.lap()
 
 	r.Observer.Phase(step, "update")
 	result, err := r.Updater.Step(firm, step, forUpdater(b.groups), r.gate)

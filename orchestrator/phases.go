@@ -137,6 +137,7 @@ func (r *Run) record(step int, rec journal.Step, b batch, watch stopwatch) error
 	}
 	rec.Epoch, rec.Dropped = r.Rows.Epoch(), r.Rows.Dropped()
 	rec.ServerEvents = r.events()
+	countFenced(rec.Servers, rec.ServerEvents)
 	rec.Total = watch.total()
 	rec.Rate = float64(rec.Tokens) / max(rec.Total, 1e-9)
 	if b.drawn != nil {

@@ -12,6 +12,9 @@ import (
 type Servers interface {
 	// Events returns what has happened since it was called last, in that order.
 	Events() []journal.ServerEvent
+	// Asked returns what each server was asked for since it was called last:
+	// Server, Seconds, Retries and Stragglers are set.
+	Asked() []journal.ServerPart
 	// TakenBack notes that n rollouts of a server are drawn again.
 	TakenBack(server string, n int)
 	// Waiting says in words what each server with unanswered requests has, the
@@ -19,16 +22,30 @@ type Servers interface {
 	Waiting() []string
 }
 
-// parts says who sampled what, by server; nil where there is but one.
-func parts(groups []sampler.Group) []journal.ServerPart {
+// asked is what the servers were asked for since it was called last.
+func (r *Run) asked() []journal.ServerPart {
+	if r.Servers == nil {
+		return nil
+	}
+	return r.Servers.Asked()
+}
+
+// parts says who sampled what, by server, beside what each was asked for.
+// Rollouts that do not say who sampled them are of the only one.
+func parts(groups []sampler.Group, asked []journal.ServerPart) []journal.ServerPart {
 	by := map[string]*journal.ServerPart{}
 	var all []*journal.ServerPart
+	for _, p := range asked {
+		by[p.Server], all = &p, append(all, &p)
+	}
 	each(groups, func(o *sampler.Rollout) {
-		if o.Server == "" {
-			return
-		}
 		p := by[o.Server]
-		if p == nil {
+		switch {
+		case o.Server == "" && len(asked) != 1:
+			return
+		case o.Server == "":
+			p = all[0]
+		case p == nil:
 			p = &journal.ServerPart{Server: o.Server}
 			by[o.Server], all = p, append(all, p)
 		}
@@ -42,6 +59,15 @@ func parts(groups []sampler.Group) []journal.ServerPart {
 		out = append(out, *p)
 	}
 	return out
+}
+
+// countFenced has the parts say how often the events took their servers out.
+func countFenced(parts []journal.ServerPart, events []journal.ServerEvent) {
+	for _, e := range events {
+		if i := slices.IndexFunc(parts, func(p journal.ServerPart) bool { return p.Server == e.Server }); i >= 0 && e.Event == journal.ServerFenced {
+			parts[i].Fenced++
+		}
+	}
 }
 
 // events is what the record of a step says of the servers.

@@ -19,6 +19,13 @@ import (
 type events struct {
 	next  []journal.ServerEvent
 	taken map[string]int
+	parts []journal.ServerPart // what Asked says
+}
+
+func (e *events) Asked() []journal.ServerPart {
+	out := e.parts
+	e.parts = nil
+	return out
 }
 
 func (e *events) Events() []journal.ServerEvent {
@@ -193,6 +200,49 @@ func TestServerEventsAreRecorded(t *testing.T) {
 	}
 	if s.Fenced != 1 || s.Rejoined != 1 {
 		t.Errorf("summary %+v", s)
+	}
+}
+
+// The record of a step says of every server what it gave and what that took: of
+// the one that had nothing to give, of the only one, whose rollouts do not say
+// so, and nothing of what was asked for before the step.
+func TestServersOfAStep(t *testing.T) {
+	fenced := []journal.ServerEvent{{Server: "http://a", Event: journal.ServerFenced}, {Server: "http://a", Event: journal.ServerRejoined}, {Server: "http://a", Event: journal.ServerFenced}}
+	for _, tc := range []struct {
+		name   string
+		server func(int64, int) string
+		asked  []journal.ServerPart
+		events []journal.ServerEvent
+		want   []journal.ServerPart
+	}{
+		{"two, and one that was out", onAandB,
+			[]journal.ServerPart{{Server: "http://c"}, {Server: "http://a", Seconds: 2, Retries: 3, Stragglers: 1}, {Server: "http://b", Seconds: 1}}, fenced,
+			[]journal.ServerPart{
+				{Server: "http://a", Version: 1, Rollouts: 3, Tokens: 6, Seconds: 2, Retries: 3, Stragglers: 1, Fenced: 2},
+				{Server: "http://b", Version: 1, Rollouts: 3, Tokens: 6, Seconds: 1}, {Server: "http://c"},
+			}},
+		{"one", func(int64, int) string { return "" }, []journal.ServerPart{{Server: "http://a", Seconds: 2}}, nil,
+			[]journal.ServerPart{{Server: "http://a", Version: 1, Rollouts: 6, Tokens: 12, Seconds: 2}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e := &events{taken: map[string]int{}, parts: []journal.ServerPart{{Server: "http://a", Seconds: 99}}}
+			w := &world{server: tc.server}
+			w.onRollout = rolloutAt(0, 0, func() error { // of step 0: validation is over
+				e.parts, e.next = tc.asked, tc.events
+				return nil
+			})
+			dir := filepath.Join(t.TempDir(), "run")
+			r, done := newRun(t, w, testConfig(t), dir)
+			r.Servers = e
+			if _, err := r.Train(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			done()
+			steps, _ := recordsOf(t, dir)
+			if diff := cmp.Diff(tc.want, steps[0].Servers); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

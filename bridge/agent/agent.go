@@ -26,6 +26,11 @@ type Options struct {
 	// Open makes the local server's publisher for a run, whose first snapshot is
 	// given. One that came of it is asked for nothing more once another run's has.
 	Open func(ctx context.Context, run string, first bridge.Snapshot) (bridge.Publisher, error)
+	// Server is the local server's address, for [Status].
+	Server string
+	// Look, when set, asks the local server in which way it would be loaded, as
+	// Status tells. It changes nothing there, and is called between loads.
+	Look func(ctx context.Context) (way string, err error)
 	// Stall is how long a transfer may bring nothing before it is asked for
 	// again; 0 is 30 s.
 	Stall time.Duration
@@ -51,7 +56,8 @@ type Agent struct {
 
 	mu     sync.Mutex
 	closed bool
-	job    *job // the last
+	job    *job   // the last
+	way    string // into the server, as it was seen last
 
 	// Behind busy.
 	run       string
@@ -147,16 +153,41 @@ func (a *Agent) checksums(ctx context.Context) (sums map[string]string, hidden i
 	return nil, 0, nil
 }
 
-// status never waits for a load; what was loaded last is unknown while one is under way.
-func (a *Agent) status() (s Status, err error) {
-	s = Status{Trainer: a.o.Trainer.URL(), Dir: a.folder.dir, Keep: a.o.Keep}
+// lookLimit bounds how long a status waits for the server.
+const lookLimit = 10 * time.Second
+
+// status never waits for a load. What was loaded last is unknown while one is
+// under way, and the server is left alone: the way is that of the status before.
+func (a *Agent) status(ctx context.Context) (s Status, err error) {
+	s = Status{Server: a.o.Server, Trainer: a.o.Trainer.URL(), Dir: a.folder.dir, Keep: a.o.Keep}
 	select {
 	case a.busy <- struct{}{}:
 		s.Run, s.Version = a.run, a.live.Version
 		<-a.busy
+		s.Way, s.Fault = a.look(ctx)
 	default:
 		s.Loading = true
+		a.mu.Lock()
+		s.Way = a.way
+		a.mu.Unlock()
 	}
 	s.Have, err = a.folder.complete()
 	return s, err
+}
+
+// look asks the server for the way into it.
+func (a *Agent) look(ctx context.Context) (way string, f *Fault) {
+	if a.o.Look == nil {
+		return "", nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, lookLimit, &endpoint.TimeoutError{After: lookLimit})
+	defer cancel()
+	way, err := a.o.Look(ctx)
+	if err != nil {
+		return "", faultOf(err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.way = way
+	return way, nil
 }

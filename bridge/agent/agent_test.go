@@ -45,6 +45,35 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// A status names the server and the way into it, or why there is none, and does
+// not wait for a load.
+func TestStatusOfTheServer(t *testing.T) {
+	var fail error
+	r := newRig(t, func(o *Options) {
+		o.Server = "http://10.0.0.7:8000"
+		o.Look = func(context.Context) (string, error) { return "files", fail }
+	})
+	s, err := AskStatus(t.Context(), r.publisher.e)
+	if err != nil || s.Server != "http://10.0.0.7:8000" || s.Way != "files" || s.Loading {
+		t.Errorf("%+v, %v", s, err)
+	}
+	release, err := r.agent.hold(t.Context()) // as a load does
+	if err != nil {
+		t.Fatal(err)
+	}
+	fail = errors.New("nobody shall ask now")
+	s, err = AskStatus(t.Context(), r.publisher.e)
+	release()
+	if err != nil || s.Way != "files" || !s.Loading {
+		t.Errorf("during a load: %+v, %v", s, err)
+	}
+	fail = &bridge.UnsupportedError{Server: "http://10.0.0.7:8000", What: "is too old", Hint: "use another"}
+	var told *Error
+	if s, err = AskStatus(t.Context(), r.publisher.e); !errors.As(err, &told) || !errors.Is(err, bridge.ErrUnsupported) || !strings.Contains(err.Error(), "is too old") || s.Dir != r.dir {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // What the trainer acts upon crosses as what it is.
 func TestFaultsCross(t *testing.T) {
 	t.Run("a server that was restarted", func(t *testing.T) {

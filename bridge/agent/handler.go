@@ -26,8 +26,8 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/v1/checksums":
 		a.serve(w, r, http.MethodGet, a.serveChecksums)
 	case path == "/v1/status":
-		a.serve(w, r, http.MethodGet, func(w http.ResponseWriter, _ *http.Request) {
-			if s, err := a.status(); err != nil {
+		a.serve(w, r, http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
+			if s, err := a.status(r.Context()); err != nil {
 				guard.Refuse(w, http.StatusInternalServerError, err.Error())
 			} else {
 				guard.Reply(w, http.StatusOK, s)

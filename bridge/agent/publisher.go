@@ -153,9 +153,12 @@ func (p *Publisher) Next(ctx context.Context, prompt []int32) (int32, float32, e
 	return p.o.Prober.Next(ctx, prompt)
 }
 
-// AskStatus asks an agent what it is.
+// AskStatus asks an agent what it is. An agent that cannot load its server gives
+// its status too, and an [*Error] that says why.
 func AskStatus(ctx context.Context, e *endpoint.Endpoint) (s Status, err error) {
-	err = e.Do(ctx, http.MethodGet, "/v1/status", nil, &s)
+	if err = e.Do(ctx, http.MethodGet, "/v1/status", nil, &s); err == nil && s.Fault != nil {
+		err = s.Fault.error(e.URL(), s.Server)
+	}
 	return s, err
 }
 

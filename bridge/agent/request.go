@@ -75,6 +75,9 @@ type Pulled struct {
 
 // Status is what an agent is.
 type Status struct {
+	Server  string   `json:"server"`          // that it loads into, as the agent reaches it
+	Way     string   `json:"way,omitempty"`   // in which it would, as justrl agent --sync names it; "" if that is not known
+	Fault   *Fault   `json:"fault,omitempty"` // why it cannot
 	Trainer string   `json:"trainer"`
 	Dir     string   `json:"dir"`
 	Keep    int      `json:"keep"`

@@ -159,28 +159,6 @@ func TestCanarySeesLies(t *testing.T) {
 	}
 }
 
-func TestRestore(t *testing.T) {
-	r := newRig(t)
-	root := r.publish(t, 9, theta0.Moved(0.9)).Dir
-	r.set(faults{fail: []string{"500"}})
-	r.mu.Lock()
-	r.paused = true // a load left it so
-	r.mu.Unlock()
-	if err := Restore(t.Context(), r.e, root); err != nil {
-		t.Fatal(err)
-	}
-	if theta, paused, tag := r.state(); theta != theta0.Moved(0.9).Theta || paused || tag != "default" {
-		t.Errorf("serves %v, paused %v, tag %q", theta, paused, tag)
-	}
-	r.set(faults{fail: []string{"500", "500"}})
-	if err := Restore(t.Context(), r.e, root); err == nil || !strings.Contains(err.Error(), "left paused") {
-		t.Errorf("error %v", err)
-	}
-	if err := Restore(t.Context(), r.e, ""); err == nil || !strings.Contains(err.Error(), "does not say where they are") {
-		t.Errorf("error %v", err)
-	}
-}
-
 func TestNewRefuses(t *testing.T) {
 	r := newRig(t)
 	if _, err := New(r.e, Options{Run: "run"}); err == nil {

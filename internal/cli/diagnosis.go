@@ -31,6 +31,7 @@ type diagnosis struct {
 	// Sync is the way in which a run would load it; "" if in none.
 	Sync    string       `json:"sync,omitempty"`
 	Manners manners      `json:"manners"`
+	Agent   *besides     `json:"agent,omitempty"` // nil without one
 	Plan    string       `json:"plan"`
 	Problem string       `json:"problem,omitempty"`
 	Info    sampler.Info `json:"info"`
@@ -44,6 +45,8 @@ type doctor struct {
 	cfg  config.Config
 	spec model.Spec // zero without --model
 	how  endpoint.Options
+	// agent is the one beside a server, and how it is reached; nil without one.
+	agent func(server string) (*endpoint.Endpoint, endpoint.Options, error)
 }
 
 // diagnose looks at one server. The error is why it cannot train.
@@ -62,20 +65,33 @@ func (doc doctor) diagnose(ctx context.Context, address string) (d diagnosis, er
 	}
 	defer e.Close()
 	d.URL, d.near = e.URL(), e.Loopback()
+	beside, agentHow, err := doc.agent(address)
+	if err != nil {
+		return d, usage(err)
+	}
+	var agentErr error
+	if beside != nil {
+		defer beside.Close()
+		d.Agent, agentErr = lookAtAgent(ctx, beside, agentHow)
+	}
 	kind, err := discover(ctx, e)
 	if err != nil {
-		return d, err
+		return d, errors.Join(err, agentErr)
 	}
 	d.Dialect, d.Reachable = kind.name, true
-	s := &server{name: e.URL(), endpoint: e, control: e, spec: doc.spec, cfg: doc.cfg, notify: nil}
+	s := &server{name: e.URL(), endpoint: e, control: e, spec: doc.spec, cfg: doc.cfg, agent: beside}
 	if d.Info, err = kind.probe(ctx, e, doc.cfg.Served, probing); err != nil {
 		var unreachable *endpoint.UnreachableError
 		d.Reachable = !errors.As(err, &unreachable)
-		return d, err
+		return d, errors.Join(err, agentErr)
 	}
 	d.vocab, d.Evaluates = d.Info.Vocab, !d.Info.Paused
+	if beside != nil {
+		d.Info = byAgent(d.Info, d.Agent.Status)
+	}
 	s.spec.Vocab = cmp.Or(s.spec.Vocab, d.Info.Vocab)
 	d.Sync, err = s.check(kind, d.Info)
+	err = errors.Join(err, agentErr)
 	if doc.cfg.Model != "" {
 		d.SameModel = yesNo(s.sameTensors(d.Info) == nil && (d.Info.Vocab == 0 || d.Info.Vocab == doc.spec.Vocab))
 	}
@@ -98,7 +114,11 @@ func (d diagnosis) plan(cfg config.Config) string {
 	why := strings.TrimPrefix(strings.ReplaceAll(d.Problem, d.URL+": ", ""), "probe server: ")
 	switch {
 	case d.Trainable:
-		return "trains: " + loading(d.near, d.Info, d.Sync, cfg)
+		through := ""
+		if d.Agent != nil {
+			through = d.Agent.URL
+		}
+		return "trains: " + loading(d.near, d.Info, d.Sync, through, cfg)
 	case d.Evaluates:
 		return "evaluates only (justrl eval --server " + d.URL + "); cannot train: " + why
 	}
@@ -106,8 +126,8 @@ func (d diagnosis) plan(cfg config.Config) string {
 }
 
 // loading says how weights get into a server, which is near if it is on this
-// machine, and how that is proved.
-func loading(near bool, i sampler.Info, way string, cfg config.Config) string {
+// machine, or through the agent of that address, and how that is proved.
+func loading(near bool, i sampler.Info, way, through string, cfg config.Config) string {
 	how := "by " + way
 	switch way {
 	case bridgevllm.WayFiles, "disk":
@@ -123,6 +143,9 @@ func loading(near bool, i sampler.Info, way string, cfg config.Config) string {
 		how = "by publish.command, " + cmp.Or(strings.Join(cfg.Publish.Command, " "), "a program of yours")
 	case "ollama":
 		how = "uploaded, and created as " + i.Model + "; answers are tokenized here, old log-probs recomputed"
+	}
+	if through != "" {
+		how = "through the agent at " + through + ", by " + way
 	}
 	canary := "canary: log-probs of fixed sequences before and after every load"
 	if i.WeightVersion != "" {
@@ -156,7 +179,9 @@ func together(all []diagnosis, cfg config.Config) (plan string, err error) {
 				Hint: "a run trains one model: start both with it",
 			}
 		}
-		ways[d.Sync]++
+		if d.Agent == nil {
+			ways[d.Sync]++
+		}
 	}
 	plan = fmt.Sprintf("%d servers as one: each loads every step's weights and proves it; one that fails is left out and comes back", len(all))
 	if n := ways[bridgevllm.WayFiles] + ways["disk"]; n > 0 {
@@ -172,6 +197,9 @@ func (d diagnosis) rows() [][2]string {
 		rows = append(rows, d.found()...)
 	} else if d.Dialect != "" {
 		rows = append(rows, [2]string{"dialect", string(d.Dialect)})
+	}
+	if d.Agent != nil {
+		rows = append(rows, d.Agent.rows()...)
 	}
 	return append(rows, [2]string{"evaluates", yesNo(d.Evaluates)}, [2]string{"trainable", yesNo(d.Trainable)}, [2]string{"plan", d.Plan})
 }

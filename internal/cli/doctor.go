@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/updater/model"
 )
 
@@ -24,7 +25,7 @@ func doctorCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "server", EnvVars: []string{"JUSTRL_SERVER"}, Usage: "`URL` of a server; may be repeated"},
 			&cli.StringFlag{Name: "served-model", EnvVars: []string{"JUSTRL_SERVED_MODEL"}, Usage: "`NAME` of the model on the server (default: the only one it serves)"},
 			modelFlag("compare with the model in `DIR`: vocabulary, and tensors where this machine sees the server's folder"),
-			syncFlag(), allowRetokenizedFlag(), presetFlag(), fileFlag(), setFlag(),
+			agentFlag(), shareTokenFlag(), syncFlag(), allowRetokenizedFlag(), presetFlag(), fileFlag(), setFlag(),
 			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print all that was found as JSON"},
 		}, accessFlags()...),
 		OnUsageError: usageError,
@@ -73,9 +74,10 @@ func newDoctor(c *cli.Context) (doc doctor, err error) {
 	if err := overlay(c, &cfg, func(string) bool { return true }); err != nil {
 		return doc, err
 	}
-	if err := cfg.Publish.CheckSync(); err != nil {
+	if err := errors.Join(cfg.Publish.CheckSync(), checkAgents(cfg)); err != nil {
 		return doc, err
 	}
+	doc.agent = func(server string) (*endpoint.Endpoint, endpoint.Options, error) { return agentOf(c, cfg, server) }
 	doc.cfg = cfg
 	if cfg.Model != "" {
 		if doc.cfg.Model, err = filepath.Abs(cfg.Model); err != nil {

@@ -18,13 +18,13 @@ import (
 // has found tells. way is how its weights would get there, "" if in none.
 func (s *server) check(d dialect, i sampler.Info) (way string, err error) {
 	way, noWay := s.way(i)
-	return way, errors.Join(d.fits(s, i), noWay, s.sameTensors(i), s.roomFor(i), s.rightLogprobs(i))
+	return way, errors.Join(d.fits(s, i), noWay, s.takesAgent(d), s.sameTensors(i), s.roomFor(i), s.rightLogprobs(i))
 }
 
 // way is how weights get into the server: what publish.sync says, else the best
 // that it offers. That a server offers none is for its dialect to explain.
 func (s *server) way(i sampler.Info) (string, error) {
-	far := !s.endpoint.Loopback()
+	far := !s.endpoint.Loopback() && s.agent == nil // an agent is beside it
 	switch want := s.cfg.Publish.Sync; {
 	case want == config.SyncCommand:
 		return want, nil

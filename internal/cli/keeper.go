@@ -43,6 +43,7 @@ type keeper struct {
 	asking map[string]bool // a goroutine tries to bring it back
 	lies   map[string]int  // times that the canary has caught it
 	events []journal.ServerEvent
+	asked  []fleet.MemberStats // as Asked saw it last
 }
 
 // outage is a server that is out.
@@ -79,7 +80,7 @@ func newKeeper(ctx context.Context, all servers, cfg config.Config, run string, 
 	}
 	patience := time.Duration(cfg.Sampling.Patience)
 	// No less than the run ever asks for at a time: the fleet finds what a server bears.
-	members := fleet.Options{Patience: patience, MaxInFlight: max(fleet.DefaultMaxInFlight, cfg.Sampling.Concurrency*cfg.Sampling.N), OnFenced: k.fencedByFleet}
+	members := k.watching(fleet.Options{Patience: patience, MaxInFlight: max(fleet.DefaultMaxInFlight, cfg.Sampling.Concurrency*cfg.Sampling.N)})
 	deployments := bridge.Options{Trainer: trainerScorer{t}, Probes: probes, Patience: patience, GiveUp: ctx.Done(), OnLive: k.live, OnFenced: k.fencedByBridge}
 	byName := map[string]*server{}
 	for _, s := range all {
@@ -111,6 +112,12 @@ func newKeeper(ctx context.Context, all servers, cfg config.Config, run string, 
 		return k.bridge.Rejoin(ctx, dep)
 	}
 	return k, nil
+}
+
+// watching has the fleet tell the keeper what it finds out.
+func (k *keeper) watching(o fleet.Options) fleet.Options {
+	o.OnFenced, o.OnStraggler = k.fencedByFleet, k.straggles
+	return o
 }
 
 // generator samples from the fleet. Where there is but one server its rollouts

@@ -26,9 +26,10 @@ type deploymentInMemory struct {
 	model bridgetest.Model
 	depot *depot
 	dead  bool
-	keeps bool // acknowledges loads and keeps its weights
-	tries int  // to bring it back
-	drops int  // requests that fail, from now on
+	keeps bool          // acknowledges loads and keeps its weights
+	tries int           // to bring it back
+	drops int           // requests that fail, from now on
+	takes time.Duration // to answer
 }
 
 // depot has the weights of every snapshot, by version.
@@ -86,10 +87,13 @@ func (d *deploymentInMemory) Generate(context.Context, sampler.Request) ([]sampl
 		return nil, err
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.drops--; d.drops >= 0 {
+	takes, drops := d.takes, d.drops > 0
+	d.drops--
+	d.mu.Unlock()
+	if drops {
 		return nil, errGone
 	}
+	time.Sleep(takes)
 	return []sampler.Rollout{{TokenIDs: []int32{1}}}, nil
 }
 
@@ -118,7 +122,7 @@ func keep(t *testing.T, names ...string) *kept {
 		out: map[string]*outage{}, asking: map[string]bool{}, lies: map[string]int{},
 	}
 	k.ctx, k.stop = context.WithCancel(t.Context())
-	members := fleet.Options{Patience: time.Hour, OnFenced: k.fencedByFleet}
+	members := k.watching(fleet.Options{Patience: time.Hour})
 	deployments := bridge.Options{Trainer: &k.trainer, Probes: bridgetest.Probes(), Patience: time.Hour, OnLive: k.live, OnFenced: k.fencedByBridge}
 	by := map[string]*deploymentInMemory{}
 	for _, name := range names {
@@ -228,6 +232,45 @@ func TestKeeperBringsBackWhoDied(t *testing.T) {
 		k.step(t, 3)
 		if diff := cmp.Diff([]string{"a", "b"}, k.serving(3)); diff != "" {
 			t.Errorf("serving (-want +got):\n%s", diff)
+		}
+		if err := k.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// What a slow server was slow over is one event a step, with its slowest
+// request, and told once; what each was asked for is counted from step to step.
+func TestKeeperTellsOfStragglers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := keep(t, "a")
+		var told []journal.ServerEvent
+		k.told = func(e journal.ServerEvent) { told = append(told, e) }
+		a := k.all[0]
+		ask := func(times int, takes time.Duration) {
+			a.set(func() { a.takes = takes })
+			for range times {
+				k.ask(t, 1)
+			}
+		}
+		ask(16, time.Second) // now it is known what is usual
+		k.Asked()
+		ask(1, 10*time.Second)
+		ask(1, 20*time.Second)
+		ask(1, 15*time.Second)
+		want := journal.ServerEvent{Server: "a", Event: journal.ServerStraggles, Seconds: 10, Usual: 1, Requests: 3} // noticed while they were under way
+		told = append(told, k.Events()...)
+		first := want
+		first.Requests = 1
+		if diff := cmp.Diff([]journal.ServerEvent{first, want}, told, cmpopts.IgnoreFields(journal.ServerEvent{}, "Time"), cmpopts.EquateApprox(0, 0.01)); diff != "" {
+			t.Errorf("told, and recorded (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]journal.ServerPart{{Server: "a", Seconds: 45, Stragglers: 3}}, k.Asked()); diff != "" {
+			t.Errorf("asked (-want +got):\n%s", diff)
+		}
+		ask(1, 30*time.Second)
+		if got := k.Events(); len(got) != 1 || got[0].Requests != 1 {
+			t.Errorf("of the next step: %+v", got)
 		}
 		if err := k.Close(); err != nil {
 			t.Fatal(err)

@@ -164,15 +164,20 @@ func (p *progress) Retrying(err error, wait time.Duration) {
 	}
 }
 
-// Server tells of a server that left the run or came back.
+// Server tells of a server that left the run or came back, or is slow.
 func (p *progress) Server(e journal.ServerEvent) {
 	switch {
 	case p.log != nil && e.Event == journal.ServerRejoined:
 		p.log.Info("server rejoined", "server", e.Server, "weights_version", e.Version, "out_s", e.Seconds)
+	case p.log != nil && e.Event == journal.ServerStraggles:
+		p.log.Warn("straggler", "server", e.Server, "took_s", e.Seconds, "usual_s", e.Usual)
 	case p.log != nil:
 		p.log.Warn("server fenced", "server", e.Server, "reason", e.Reason)
 	case e.Event == journal.ServerRejoined:
 		p.line("server %s rejoined after %s with weights version %d", e.Server, time.Duration(e.Seconds*float64(time.Second)).Round(100*time.Millisecond), e.Version)
+	case e.Event == journal.ServerStraggles:
+		p.line("server %s is slow: a request has taken %s, where others of its length take %s; it goes on", e.Server,
+			time.Duration(e.Seconds*float64(time.Second)).Round(100*time.Millisecond), time.Duration(e.Usual*float64(time.Second)).Round(100*time.Millisecond))
 	default:
 		p.line("server %s is fenced: nothing is asked of it until it is back and proved: %s", e.Server, e.Reason)
 	}

@@ -39,6 +39,32 @@ func watch(t *testing.T, format string) string {
 	return out.String()
 }
 
+// What happens to servers is told as it happens.
+func TestProgressOfServers(t *testing.T) {
+	for format, want := range map[string]string{
+		"text": `server http://a is fenced: nothing is asked of it until it is back and proved: connection refused
+server http://a rejoined after 1m2s with weights version 7
+server http://b is slow: a request has taken 1m30s, where others of its length take 20s; it goes on
+`,
+		"json": `{"level":"WARN","msg":"server fenced","server":"http://a","reason":"connection refused"}
+{"level":"INFO","msg":"server rejoined","server":"http://a","weights_version":7,"out_s":62}
+{"level":"WARN","msg":"straggler","server":"http://b","took_s":90,"usual_s":20}
+`,
+	} {
+		t.Run(format, func(t *testing.T) {
+			var out bytes.Buffer
+			p := newProgress(&out, format, config.Config{Steps: 2}, nil)
+			p.Server(journal.ServerEvent{Server: "http://a", Event: journal.ServerFenced, Reason: "connection refused"})
+			p.Server(journal.ServerEvent{Server: "http://a", Event: journal.ServerRejoined, Version: 7, Seconds: 62})
+			p.Server(journal.ServerEvent{Server: "http://b", Event: journal.ServerStraggles, Seconds: 90, Usual: 20, Requests: 1})
+			got := regexp.MustCompile(`"time":"[^"]*",`).ReplaceAllString(out.String(), "")
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
 // Where stderr is no terminal there are lines and nothing else, a step's accuracy after the step.
 func TestProgressLines(t *testing.T) {
 	got := regexp.MustCompile(`eta \S+`).ReplaceAllString(watch(t, "text"), "eta ?")

@@ -22,9 +22,11 @@ func snapshots(cfg config.Config, run string, want []bridge.Tensor, t trainer) *
 	return &bridge.Snapshots{Root: root, Exporter: t, Inspector: inspector{}, Want: want, Keep: cfg.Publish.Keep}
 }
 
-// deployment is the server as the bridge sees it: what was found there last.
+// deployment is the server as the bridge of a run sees it: what was found there last.
 func (s *server) deployment(run string, want []bridge.Tensor) (bridge.Deployment, error) {
-	f := s.found()
+	s.mu.Lock()
+	f := s.is
+	s.mu.Unlock()
 	if f.generator == nil {
 		return bridge.Deployment{Name: s.name, Down: s.down}, nil
 	}

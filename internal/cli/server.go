@@ -77,7 +77,7 @@ func openServers(ctx context.Context, c *cli.Context, cfg config.Config, notify 
 		}
 		s.control = s.endpoint.Apart()
 		if e == nil {
-			s.agent, err = agentOf(c, cfg, url)
+			s.agent, _, err = agentOf(c, cfg, url)
 		}
 		return usage(err)
 	}
@@ -107,11 +107,11 @@ func openServers(ctx context.Context, c *cli.Context, cfg config.Config, notify 
 func (all servers) sayPlans(say func(format string, args ...any)) {
 	for _, s := range all {
 		if f := s.found(); s.embedded == nil && f.generator != nil {
-			how := loading(s.endpoint.Loopback(), f.info, f.way, s.cfg)
+			through := ""
 			if s.agent != nil {
-				how = "weights through the agent at " + s.agent.URL()
+				through = s.agent.URL()
 			}
-			say("%s: %s %s; %s", s.name, f.info.Dialect, cmp.Or(f.info.Version, "of an unknown version"), how)
+			say("%s: %s %s; %s", s.name, f.info.Dialect, cmp.Or(f.info.Version, "of an unknown version"), loading(s.endpoint.Loopback(), f.info, f.way, through, s.cfg))
 		}
 	}
 }

@@ -16,11 +16,9 @@ import (
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/bridge/agent"
 	"github.com/justrl/justrl/bridge/share"
-	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/internal/guard"
 	"github.com/justrl/justrl/orchestrator/config"
-	"github.com/justrl/justrl/sampler"
 )
 
 // shareFlags say how agents beside the servers get a run's snapshots. The token
@@ -28,11 +26,18 @@ import (
 func shareFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "share", EnvVars: []string{"JUSTRL_SHARE"}, Usage: "let agents fetch the snapshots on `HOST:PORT`"},
-		&cli.StringSliceFlag{Name: "agent", EnvVars: []string{"JUSTRL_AGENT"}, Usage: "`URL` of the justrl agent beside the server, SERVER=URL where there are several; may be repeated"},
-		&cli.StringFlag{Name: "share-token-file", EnvVars: []string{"JUSTRL_SHARE_TOKEN_FILE"}, Usage: "read the token between trainer and agents from `FILE` (or set JUSTRL_SHARE_TOKEN)"},
+		agentFlag(), shareTokenFlag(),
 		&cli.StringFlag{Name: "share-cert", EnvVars: []string{"JUSTRL_SHARE_CERT"}, Usage: "share over TLS with the certificate in `FILE` (PEM)"},
 		&cli.StringFlag{Name: "share-key", EnvVars: []string{"JUSTRL_SHARE_KEY"}, Usage: "and its key in `FILE` (PEM)"},
 	}
+}
+
+func agentFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "agent", EnvVars: []string{"JUSTRL_AGENT"}, Usage: "`URL` of the justrl agent beside the server, SERVER=URL where there are several; may be repeated"}
+}
+
+func shareTokenFlag() cli.Flag {
+	return &cli.StringFlag{Name: "share-token-file", EnvVars: []string{"JUSTRL_SHARE_TOKEN_FILE"}, Usage: "read the token between trainer and agents from `FILE` (or set JUSTRL_SHARE_TOKEN)"}
 }
 
 // tokenVariable holds the token itself; no flag does, as others on the machine
@@ -61,11 +66,17 @@ func checkSharing(cfg config.Config) error {
 			return fmt.Errorf("--share (publish.share) must be HOST:PORT, is %q", p.Share)
 		}
 	}
+	if len(p.Agents) > 0 && p.Share == "" {
+		return errors.New("--agent (publish.agents) needs --share HOST:PORT, where agents fetch the snapshots")
+	}
+	return checkAgents(cfg)
+}
+
+// checkAgents tells the faults of publish.agents alone.
+func checkAgents(cfg config.Config) error {
+	p := cfg.Publish
 	if len(p.Agents) == 0 {
 		return nil
-	}
-	if p.Share == "" {
-		return errors.New("--agent (publish.agents) needs --share HOST:PORT, where agents fetch the snapshots")
 	}
 	if len(cfg.Server) == 0 {
 		return errors.New("--agent (publish.agents) needs --server: the embedded server reads this machine's disk")
@@ -101,28 +112,26 @@ func splitAgent(s string) (server, url string) {
 
 func trimmed(url string) string { return strings.TrimRight(url, "/") }
 
-// agentOf is the agent beside a server, which is asked nothing yet; nil without one.
-func agentOf(c *cli.Context, cfg config.Config, server string) (*endpoint.Endpoint, error) {
+// agentOf is the agent beside a server, which is asked nothing yet, and how it is
+// reached; nil without one.
+func agentOf(c *cli.Context, cfg config.Config, server string) (e *endpoint.Endpoint, how endpoint.Options, err error) {
 	for _, a := range cfg.Publish.Agents {
 		of, url := splitAgent(a)
 		if of != "" && of != trimmed(server) {
 			continue
 		}
-		token, err := shareToken(c, "share-token-file")
-		if err != nil {
-			return nil, err
+		if how.APIKey, err = shareToken(c, "share-token-file"); err != nil {
+			return nil, how, err
 		}
-		ca, err := trusting(c.String("ca-file"))
-		if err != nil {
-			return nil, err
+		if how.TLS, err = trusting(c.String("ca-file")); err != nil {
+			return nil, how, err
 		}
-		e, err := endpoint.New(url, endpoint.Options{APIKey: token, TLS: ca})
-		if err != nil {
-			return nil, fmt.Errorf("--agent: %w", err)
+		if e, err = endpoint.New(url, how); err != nil {
+			return nil, how, fmt.Errorf("--agent: %w", err)
 		}
-		return e, nil
+		return e, how, nil
 	}
-	return nil, nil
+	return nil, how, nil
 }
 
 // throughAgent is the publisher of a server: direct, or by the agent beside it,
@@ -133,7 +142,7 @@ func (s *server) throughAgent(run string, want []bridge.Tensor, direct bridge.Pu
 	}
 	prober, ok := direct.(bridge.CacheProber)
 	if !ok {
-		return nil, usage(fmt.Errorf("--agent: %s is no vLLM; it takes its weights over HTTP, without an agent", s.name))
+		return nil, usage(fmt.Errorf("--agent: %s is no vLLM, and justrl agent loads no other kind", s.name))
 	}
 	return agent.NewPublisher(s.agent, agent.PublisherOptions{Run: run, Server: s.name, Want: want, Inspector: inspector{}, Prober: prober})
 }
@@ -201,15 +210,4 @@ func (s *sharing) Close() error {
 	}
 	s.stop()
 	return s.serving.Wait()
-}
-
-// reached is what the server is through its agent, which may reach routes that
-// are closed to us, and refuses a server that has none.
-func (s *server) reached(ctx context.Context, i sampler.Info) (sampler.Info, error) {
-	err := probing.Do(ctx, func(ctx context.Context) error {
-		_, err := agent.AskStatus(ctx, s.agent)
-		return err
-	})
-	i.DevMode, i.Loads = true, []string{bridgevllm.WayFiles}
-	return i, err
 }

@@ -218,15 +218,33 @@ func TestRunSurvivesItsServers(t *testing.T) {
 						t.Errorf("step %d: a rollout is from %q", i, o.Server)
 					}
 				}
+				given, of := 0, 0
+				for _, p := range s.Servers {
+					given += p.Rollouts
+					if p.Server == a.url {
+						of = p.Fenced
+					}
+					if (p.Rollouts > 0) != (p.Tokens > 0) || p.Rollouts > 0 && p.Seconds <= 0 {
+						t.Errorf("step %d: %+v", i, p)
+					}
+				}
+				if given != len(rollouts(t, out, i)) {
+					t.Errorf("step %d: the servers gave %d rollouts: %+v", i, given, s.Servers)
+				}
 				for _, e := range s.ServerEvents {
 					switch {
+					case e.Event == journal.ServerStraggles: // as the last step waits
 					case e.Server == a.url && e.Event == journal.ServerFenced:
+						of--
 						fenced, taken = append(fenced, e), taken+e.TakenBack
 					case e.Server == a.url:
 						rejoins = append(rejoins, e)
 					case !tc.both:
 						t.Errorf("step %d: %+v", i, e)
 					}
+				}
+				if of != 0 {
+					t.Errorf("step %d: its figures tell of %d fencings more than its events", i, of)
 				}
 			}
 			if len(fenced) == 0 || len(rejoins) == 0 || rejoins[0].Version < 2 || rejoins[0].Seconds <= 0 {

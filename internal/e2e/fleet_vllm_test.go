@@ -234,13 +234,16 @@ func TestVLLMFleetSurvives(t *testing.T) {
 			}
 		}
 		for _, p := range s.Servers {
-			if by[p.Server] != p.Rollouts || p.Version != s.WeightsVersion {
+			if by[p.Server] != p.Rollouts || p.Rollouts > 0 && p.Version != s.WeightsVersion {
 				t.Errorf("step %d: %+v, the rollouts say %v", i, p, by)
 			}
 		}
 		t.Logf("step %d: %d of a, %d of b; mismatch KL %.2g", i, by[a.url()], by[b.url()], s.KL)
 		for _, e := range s.ServerEvents {
 			t.Logf("step %d: %+v", i, e)
+			if e.Event == journal.ServerStraggles {
+				continue
+			}
 			events = append(events, map[string]string{a.url(): "a ", b.url(): "b "}[e.Server]+e.Event)
 		}
 	}

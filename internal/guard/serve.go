@@ -28,7 +28,7 @@ type Options struct {
 const (
 	headerLimit = 10 * time.Second // for the headers of a request, handshake included
 	idleLimit   = 2 * time.Minute
-	closeAfter  = 5 * time.Second // for answers under way at the end
+	closeAfter  = 5 * time.Second // for answers under way at the end: they are cancelled and only have to notice
 	maxHeader   = 16 << 10        // bytes
 )
 
@@ -38,22 +38,34 @@ func Serve(ctx context.Context, l net.Listener, o Options) error {
 	if o.Requests == 0 {
 		o.Requests = 64
 	}
-	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
 	server := &http.Server{
-		Handler:           RequireToken(o.Token, limited(o.Requests, o.Handler)),
-		BaseContext:       func(net.Listener) context.Context { return requests },
-		ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader,
-		ErrorLog: log.New(io.Discard, "", 0), // what strangers send is not worth a line
+		Handler:        RequireToken(o.Token, limited(o.Requests, o.Handler)),
+		MaxHeaderBytes: maxHeader,
+		ErrorLog:       log.New(io.Discard, "", 0), // what strangers send is not worth a line
 	}
 	if o.TLS != nil {
 		l = tls.NewListener(l, o.TLS)
 	}
+	return ServeUntil(ctx, l, server, func() {})
+}
+
+// ServeUntil has a server answer on l until ctx ends, then cancels the requests
+// under way, calls ending, which may do what else makes them end, and returns nil
+// when none is left, or what closing those that stayed came to. Another error is
+// l's; ending is called then too. l is closed in either case. It sets the
+// server's BaseContext and the limits of its connections; the server serves
+// nothing else.
+func ServeUntil(ctx context.Context, l net.Listener, server *http.Server, ending func()) error {
+	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	server.BaseContext = func(net.Listener) context.Context { return requests }
+	server.ReadHeaderTimeout, server.IdleTimeout = headerLimit, idleLimit
 	stop, stopped := context.WithCancel(ctx)
 	var pool errgroup.Group
 	pool.Go(func() error {
 		<-stop.Done()
 		cancel()
+		ending()
 		grace, end := context.WithTimeout(context.WithoutCancel(ctx), closeAfter)
 		defer end()
 		if err := server.Shutdown(grace); err != nil {

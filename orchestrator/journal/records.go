@@ -57,8 +57,8 @@ type Step struct {
 
 	Updates []updater.UpdateMetrics `json:"updates"`
 
-	// Servers says who sampled what of the step, by server; nil where there is
-	// but one, which has no name. A clock has a say in who is asked.
+	// Servers says who sampled what of the step, by server. A clock has a say in
+	// who is asked.
 	Servers []ServerPart `json:"perf/servers,omitempty"`
 	// ServerEvents is what happened to servers since the record before.
 	ServerEvents []ServerEvent `json:"perf/server_events,omitempty"`
@@ -75,28 +75,42 @@ type Step struct {
 	Rate    float64 `json:"perf/throughput"`       // those tokens a second of the whole step
 }
 
-// ServerPart is what one server gave to a step.
+// ServerPart is what one server gave to a step, and what that took.
 type ServerPart struct {
 	Server   string `json:"server"`
 	Version  int64  `json:"version"` // of the weights that it sampled with; of a step sampled in parts, the newest
 	Rollouts int    `json:"rollouts"`
 	Tokens   int    `json:"tokens"`
+	// Seconds is the time in which a request of the step was under way at it. A
+	// step that was sampled in parts knows the last part's alone.
+	Seconds float64 `json:"seconds"`
+	// Retries counts samples asked of it that had to be asked for again, of it or
+	// of another.
+	Retries    int `json:"retries,omitempty"`
+	Stragglers int `json:"stragglers,omitempty"` // its requests that took much longer than others of their length
+	Fenced     int `json:"fenced,omitempty"`     // times since the record before
 }
 
 // The kinds of a ServerEvent.
 const (
-	ServerFenced   = "fenced"   // nothing is asked of it any more
-	ServerRejoined = "rejoined" // it was loaded, and proved
+	ServerFenced    = "fenced"    // nothing is asked of it any more
+	ServerRejoined  = "rejoined"  // it was loaded, and proved
+	ServerStraggles = "straggler" // it takes much longer over requests than others; they go on
 )
 
-// ServerEvent is a server that left a run or came back.
+// ServerEvent is a server that left a run or came back, or one that is slow:
+// that once between two records, whatever the number of requests.
 type ServerEvent struct {
 	Time    time.Time `json:"time"`
 	Server  string    `json:"server"`
 	Event   string    `json:"event"`
 	Version int64     `json:"version,omitempty"` // that it rejoined with
 	Reason  string    `json:"reason,omitempty"`  // that it was fenced for
-	Seconds float64   `json:"seconds,omitempty"` // that it was out before it rejoined
+	Seconds float64   `json:"seconds,omitempty"` // that it was out before it rejoined; of a straggler, those that its slowest request had taken when it was noticed
+	// Usual is the seconds that requests like a straggler's slowest take.
+	Usual float64 `json:"usual,omitempty"`
+	// Requests counts a straggler's.
+	Requests int `json:"requests,omitempty"`
 	// TakenBack counts rollouts of the step that were drawn again, because what
 	// the server had sampled them with was not the version that it was to serve.
 	TakenBack int `json:"taken_back,omitempty"`

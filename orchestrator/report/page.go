@@ -29,6 +29,8 @@ type page struct {
 	Smoothed      int
 	Answers       []answerSet
 	Excerpts      []excerptView
+	Servers       []serverRow
+	ServerColumns []string
 	Table         table
 	Config        string
 	Info          []fact
@@ -46,7 +48,7 @@ func newPage(r *run) (*page, error) {
 		Policy: webpage.Policy(webpage.StyleSheet),
 		Style:  template.CSS(webpage.StyleSheet),
 		Tiles:  r.tiles(), Sets: r.setRows(), Facts: r.facts(),
-		Answers: r.answerSets(), Excerpts: r.excerptViews(), Table: r.table(), Config: r.configText, Info: r.infoFacts(),
+		Answers: r.answerSets(), Excerpts: r.excerptViews(), Servers: r.serverRows(), ServerColumns: serverColumns, Table: r.table(), Config: r.configText, Info: r.infoFacts(),
 	}
 	for i, f := range r.figures() {
 		if f.Empty() {

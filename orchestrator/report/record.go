@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/justrl/justrl/internal/numerals"
+	"github.com/justrl/justrl/orchestrator/journal"
 )
 
 // record is a line of steps.jsonl as the report wants it: every number under
@@ -14,6 +15,8 @@ type record struct {
 	numbers map[string]float64
 	sha256  string // of the weights after the step; "" if the run did not say
 	canary  string // "passed", "failed", or "" if the run did not say
+	servers []journal.ServerPart
+	events  []journal.ServerEvent
 }
 
 // UnmarshalJSON keeps the numbers of the top level and the few other fields that are shown.
@@ -32,8 +35,14 @@ func (r *record) UnmarshalJSON(b []byte) error {
 			r.numbers[key] = x
 		}
 	}
-	// Of another type, these two are as good as missing.
+	// Of another type, these are as good as missing.
 	_ = json.Unmarshal(fields["weights_sha256"], &r.sha256)
+	if json.Unmarshal(fields["perf/servers"], &r.servers) != nil {
+		r.servers = nil
+	}
+	if json.Unmarshal(fields["perf/server_events"], &r.events) != nil {
+		r.events = nil
+	}
 	var canary struct {
 		Passed *bool `json:"passed"`
 	}

@@ -90,7 +90,7 @@ func (f *Fleet) begin(t *ticket, m *member, s span, now time.Time) {
 	t.last = m
 	t.pieces[p] = struct{}{}
 	m.pieces[p] = struct{}{}
-	m.running += s.count
+	m.carry(s.count, now)
 	m.count.Requests++
 	t.work.Go(func() { f.ask(p) })
 }

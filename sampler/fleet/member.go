@@ -27,6 +27,8 @@ type MemberStats struct {
 	Pressure   int64 `json:"pressure"`   // times that it asked for less (429, 503 with Retry-After)
 	Stragglers int64 `json:"stragglers"` // its requests that were reported as such
 	Fencings   int64 `json:"fencings"`
+	// Busy is the time in which a request was under way at it.
+	Busy time.Duration `json:"busy"`
 }
 
 // maxStrikes is how often in a row a member may fail in ways that pass (500,
@@ -48,6 +50,7 @@ type member struct {
 	since   time.Time
 	pieces  map[*piece]struct{} // under way
 	running int                 // their samples
+	busy    time.Time           // since when there are some
 
 	resting time.Time // until when nothing is asked of it
 	strikes int       // failures in a row that may pass
@@ -84,8 +87,19 @@ func (m *member) wellAgain() {
 // release forgets what was under way.
 func (m *member) release() {
 	clear(m.pieces)
-	m.running = 0
+	m.carry(-m.running, time.Now())
 	m.restart()
+}
+
+// carry has so many samples more under way at it, or fewer.
+func (m *member) carry(samples int, now time.Time) {
+	if m.running == 0 {
+		m.busy = now
+	}
+	m.running += samples
+	if m.running == 0 {
+		m.count.Busy += now.Sub(m.busy)
+	}
 }
 
 // serves tells whether it may be asked for version; 0 is any.
@@ -133,6 +147,9 @@ func (m *member) stats() MemberStats {
 	s := m.count
 	s.Name, s.Version, s.Fenced, s.Why, s.Since = m.Name, m.version, m.why != nil, m.why, m.since
 	s.InFlight, s.Limit = m.running, m.limit
+	if m.running > 0 {
+		s.Busy += time.Since(m.busy)
+	}
 	for p := range m.pieces {
 		if s.Oldest.IsZero() || p.begun.Before(s.Oldest) {
 			s.Oldest = p.begun

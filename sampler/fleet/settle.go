@@ -35,7 +35,7 @@ func (f *Fleet) settle(p *piece, rollouts []sampler.Rollout, err error) calls {
 	}
 	t, m, now := p.ticket, p.member, time.Now()
 	delete(m.pieces, p)
-	m.running -= p.count
+	m.carry(-p.count, now)
 	if t.closed {
 		return nil // whatever it is: it was cancelled
 	}

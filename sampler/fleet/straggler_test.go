@@ -40,6 +40,37 @@ func TestUsual(t *testing.T) {
 	}
 }
 
+// A server is busy while anything is under way at it, however much.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, fakes := fleetOf(t, 1, Options{})
+		fakes[0].fault = func(ctx context.Context, _ sampler.Request) error { return sleep(ctx, 10*second) }
+		before := time.Now()
+		all(t, f, 3, 2)
+		took := time.Since(before)
+		if got := f.Stats()[0].Busy; got < 10*second || got > took {
+			t.Errorf("busy for %s of %s", got, took)
+		}
+		busy := f.Stats()[0].Busy
+		time.Sleep(time.Hour)
+		if got := f.Stats()[0].Busy; got != busy {
+			t.Errorf("an idle hour counts: %s after %s", got, busy)
+		}
+		done := make(chan error)
+		go func() {
+			_, err := f.Generate(t.Context(), request(1, 1))
+			done <- err
+		}()
+		time.Sleep(5 * second)
+		if got := f.Stats()[0].Busy; got < busy+4*second || got > busy+5*second {
+			t.Errorf("what is under way does not count: %s after %s", got, busy)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestStragglers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

@@ -9,13 +9,6 @@ import (
 	"github.com/justrl/justrl/sampler"
 )
 
-// A token's log-prob is at most 0, but for rounding, and above what stands for
-// minus infinity.
-const (
-	maxLogprob = 1e-3
-	minLogprob = -9000
-)
-
 // rollout checks a reply against its request. cut tells that the rollout ends
 // before the reply does, with a stop token.
 func (g *Generator) rollout(r sampler.Request, reply *completionReply) (out sampler.Rollout, cut bool, err error) {
@@ -40,10 +33,8 @@ func (g *Generator) rollout(r sampler.Request, reply *completionReply) (out samp
 	if reply.TokensEvaluated != len(r.PromptTokenIDs) {
 		return fail("a prompt of %d tokens, sent %d", reply.TokensEvaluated, len(r.PromptTokenIDs))
 	}
-	for i, id := range out.TokenIDs {
-		if !g.inVocab(id) {
-			return fail("token %d is %d, outside the vocabulary of %d: is this the run's model?", i, id, g.o.Vocab)
-		}
+	if err := sampler.CheckTokens(out.TokenIDs, 0, g.o.Vocab); err != nil {
+		return fail("%w", err)
 	}
 	if r.Params.Logprobs {
 		if out.Logprobs, err = sampledLogprobs(reply); err != nil {
@@ -91,7 +82,7 @@ func sampledLogprobs(reply *completionReply) ([]float32, error) {
 		out[i] = float32(math.NaN())
 	}
 	for k, p := range probs {
-		if !possible(p.Logprob) {
+		if !sampler.PossibleLogprob(p.Logprob) {
 			return nil, fmt.Errorf("token %d has log-prob %v, which no sampled token can have", first[k], p.Logprob)
 		}
 		if first[k] == last[k] {
@@ -100,7 +91,5 @@ func sampledLogprobs(reply *completionReply) ([]float32, error) {
 	}
 	return out, nil
 }
-
-func possible(x logprob) bool { return x <= maxLogprob && x > minLogprob }
 
 func isNaN(x float32) bool { return x != x }

@@ -65,8 +65,8 @@ func (g *Generator) Generate(ctx context.Context, r sampler.Request) ([]sampler.
 	if err := r.Validate(); err != nil {
 		return nil, fmt.Errorf("llama: request: %w", err)
 	}
-	if err := g.checkPrompt(r.PromptTokenIDs); err != nil {
-		return nil, err
+	if err := sampler.CheckPrompt(r.PromptTokenIDs, g.o.Vocab); err != nil {
+		return nil, fmt.Errorf("llama: %w", err)
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
@@ -86,19 +86,6 @@ func (g *Generator) Generate(ctx context.Context, r sampler.Request) ([]sampler.
 		return nil, fmt.Errorf("llama: %w", err)
 	}
 	return out, nil
-}
-
-func (g *Generator) checkPrompt(ids []int32) error {
-	for i, id := range ids {
-		if !g.inVocab(id) {
-			return fmt.Errorf("llama: prompt token %d is %d, outside the vocabulary of %d", i, id, g.o.Vocab)
-		}
-	}
-	return nil
-}
-
-func (g *Generator) inVocab(id int32) bool {
-	return id >= 0 && (g.o.Vocab == 0 || int(id) < g.o.Vocab)
 }
 
 // once asks for sample j and checks the reply.

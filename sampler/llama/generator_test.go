@@ -180,7 +180,7 @@ func TestTornCharacters(t *testing.T) {
 func TestScorerRefusesReplies(t *testing.T) {
 	fake, _, s := open(t, openaitest.Options{})
 	fake.Edit(func(r object) { r["tokens"] = []int{9} })
-	if got, err := s.Score(t.Context(), [][]int32{{5, 6, 7}}); got != nil || err == nil || !strings.Contains(err.Error(), "sequence 0, token 1") || !strings.Contains(err.Error(), "tokens [9], forced to be 6") {
+	if got, err := s.Score(t.Context(), [][]int32{{5, 6, 7}}); got != nil || err == nil || !strings.Contains(err.Error(), "sequence 0: token 1") || !strings.Contains(err.Error(), "tokens [9], forced to be 6") {
 		t.Errorf("%v, %v", got, err)
 	}
 	if _, err := s.Score(t.Context(), [][]int32{{5}}); err == nil {

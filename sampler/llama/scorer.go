@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler"
 )
 
 // Scorer gives a llama-server's own log-probs of fixed sequences, computed
@@ -35,25 +36,22 @@ func NewScorer(e *endpoint.Endpoint, o Options) (*Scorer, error) {
 // temperature 1: entry t is that of token t+1 given tokens 0…t. A sequence must
 // be at least one token shorter than the server's context.
 func (s *Scorer) Score(ctx context.Context, seqs [][]int32) ([][]float32, error) {
-	out := make([][]float32, len(seqs))
-	for i, ids := range seqs {
-		if len(ids) < 2 {
-			return nil, fmt.Errorf("llama: score sequence %d: %d tokens, needs two", i, len(ids))
-		}
-		if err := s.g.checkPrompt(ids); err != nil {
-			return nil, fmt.Errorf("score sequence %d: %w", i, err)
-		}
-		for t := range ids[1:] {
-			err := s.g.o.Retry.Do(ctx, func(ctx context.Context) error {
-				x, err := s.next(ctx, ids[:t+1], ids[t+1])
-				if err == nil {
-					out[i] = append(out[i], x)
-				}
-				return err
-			})
-			if err != nil {
-				return nil, fmt.Errorf("llama: score sequence %d, token %d: %w", i, t+1, err)
-			}
+	out, err := sampler.ScoreEach(ctx, seqs, s.g.o.Vocab, s.score)
+	if err != nil {
+		return nil, fmt.Errorf("llama: %w", err)
+	}
+	return out, nil
+}
+
+func (s *Scorer) score(ctx context.Context, ids []int32) ([]float32, error) {
+	out := make([]float32, len(ids)-1)
+	for t := range out {
+		err := s.g.o.Retry.Do(ctx, func(ctx context.Context) (err error) {
+			out[t], err = s.next(ctx, ids[:t+1], ids[t+1])
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("token %d: %w", t+1, err)
 		}
 	}
 	return out, nil
@@ -102,7 +100,7 @@ func (s *Scorer) beside(ctx context.Context, prefix []int32, id int32) (float32,
 	}
 	if len(reply.Probabilities) == 1 {
 		for _, t := range reply.Probabilities[0].Top {
-			if t.ID == id && possible(t.Logprob) {
+			if t.ID == id && sampler.PossibleLogprob(t.Logprob) {
 				return float32(t.Logprob), nil
 			}
 		}

@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/justrl/justrl/internal/guard"
 )
 
 // Server answers vLLM's routes. It is an http.Handler, safe for concurrent use.
@@ -112,38 +112,12 @@ func (s *Server) authorised(r *http.Request) bool {
 	return strings.EqualFold(scheme, "bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
-// closeAfter is how long answers under way may take once Serve is to end:
-// their generations are cancelled, so that they only have to notice.
-const closeAfter = 5 * time.Second
-
 // Serve answers on l until ctx ends, then closes l, cancels the requests under
 // way, and returns nil when none is left. Another error is l's. l is closed in
 // either case.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
 	server := &http.Server{
-		Handler: s, BaseContext: func(net.Listener) context.Context { return requests },
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: s.o.MaxHeader,
-		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
+		Handler: s, MaxHeaderBytes: s.o.MaxHeader, ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
 	}
-	var pool errgroup.Group
-	stop, stopped := context.WithCancel(ctx)
-	pool.Go(func() error {
-		<-stop.Done()
-		cancel()
-		s.gate.engine.Freeze(false)
-		grace, end := context.WithTimeout(context.WithoutCancel(ctx), closeAfter)
-		defer end()
-		if err := server.Shutdown(grace); err != nil {
-			return server.Close()
-		}
-		return nil
-	})
-	err := server.Serve(l)
-	stopped()
-	if closing := pool.Wait(); errors.Is(err, http.ErrServerClosed) {
-		err = closing
-	}
-	return err
+	return guard.ServeUntil(ctx, l, server, func() { s.gate.engine.Freeze(false) })
 }

@@ -169,10 +169,8 @@ func (g *Generator) Generate(ctx context.Context, r sampler.Request) ([]sampler.
 
 // prompt is the text that the server must read as ids.
 func (g *Generator) prompt(ids []int32) (string, error) {
-	for i, id := range ids {
-		if id < 0 || int(id) >= g.o.Vocab {
-			return "", fmt.Errorf("prompt token %d is %d, outside the vocabulary of %d", i, id, g.o.Vocab)
-		}
+	if err := sampler.CheckPrompt(ids, g.o.Vocab); err != nil {
+		return "", err
 	}
 	if len(ids) >= g.o.Context {
 		return "", fmt.Errorf("the prompt has %d tokens, which leaves no room in a context of %d", len(ids), g.o.Context)
@@ -272,10 +270,8 @@ func (g *Generator) leaveBegin(ctx context.Context, first int32) error {
 
 func (g *Generator) rollout(r sampler.Request, reply *api.GenerateResponse, ids []int32) (sampler.Rollout, error) {
 	out := sampler.Rollout{TokenIDs: ids, FinishReason: sampler.FinishReason(reply.DoneReason)}
-	for i, id := range ids {
-		if id < 0 || int(id) >= g.o.Vocab {
-			return out, fmt.Errorf("token %d is %d, outside the vocabulary of %d: is this the run's model?", i, id, g.o.Vocab)
-		}
+	if err := sampler.CheckTokens(ids, 0, g.o.Vocab); err != nil {
+		return out, err
 	}
 	if len(ids) > r.Params.MaxTokens {
 		return out, fmt.Errorf("%d tokens, over num_predict %d", len(ids), r.Params.MaxTokens)

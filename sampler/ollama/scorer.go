@@ -119,14 +119,8 @@ func (s *Scorer) find(list []api.TokenLogprob, want int32) (float32, error) {
 		return Unknown, nil
 	}
 	x := list[i].Logprob
-	if !(x <= maxLogprob && x > minLogprob) {
+	if !sampler.PossibleLogprob(x) {
 		return 0, s.g.c.badReply(generatePath, fmt.Errorf("a log-prob of %v, which no token can have", x))
 	}
 	return float32(min(x, 0)), nil
 }
-
-// A token's log-prob is at most 0, but for rounding.
-const (
-	maxLogprob = 1e-3
-	minLogprob = -9000
-)

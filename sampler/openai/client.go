@@ -15,12 +15,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/goccy/go-json"
 	goopenai "github.com/sashabaranov/go-openai"
 
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler"
 )
 
 // Client is one server. It is safe for concurrent use.
@@ -75,6 +78,33 @@ func (c *Client) Models(ctx context.Context) ([]Model, error) {
 		return nil
 	})
 	return models, err
+}
+
+// Choose finds the model that is called want in a server's list; "" is its
+// only base model. It gives the names, base models first, and those of the
+// adapters among them too. A list without it gives a [*sampler.CannotError] about url.
+func Choose(models []Model, want, url string) (chosen Model, names, adapters []string, err error) {
+	for _, m := range models {
+		if m.Parent != "" {
+			adapters = append(adapters, m.ID)
+			continue
+		}
+		names = append(names, m.ID)
+	}
+	base := len(names)
+	names = append(names, adapters...)
+	list := strings.Join(names, ", ")
+	if want == "" {
+		if base != 1 {
+			return Model{}, nil, nil, &sampler.CannotError{URL: url, What: fmt.Sprintf("serves %d models (%s)", base, list), Hint: "name one with --served-model"}
+		}
+		want = names[0]
+	}
+	at := slices.IndexFunc(models, func(m Model) bool { return m.ID == want })
+	if at < 0 {
+		return Model{}, nil, nil, &sampler.CannotError{URL: url, What: fmt.Sprintf("does not serve %q", want), Hint: "it serves " + list}
+	}
+	return models[at], names, adapters, nil
 }
 
 // Message is one turn of a chat.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/sampler"
@@ -44,28 +43,11 @@ func (p *prober) model(ctx context.Context, want string) error {
 	if err != nil {
 		return err
 	}
-	base := 0
-	for _, m := range models {
-		if m.Parent != "" {
-			p.info.Adapters = append(p.info.Adapters, m.ID)
-			continue
-		}
-		p.info.Models = slices.Insert(p.info.Models, base, m.ID)
-		base++
+	m, names, adapters, err := Choose(models, want, p.e.URL())
+	if err != nil {
+		return err
 	}
-	p.info.Models = append(p.info.Models, p.info.Adapters...)
-	list := strings.Join(p.info.Models, ", ")
-	if want == "" {
-		if base != 1 {
-			return p.cannot(fmt.Sprintf("serves %d models (%s)", base, list), "name one with --served-model")
-		}
-		want = p.info.Models[0]
-	}
-	at := slices.IndexFunc(models, func(m Model) bool { return m.ID == want })
-	if at < 0 {
-		return p.cannot(fmt.Sprintf("does not serve %q", want), "it serves "+list)
-	}
-	m := models[at]
+	p.info.Models, p.info.Adapters = names, adapters
 	p.info.Model, p.info.Root, p.info.MaxModelLen = m.ID, m.Root, m.MaxModelLen
 	return nil
 }

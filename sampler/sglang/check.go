@@ -8,13 +8,6 @@ import (
 	"github.com/justrl/justrl/sampler"
 )
 
-// A token's log-prob is at most 0, but for rounding, and far above what stands
-// for minus infinity.
-const (
-	maxLogprob = 1e-3
-	minLogprob = -9000
-)
-
 // rollouts checks a reply against its request. A reply that is wrong in any
 // place is refused as a whole: whatever made it cannot be trusted with the rest.
 func (g *Generator) rollouts(r sampler.Request, reply []answer) ([]sampler.Rollout, error) {
@@ -79,12 +72,7 @@ func (g *Generator) rollout(r sampler.Request, a *answer) (sampler.Rollout, erro
 	if m.CompletionTokens != len(out.TokenIDs) {
 		return fail("%d tokens, and completion_tokens says %d", len(out.TokenIDs), m.CompletionTokens)
 	}
-	for i, id := range out.TokenIDs {
-		if !g.inVocab(id) {
-			return fail("token %d is %d, outside the vocabulary of %d: is this the run's model?", i, id, g.o.Vocab)
-		}
-	}
-	return out, nil
+	return out, sampler.CheckTokens(out.TokenIDs, 0, g.o.Vocab)
 }
 
 // withLogprobs are the tokens and log-probs of an answer. The ids beside the
@@ -97,10 +85,5 @@ func withLogprobs(a *answer) ([]int32, []float32, error) {
 	if a.OutputIDs != nil && !slices.Equal(a.OutputIDs, l.IDs) {
 		return nil, nil, errors.New("output_token_logprobs are of other tokens than output_ids")
 	}
-	for i, x := range l.Logprobs {
-		if !(x <= maxLogprob && x > minLogprob) {
-			return nil, nil, fmt.Errorf("token %d has log-prob %v, which no sampled token can have", i, x)
-		}
-	}
-	return l.IDs, l.Logprobs, nil
+	return l.IDs, l.Logprobs, sampler.CheckLogprobs(l.Logprobs)
 }

@@ -120,6 +120,23 @@ func TestTriesAgain(t *testing.T) {
 	}
 }
 
+// A server that only ever aborts is not one that may have other weights: the
+// fleet asks for the samples again, and fences nobody.
+func TestAbortedForGood(t *testing.T) {
+	fake := sglangtest.New(t, sglangtest.Options{})
+	g, err := sglang.New(dial(t, fake.URL), sglang.Options{Retry: endpoint.Retry{Tries: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.Edit(func(a []object) any {
+		meta(a[0])["finish_reason"] = object{"type": "abort", "message": "Unknown error"}
+		return a
+	})
+	if got, err := g.Generate(t.Context(), request(2, 4)); got != nil || !errors.Is(err, sampler.ErrAborted) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 // A pause in the middle of an answer: what it cut is asked for again when the server goes on.
 func TestPauseInTheMiddle(t *testing.T) {
 	fake, g, _ := open(t, sglangtest.Options{Policy: slow}, sglang.Options{Seeds: true})

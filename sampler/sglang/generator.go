@@ -70,78 +70,16 @@ func (g *Generator) Generate(ctx context.Context, r sampler.Request) ([]sampler.
 	if err := r.Validate(); err != nil {
 		return nil, fmt.Errorf("sglang: request: %w", err)
 	}
-	if err := g.checkPrompt(r.PromptTokenIDs); err != nil {
-		return nil, err
+	if err := sampler.CheckPrompt(r.PromptTokenIDs, g.o.Vocab); err != nil {
+		return nil, fmt.Errorf("sglang: %w", err)
 	}
-	got := make([]sampler.Rollout, 0, r.Count)
-	for first, end := r.First, r.First+r.Count; first < end; first += g.o.MaxSamples {
-		part := r
-		part.First, part.Count = first, min(g.o.MaxSamples, end-first)
-		rollouts, err := g.part(ctx, part)
-		if err != nil {
-			return nil, err
-		}
-		got = append(got, rollouts...)
-	}
-	return got, nil
-}
-
-func (g *Generator) checkPrompt(ids []int32) error {
-	for i, id := range ids {
-		if !g.inVocab(id) {
-			return fmt.Errorf("sglang: prompt token %d is %d, outside the vocabulary of %d", i, id, g.o.Vocab)
-		}
-	}
-	return nil
-}
-
-func (g *Generator) inVocab(id int32) bool {
-	return id >= 0 && (g.o.Vocab == 0 || int(id) < g.o.Vocab)
-}
-
-// part gets r's samples with one HTTP request, and with further ones for
-// those that the server aborts.
-func (g *Generator) part(ctx context.Context, r sampler.Request) ([]sampler.Rollout, error) {
-	done := make([]sampler.Rollout, r.Count)
-	have := make([]bool, r.Count)
-	err := g.o.Retry.Do(ctx, func(ctx context.Context) error {
-		aborted := false
-		for lo := 0; lo < r.Count; {
-			if have[lo] {
-				lo++
-				continue
-			}
-			hi := lo
-			for hi < r.Count && !have[hi] {
-				hi++
-			}
-			sub := r
-			sub.First, sub.Count = r.First+lo, hi-lo
-			rollouts, err := g.once(ctx, sub)
-			if err != nil {
-				return err
-			}
-			for i, ro := range rollouts {
-				if ro.FinishReason == sampler.FinishAbort {
-					aborted = true
-					continue
-				}
-				done[lo+i], have[lo+i] = ro, true
-			}
-			lo = hi
-		}
-		if aborted { // the retry loop goes on with what is missing
-			return &endpoint.StatusError{
-				Method: http.MethodPost, URL: g.e.URL() + generatePath, Status: http.StatusServiceUnavailable,
-				Message: "the server aborted the request (finish_reason abort)",
-			}
-		}
-		return nil
+	rollouts, err := sampler.InParts(ctx, r, g.o.MaxSamples, func(ctx context.Context, r sampler.Request) ([]sampler.Rollout, error) {
+		return sampler.Insist(ctx, r, g.o.Retry, g.e.URL()+generatePath, g.once)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sglang: %w", err)
 	}
-	return done, nil
+	return rollouts, nil
 }
 
 // once is one HTTP request and its checked reply.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler"
 )
 
 // Scorer gives an SGLang server's own log-probs of fixed sequences, computed
@@ -29,21 +30,15 @@ func NewScorer(e *endpoint.Endpoint, o Options) (*Scorer, error) {
 // Score returns, for each sequence of T ≥ 2 tokens, T-1 natural log-probs at
 // temperature 1: entry t is that of token t+1 given tokens 0…t. Nothing is generated.
 func (s *Scorer) Score(ctx context.Context, seqs [][]int32) ([][]float32, error) {
-	out := make([][]float32, len(seqs))
-	for i, ids := range seqs {
-		if len(ids) < 2 {
-			return nil, fmt.Errorf("sglang: score sequence %d: %d tokens, needs two", i, len(ids))
-		}
-		if err := s.g.checkPrompt(ids); err != nil {
-			return nil, fmt.Errorf("score sequence %d: %w", i, err)
-		}
-		err := s.g.o.Retry.Do(ctx, func(ctx context.Context) (err error) {
-			out[i], err = s.score(ctx, ids)
+	out, err := sampler.ScoreEach(ctx, seqs, s.g.o.Vocab, func(ctx context.Context, ids []int32) (logprobs []float32, err error) {
+		err = s.g.o.Retry.Do(ctx, func(ctx context.Context) error {
+			logprobs, err = s.score(ctx, ids)
 			return err
 		})
-		if err != nil {
-			return nil, fmt.Errorf("sglang: score sequence %d: %w", i, err)
-		}
+		return logprobs, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sglang: %w", err)
 	}
 	return out, nil
 }
@@ -82,7 +77,7 @@ func promptLogprobs(ids []int32, reply []answer) ([]float32, error) {
 		if id != ids[t] {
 			return nil, fmt.Errorf("input_token_logprobs[%d] is of token %d, sent %d", t, id, ids[t])
 		}
-		if x := l.Logprobs[t]; t > 0 && !(x <= maxLogprob && x > minLogprob) {
+		if x := l.Logprobs[t]; t > 0 && !sampler.PossibleLogprob(x) {
 			return nil, fmt.Errorf("input_token_logprobs[%d] is %v, which no token can have", t, x)
 		}
 	}

@@ -7,13 +7,6 @@ import (
 	"github.com/justrl/justrl/sampler"
 )
 
-// A token's log-prob is at most 0, but for rounding, and above the
-// mark (-9999) that vLLM writes in place of minus infinity.
-const (
-	maxLogprob = 1e-3
-	minLogprob = -9000
-)
-
 // rollouts checks a reply against its request and gives the rollouts in the
 // order of their sample index. A reply that is wrong in any place is refused
 // as a whole: whatever made it cannot be trusted with the rest.
@@ -57,10 +50,8 @@ func (g *Generator) rollout(r sampler.Request, c *choice) (sampler.Rollout, erro
 	if len(c.TokenIDs) > r.Params.MaxTokens {
 		return fail("%d tokens, over max_tokens %d", len(c.TokenIDs), r.Params.MaxTokens)
 	}
-	for i, id := range c.TokenIDs {
-		if !g.inVocab(id) {
-			return fail("token %d is %d, outside the vocabulary of %d: is this the run's model?", i, id, g.o.Vocab)
-		}
+	if err := sampler.CheckTokens(c.TokenIDs, 0, g.o.Vocab); err != nil {
+		return sampler.Rollout{}, err
 	}
 	if !slices.Equal(c.PromptTokenIDs, r.PromptTokenIDs) {
 		return fail("prompt_token_ids are not the prompt that was sent (%d tokens, sent %d)", len(c.PromptTokenIDs), len(r.PromptTokenIDs))
@@ -75,10 +66,8 @@ func (g *Generator) rollout(r sampler.Request, c *choice) (sampler.Rollout, erro
 		}
 		return fail("%d token_logprobs for %d token_ids", n, len(c.TokenIDs))
 	}
-	for i, x := range c.Logprobs.TokenLogprobs {
-		if !(x <= maxLogprob && x > minLogprob) {
-			return fail("token %d has log-prob %v, which no sampled token can have", i, x)
-		}
+	if err := sampler.CheckLogprobs(c.Logprobs.TokenLogprobs); err != nil {
+		return sampler.Rollout{}, err
 	}
 	out.Logprobs = c.Logprobs.TokenLogprobs
 	return out, nil

@@ -78,42 +78,13 @@ func (g *Generator) Generate(ctx context.Context, r sampler.Request) ([]sampler.
 	if err := r.Validate(); err != nil {
 		return nil, fmt.Errorf("vllm: request: %w", err)
 	}
-	if err := g.checkPrompt(r.PromptTokenIDs); err != nil {
-		return nil, err
+	if err := sampler.CheckPrompt(r.PromptTokenIDs, g.o.Vocab); err != nil {
+		return nil, fmt.Errorf("vllm: %w", err)
 	}
 	f := g.start(r)
 	defer g.end(f)
-	got := make([]sampler.Rollout, 0, r.Count)
-	for first, end := r.First, r.First+r.Count; first < end; first += g.o.MaxSamples {
-		part := r
-		part.First, part.Count = first, min(g.o.MaxSamples, end-first)
-		rollouts, err := g.part(ctx, part, f)
-		if err != nil {
-			return nil, err
-		}
-		got = append(got, rollouts...)
-	}
-	return got, nil
-}
-
-func (g *Generator) checkPrompt(ids []int32) error {
-	for i, id := range ids {
-		if !g.inVocab(id) {
-			return fmt.Errorf("vllm: prompt token %d is %d, outside the vocabulary of %d", i, id, g.o.Vocab)
-		}
-	}
-	return nil
-}
-
-func (g *Generator) inVocab(id int32) bool {
-	return id >= 0 && (g.o.Vocab == 0 || int(id) < g.o.Vocab)
-}
-
-// aborted is the error that makes the retry loop go on with what is missing.
-func aborted(url string) error {
-	return fmt.Errorf("%w: %w", sampler.ErrAborted, &endpoint.StatusError{
-		Method: http.MethodPost, URL: url, Status: http.StatusServiceUnavailable,
-		Message: "finish_reason abort",
+	return sampler.InParts(ctx, r, g.o.MaxSamples, func(ctx context.Context, r sampler.Request) ([]sampler.Rollout, error) {
+		return g.part(ctx, r, f)
 	})
 }
 
@@ -123,40 +94,11 @@ func (g *Generator) part(ctx context.Context, r sampler.Request, f *flight) ([]s
 	if g.o.Stream != nil {
 		return g.streamed(ctx, r, f)
 	}
-	done := make([]sampler.Rollout, r.Count)
-	have := make([]bool, r.Count)
-	err := g.o.Retry.Do(ctx, func(ctx context.Context) error {
-		for lo, hi := nextMissing(have, 0); lo < hi; lo, hi = nextMissing(have, hi) {
-			sub := r
-			sub.First, sub.Count = r.First+lo, hi-lo
-			rollouts, err := g.once(ctx, sub)
-			if err != nil {
-				return err
-			}
-			for i, ro := range rollouts {
-				if ro.FinishReason != sampler.FinishAbort {
-					done[lo+i], have[lo+i] = ro, true
-				}
-			}
-		}
-		if lo, hi := nextMissing(have, 0); lo < hi {
-			return aborted(g.e.URL() + completionsPath)
-		}
-		return nil
-	})
+	rollouts, err := sampler.Insist(ctx, r, g.o.Retry, g.e.URL()+completionsPath, g.once)
 	if err != nil {
 		return nil, fmt.Errorf("vllm: %w", err)
 	}
-	return done, nil
-}
-
-// nextMissing is the first run [lo, hi) of false in have at or after from; empty if there is none.
-func nextMissing(have []bool, from int) (lo, hi int) {
-	for lo = from; lo < len(have) && have[lo]; lo++ {
-	}
-	for hi = lo; hi < len(have) && !have[hi]; hi++ {
-	}
-	return lo, hi
+	return rollouts, nil
 }
 
 // once is one HTTP request and its checked reply.

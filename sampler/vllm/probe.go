@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
-	"strings"
 
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/sampler"
@@ -79,29 +78,12 @@ func (p *prober) models(ctx context.Context, want string) error {
 	if err != nil {
 		return err
 	}
-	var adapters []string
-	for _, m := range models {
-		if m.Parent != "" {
-			adapters = append(adapters, m.ID)
-			continue
-		}
-		p.info.Models = append(p.info.Models, m.ID)
+	m, names, adapters, err := openai.Choose(models, want, p.e.URL())
+	if err != nil {
+		return err
 	}
-	p.info.Models, p.info.Adapters = append(p.info.Models, adapters...), adapters
-	list := strings.Join(p.info.Models, ", ")
-	if want == "" {
-		if n := len(models) - len(adapters); n != 1 {
-			return &sampler.CannotError{URL: p.e.URL(), What: fmt.Sprintf("serves %d models (%s)", n, list), Hint: "name one"}
-		}
-		want = p.info.Models[0]
-	}
-	for _, m := range models {
-		if m.ID == want {
-			p.info.Model, p.info.Root = m.ID, m.Root
-			return nil
-		}
-	}
-	return &sampler.CannotError{URL: p.e.URL(), What: fmt.Sprintf("does not serve %q", want), Hint: "it serves " + list}
+	p.info.Models, p.info.Adapters, p.info.Model, p.info.Root = names, adapters, m.ID, m.Root
+	return nil
 }
 
 func (p *prober) version(ctx context.Context, _ string) error {

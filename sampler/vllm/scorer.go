@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/justrl/justrl/internal/endpoint"
+	"github.com/justrl/justrl/sampler"
 )
 
 // Scorer gives a vLLM server's own log-probs of fixed sequences, computed
@@ -38,21 +39,15 @@ func NewScorer(e *endpoint.Endpoint, o Options) (*Scorer, error) {
 // token t+1 given tokens 0…t. A sequence must be at least one token shorter
 // than the model's context, as vLLM cannot be asked for no token at all.
 func (s *Scorer) Score(ctx context.Context, seqs [][]int32) ([][]float32, error) {
-	out := make([][]float32, len(seqs))
-	for i, ids := range seqs {
-		if len(ids) < 2 {
-			return nil, fmt.Errorf("vllm: score sequence %d: %d tokens, needs two", i, len(ids))
-		}
-		if err := s.g.checkPrompt(ids); err != nil {
-			return nil, fmt.Errorf("score sequence %d: %w", i, err)
-		}
-		err := s.g.o.Retry.Do(ctx, func(ctx context.Context) (err error) {
-			out[i], err = s.score(ctx, ids)
+	out, err := sampler.ScoreEach(ctx, seqs, s.g.o.Vocab, func(ctx context.Context, ids []int32) (logprobs []float32, err error) {
+		err = s.g.o.Retry.Do(ctx, func(ctx context.Context) error {
+			logprobs, err = s.score(ctx, ids)
 			return err
 		})
-		if err != nil {
-			return nil, fmt.Errorf("vllm: score sequence %d: %w", i, err)
-		}
+		return logprobs, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("vllm: %w", err)
 	}
 	return out, nil
 }
@@ -106,7 +101,7 @@ func promptLogprobs(ids []int32, reply *scoreReply) ([]float32, error) {
 			return nil, fmt.Errorf("prompt_logprobs[%d] lacks token %d", t+1, ids[t+1])
 		}
 		x := *entry.Logprob
-		if !(x <= maxLogprob && x > minLogprob) {
+		if !sampler.PossibleLogprob(x) {
 			return nil, fmt.Errorf("prompt_logprobs[%d] is %v, which no token can have", t+1, x)
 		}
 		out[t] = float32(x)

@@ -170,7 +170,7 @@ func (g *Generator) stream(ctx context.Context, r sampler.Request, samples []pro
 	switch {
 	case err != nil || !missing(samples):
 	case gaveUp:
-		err = aborted(url)
+		err = sampler.Aborted(url)
 	default:
 		err = &endpoint.ReplyError{Method: http.MethodPost, URL: url, Err: errCut}
 	}
@@ -215,10 +215,8 @@ func (g *Generator) add(r sampler.Request, prompt []int32, p *progress, c *choic
 	if p.done != nil {
 		return errors.New("goes on after its finish_reason")
 	}
-	for i, id := range c.TokenIDs {
-		if !g.inVocab(id) { // before it can be sent back
-			return fmt.Errorf("token %d is %d, outside the vocabulary of %d: is this the run's model?", len(p.ids)+i, id, g.o.Vocab)
-		}
+	if err := sampler.CheckTokens(c.TokenIDs, len(p.ids), g.o.Vocab); err != nil { // before they can be sent back
+		return err
 	}
 	if len(p.ids)+len(c.TokenIDs) > r.Params.MaxTokens {
 		return fmt.Errorf("%d tokens, over max_tokens %d", len(p.ids)+len(c.TokenIDs), r.Params.MaxTokens)
