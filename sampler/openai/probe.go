@@ -44,6 +44,9 @@ func (p *prober) model(ctx context.Context, want string) error {
 	if err != nil {
 		return err
 	}
+	if len(models) == 0 {
+		return p.cannot("lists no model at /v1/models", "load one, or check the address")
+	}
 	base := 0
 	for _, m := range models {
 		if m.Parent != "" {
