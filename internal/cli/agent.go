@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -82,17 +83,7 @@ func beAgent(c *cli.Context) (err error) {
 	}
 	a, err := agent.New(agent.Options{
 		Dir: c.String("dir"), Keep: c.Int("keep"), Trainer: trainer, Notify: lines(c.App.ErrWriter),
-		Open: func(ctx context.Context, run string, first bridge.Snapshot) (bridge.Publisher, error) {
-			info, err := vllm.Probe(ctx, server, c.String("served-model"), probing)
-			if err != nil {
-				return nil, err
-			}
-			want, err := inspector{}.Tensors(first.Dir)
-			if err != nil {
-				return nil, err
-			}
-			return bridgevllm.New(server, bridgevllm.Options{Model: info.Model, Run: run, Want: want, Inspector: inspector{}})
-		},
+		Open: beside(server, c.String("served-model")),
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("--dir: %w", err), listener.Close())
@@ -106,6 +97,30 @@ func beAgent(c *cli.Context) (err error) {
 		return errors.Join(err, listener.Close())
 	}
 	return guard.Serve(c.Context, listener, guard.Options{Handler: a, Token: token, TLS: certificate})
+}
+
+// beside makes what loads a run's snapshots into the server beside the agent, by
+// the files in the agent's folder and in no other way: whoever started it was
+// not asked whether the folder of the server's own model may be written to.
+func beside(server *endpoint.Endpoint, served string) func(ctx context.Context, run string, first bridge.Snapshot) (bridge.Publisher, error) {
+	return func(ctx context.Context, run string, first bridge.Snapshot) (bridge.Publisher, error) {
+		info, err := vllm.Probe(ctx, server, served, probing)
+		if err != nil {
+			return nil, err
+		}
+		ways, err := bridgevllm.Ways(ctx, server)
+		if err != nil {
+			return nil, err
+		}
+		if len(ways) > 0 && !slices.Contains(ways, bridgevllm.WayFiles) {
+			return nil, &bridge.UnsupportedError{Server: server.URL(), What: "is too old to reload from a folder that is named, as an agent has it do", Hint: "use vLLM 0.18 or later"}
+		}
+		want, err := inspector{}.Tensors(first.Dir)
+		if err != nil {
+			return nil, err
+		}
+		return bridgevllm.New(server, bridgevllm.Options{Model: info.Model, Run: run, Want: want, Inspector: inspector{}, Sync: bridgevllm.WayFiles})
+	}
 }
 
 func closing(e *endpoint.Endpoint) func() error {
