@@ -153,9 +153,14 @@ func (p *Publisher) Next(ctx context.Context, prompt []int32) (int32, float32, e
 	return p.o.Prober.Next(ctx, prompt)
 }
 
-// AskStatus asks an agent what it is.
+// AskStatus asks an agent what it is. What answers and is none gives an
+// *endpoint.ReplyError.
 func AskStatus(ctx context.Context, e *endpoint.Endpoint) (s Status, err error) {
 	err = e.Do(ctx, http.MethodGet, "/v1/status", nil, &s)
+	var reply *endpoint.ReplyError
+	if endpoint.Missing(err) || errors.As(err, &reply) && !endpoint.Retryable(err) || err == nil && s.Dir == "" {
+		return s, &endpoint.ReplyError{Method: http.MethodGet, URL: e.URL() + "/v1/status", Err: errors.New("what answers there is no justrl agent: check the address")}
+	}
 	return s, err
 }
 

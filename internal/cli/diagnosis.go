@@ -48,7 +48,7 @@ type doctor struct {
 
 // diagnose looks at one server. The error is why it cannot train.
 func (doc doctor) diagnose(ctx context.Context, address string) (d diagnosis, err error) {
-	d = diagnosis{URL: address}
+	d = diagnosis{URL: endpoint.Redact(address)}
 	defer func() {
 		if err != nil {
 			d.Problem = strings.ReplaceAll(err.Error(), "\n", "; ")
@@ -171,7 +171,11 @@ func (d diagnosis) rows() [][2]string {
 	if d.Info.Model != "" {
 		rows = append(rows, d.found()...)
 	} else if d.Dialect != "" {
-		rows = append(rows, [2]string{"dialect", string(d.Dialect)})
+		dialect := string(d.Dialect)
+		if d.Dialect == sampler.DialectOpenAI {
+			dialect += ", as it shows no sign of another" // nor, it may be, of this one
+		}
+		rows = append(rows, [2]string{"dialect", dialect})
 	}
 	return append(rows, [2]string{"evaluates", yesNo(d.Evaluates)}, [2]string{"trainable", yesNo(d.Trainable)}, [2]string{"plan", d.Plan})
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -264,4 +265,27 @@ func keyless(t *testing.T, address string) *endpoint.Endpoint {
 	}
 	t.Cleanup(e.Close)
 	return e
+}
+
+// An address that is refused is shown without what may be a password or a key.
+func TestRefusedAddresses(t *testing.T) {
+	const secret = "hunter2secret"
+	two := []string{"--server", "http://127.0.0.1:9", "--server", "http://127.0.0.1:8"}
+	training := []string{"run", "--preset", "tiny-cpu", "--model", faultyModel, "--data", "../../examples/arithmetic/train.jsonl", "--out", filepath.Join(t.TempDir(), "out"), "--share", "127.0.0.1:0"}
+	agent := "http://me:" + secret + "@127.0.0.1:8"
+	for name, args := range map[string][]string{
+		"a password":                 {"doctor", "--server", "http://me:" + secret + "@127.0.0.1:9"},
+		"a key":                      {"doctor", "--server", "http://127.0.0.1:9/?key=" + secret},
+		"a key, as JSON":             {"doctor", "--json", "--server", "http://127.0.0.1:9/?key=" + secret},
+		"an agent of nobody":         slices.Concat(training, two, []string{"--agent", agent}),
+		"an agent of no such server": slices.Concat(training, two, []string{"--agent", "http://me:" + secret + "@127.0.0.1:7=" + agent}),
+		"an agent with a password":   slices.Concat(training, two[:2], []string{"--agent", agent}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errs := run(t, args...)
+			if code != ExitUsage || errs == "" || strings.Contains(out+errs, secret) {
+				t.Errorf("exit code %d: %s%s", code, out, errs)
+			}
+		})
+	}
 }

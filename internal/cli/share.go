@@ -78,11 +78,11 @@ func checkSharing(cfg config.Config) error {
 		}
 		switch {
 		case server == "":
-			return fmt.Errorf("--agent %s: which server's is it? with several, write SERVER=URL", url)
+			return fmt.Errorf("--agent %s: which server's is it? with several, write SERVER=URL", endpoint.Redact(url))
 		case !slices.ContainsFunc(cfg.Server, func(s string) bool { return trimmed(s) == server }):
-			return fmt.Errorf("--agent %s=%s: there is no such --server", server, url)
+			return fmt.Errorf("--agent %s=%s: there is no such --server", endpoint.Redact(server), endpoint.Redact(url))
 		case slices.Contains(seen, server):
-			return fmt.Errorf("--agent: %s has two", server)
+			return fmt.Errorf("--agent: %s has two", endpoint.Redact(server))
 		}
 		seen = append(seen, server)
 	}
@@ -211,5 +211,8 @@ func (s *server) reached(ctx context.Context, i sampler.Info) (sampler.Info, err
 		return err
 	})
 	i.DevMode, i.Loads = true, []string{bridgevllm.WayFiles}
-	return i, err
+	if err != nil {
+		return i, fmt.Errorf("the agent of %s: %w", s.name, err)
+	}
+	return i, nil
 }
