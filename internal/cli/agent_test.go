@@ -45,6 +45,7 @@ func TestListenersNeedATokenBeyondLoopback(t *testing.T) {
 		"agent":                 append(slices.Clone(agentArgs), "--listen", "0.0.0.0:0"),
 		"agent, a name":         append(slices.Clone(agentArgs), "--listen", "example.org:0"),
 		"serve":                 {"serve", "--model", examplePolicy, "--listen", "0.0.0.0:0"},
+		"serve, a short key":    {"serve", "--model", examplePolicy, "--listen", "0.0.0.0:0", "--api-key", "hunter2"},
 		"agent, a short token":  append(slices.Clone(agentArgs), "--listen", "0.0.0.0:0", "--token-file", file(t, "token", "hunter2")),
 		"agent, an empty token": append(slices.Clone(agentArgs), "--listen", "0.0.0.0:0", "--token-file", file(t, "token", "\n")),
 	} {

@@ -76,7 +76,7 @@ func (c *Client) Models(ctx context.Context) ([]Model, error) {
 	})
 	var reply *endpoint.ReplyError
 	if endpoint.Missing(err) || errors.As(err, &reply) && !endpoint.Retryable(err) { // any web server answers so
-		err = fmt.Errorf("%w: this is no inference server, or not its address: check the host, the port, and the path, of which all stands here that comes before /v1", err)
+		err = fmt.Errorf("%w: this is no inference server, or not its address: check host, port and path (the address is what comes before /v1)", err)
 	}
 	return models, err
 }
