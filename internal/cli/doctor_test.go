@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -287,5 +288,30 @@ func TestRefusedAddresses(t *testing.T) {
 				t.Errorf("exit code %d: %s%s", code, out, errs)
 			}
 		})
+	}
+}
+
+// A gateway that leaves token ids out, and hides what its server says of a bad
+// request, so that the vocabulary is not known either: that trains nothing.
+func TestNoTokenIDsAndNoVocabulary(t *testing.T) {
+	fake := openaitest.New(t, openaitest.Options{Vocab: shippedVocab})
+	fake.Inject(openaitest.Fault{Kind: openaitest.FaultNoIDs, Times: -1})
+	to, err := url.Parse(fake.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := httputil.NewSingleHostReverseProxy(to)
+	gateway.ModifyResponse = func(r *http.Response) error {
+		if r.StatusCode == http.StatusBadRequest {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("bad request")), 11
+			r.Header.Set("Content-Length", "11")
+		}
+		return nil
+	}
+	srv := httptest.NewServer(gateway)
+	t.Cleanup(srv.Close)
+	code, out, errs := run(t, "doctor", "--server", srv.URL, "--model", faultyModel)
+	if code != ExitServer || !strings.Contains(errs, "gives no token ids") || !strings.Contains(out, "cannot train") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 }

@@ -227,7 +227,9 @@ func (s *server) open(ctx context.Context, paused bool) (f what, err error) {
 	if err != nil {
 		return f, err
 	}
-	i.Paused = i.Paused && !paused
+	if i.Paused && paused { // then it was asked for no tokens; it gave them before
+		i.Paused, i.TokenIDs = false, true
+	}
 	if s.agent != nil {
 		if i, err = s.reached(ctx, i); err != nil {
 			return f, err
