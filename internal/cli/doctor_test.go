@@ -116,7 +116,7 @@ func TestDoctor(t *testing.T) {
 		}, []string{"--model", policy}, ExitServer},
 		{"llama-by-command", func(t *testing.T) string {
 			return llamatest.New(t, openaitest.Options{Vocab: shippedVocab, ModelDir: policy}).URL
-		}, []string{"--model", policy, "--preset", "tiny-cpu", "--sync", "command", "--set", "publish.command=[reload, '{dir}']"}, ExitOK},
+		}, []string{"--model", policy, "--preset", "tiny-cpu", "--sync", "command", "--set", "publish.command=[sh, reload, '{dir}']"}, ExitOK},
 		{"nothing-there", func(t *testing.T) string {
 			srv := httptest.NewServer(nil)
 			srv.Close()
@@ -312,6 +312,15 @@ func TestNoTokenIDsAndNoVocabulary(t *testing.T) {
 	t.Cleanup(srv.Close)
 	code, out, errs := run(t, "doctor", "--server", srv.URL, "--model", faultyModel)
 	if code != ExitServer || !strings.Contains(errs, "gives no token ids") || !strings.Contains(out, "cannot train") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+}
+
+// A program that is to load the weights and is not there is told before a run begins.
+func TestNoSuchProgram(t *testing.T) {
+	fake := openaitest.New(t, openaitest.Options{Vocab: shippedVocab})
+	code, out, errs := run(t, "doctor", "--server", fake.URL, "--sync", "command", "--set", "publish.command=[./no-such-reload, '{dir}']")
+	if code != ExitUsage || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, `publish.command: exec: "./no-such-reload"`) || strings.Contains(out, "plan             trains") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 }
