@@ -67,12 +67,6 @@ func (e *Endpoint) conceal(err error) error {
 	return err
 }
 
-// concealStatus does so for what a server says of a refusal.
-func (e *Endpoint) concealStatus(s *StatusError) *StatusError {
-	s.Message, s.Type, s.Param = e.hide(s.Message), e.hide(s.Type), e.hide(s.Param)
-	return s
-}
-
 // Conceal takes the key and the headers out of what the server said, for clients
 // that read replies by themselves.
 func (e *Endpoint) Conceal(text string) string { return e.hide(text) }

@@ -110,7 +110,7 @@ func (e *Endpoint) decode(resp *http.Response, out any) error {
 		var refused *StatusError
 		switch {
 		case errors.As(err, &refused):
-			e.concealStatus(refused)
+			refused.Message, refused.Type, refused.Param = e.hide(refused.Message), e.hide(refused.Type), e.hide(refused.Param)
 			return err // in words of its own
 		case body.err != nil:
 			return fail(body.err)

@@ -39,7 +39,7 @@ func (g *Generator) rollout(r sampler.Request, reply *completionReply) (out samp
 	}
 	// At the end of its context a server stops, or (--context-shift) forgets the
 	// beginning and goes on: what comes then was not sampled after the prompt.
-	if reply.Truncated && !(reply.StopType == "limit" && len(out.TokenIDs) < r.Params.MaxTokens) {
+	if stopped := reply.StopType == "limit" && len(out.TokenIDs) < r.Params.MaxTokens; reply.Truncated && !stopped {
 		return fail("truncated: the context ran out and was shifted; start llama-server without --context-shift, or with more context")
 	}
 	if reply.TokensEvaluated != len(r.PromptTokenIDs) {

@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,9 +20,11 @@ import (
 // cutter hands streams on, the first one only so many bytes of it: then it
 // breaks the connection, or ends the reply as if that were all.
 type cutter struct {
-	to     string
-	after  int
-	clean  bool
+	to    string
+	after int
+	clean bool
+
+	mu     sync.Mutex
 	served int
 	whole  int // bytes of a first stream that was not cut
 }
@@ -40,10 +44,13 @@ func (c *cutter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	c.mu.Lock()
 	c.served++
+	first := c.served == 1
+	c.whole = max(c.whole, len(b))
+	c.mu.Unlock()
 	w.WriteHeader(resp.StatusCode)
-	if c.served > 1 || c.after >= len(b) {
-		c.whole = max(c.whole, len(b))
+	if !first || c.after >= len(b) {
 		_, _ = w.Write(b)
 		return
 	}
@@ -59,23 +66,26 @@ func (c *cutter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // text that of the tokens, and the finish reason that of how it ends.
 func TestStreamsCutAnywhere(t *testing.T) {
 	fake := openaitest.New(t, openaitest.Options{})
-	front := &cutter{to: fake.URL}
-	url := serve(t, front.ServeHTTP)
+	var front atomic.Pointer[cutter]
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) { front.Load().ServeHTTP(w, r) })
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	_, _, score := open(t, fake.URL, vllm.Options{Vocab: 512})
 	const samples, most = 3, 6
 	r := request(samples, most)
 	for name, stream := range map[string]*vllm.Stream{"gone on with": {Decode: decode}, "asked again": {}} {
 		_, g, _ := open(t, url, vllm.Options{Vocab: 512, Stream: stream, Retry: endpoint.Retry{First: time.Nanosecond}})
-		*front = cutter{to: fake.URL, after: 1 << 30}
+		uncut := &cutter{to: fake.URL, after: 1 << 30}
+		front.Store(uncut)
 		undisturbed, err := g.Generate(t.Context(), r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		whole := front.whole
+		uncut.mu.Lock()
+		whole := uncut.whole
+		uncut.mu.Unlock()
 		for _, clean := range []bool{false, true} {
 			for after := 0; after < whole; after += stride {
-				*front = cutter{to: fake.URL, after: after, clean: clean}
+				front.Store(&cutter{to: fake.URL, after: after, clean: clean})
 				got, err := g.Generate(t.Context(), r)
 				if err != nil {
 					t.Fatalf("%s, cut after %d of %d bytes: %v", name, after, whole, err)
