@@ -60,6 +60,8 @@ var rules = []rule{
 	{from: "internal/hub", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/..."}, tests: true,
 		why: "it brings files and knows nothing of what is in them"},
 	{from: "sampler/...", to: []string{"internal/hub"}, tests: true, why: "a sampler reads files that are there"},
+	{from: "internal/childenv", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
+		why: "it is below everything"},
 	{from: "internal/chart", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
 		why: "it is below everything"},
 	{from: "internal/prompt", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,

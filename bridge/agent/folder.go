@@ -59,7 +59,10 @@ func openFolder(dir string) (_ *folder, err error) {
 		}
 		return nil, errors.Join(err, f.close())
 	}
-	return f, f.sweep()
+	if err := f.sweep(); err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	return f, nil
 }
 
 func (f *folder) close() error {

@@ -154,9 +154,15 @@ func (p *Publisher) Next(ctx context.Context, prompt []int32) (int32, float32, e
 }
 
 // AskStatus asks an agent what it is. An agent that cannot load its server gives
-// its status too, and an [*Error] that says why.
+// its status too, and an [*Error] that says why. What answers and is none gives an
+// *endpoint.ReplyError.
 func AskStatus(ctx context.Context, e *endpoint.Endpoint) (s Status, err error) {
-	if err = e.Do(ctx, http.MethodGet, "/v1/status", nil, &s); err == nil && s.Fault != nil {
+	err = e.Do(ctx, http.MethodGet, "/v1/status", nil, &s)
+	var reply *endpoint.ReplyError
+	switch {
+	case endpoint.Missing(err) || errors.As(err, &reply) && !endpoint.Retryable(err) || err == nil && s.Dir == "":
+		return s, &endpoint.ReplyError{Method: http.MethodGet, URL: e.URL() + "/v1/status", Err: errors.New("what answers there is no justrl agent: check the address")}
+	case err == nil && s.Fault != nil:
 		err = s.Fault.error(e.URL(), s.Server)
 	}
 	return s, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -41,6 +42,16 @@ var programs = map[string]func(args []string){
 			if err := os.WriteFile(args[0], left[1:], 0o600); err == nil {
 				fmt.Fprintln(os.Stderr, "not yet")
 				os.Exit(1)
+			}
+		}
+		reload(nil)
+	},
+	// keyless: fails if it was given a secret of ours
+	"keyless": func([]string) {
+		for _, v := range os.Environ() {
+			if strings.Contains(v, "hunter2") {
+				fmt.Fprintln(os.Stderr, "was given", v)
+				os.Exit(3)
 			}
 		}
 		reload(nil)

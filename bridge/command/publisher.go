@@ -33,7 +33,7 @@ type Options struct {
 	// and {url} stand for the snapshot's folder, its version and the server's
 	// address. The program has them in its environment too, as
 	// JUSTRL_SNAPSHOT_DIR, JUSTRL_SNAPSHOT_VERSION and JUSTRL_SERVER, beside what
-	// this process has.
+	// this process has, its keys and tokens left out.
 	//
 	// It must end when the old weights are out of reach: once it has ended with
 	// status 0, the first answer of the server counts as the new weights'. A

@@ -213,3 +213,13 @@ func TestNewRefuses(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The program is somebody's own: the keys of ours are not for it.
+func TestProgramsGetNoKeys(t *testing.T) {
+	t.Setenv("JUSTRL_API_KEY", "hunter2")
+	t.Setenv("JUSTRL_SHARE_TOKEN", "hunter2")
+	r := newRig(t, command.Options{Argv: program("keyless")})
+	if err := r.Load(t.Context(), r.publish(t, 1, theta0)); err != nil {
+		t.Error(err)
+	}
+}

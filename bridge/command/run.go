@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/internal/childenv"
 )
 
 // grace is how long the program may take to end when it is told to.
@@ -53,7 +54,7 @@ func (p *Publisher) run(ctx context.Context, s bridge.Snapshot) error {
 	limited, cancel := context.WithTimeoutCause(ctx, p.o.Limit, late)
 	defer cancel()
 	cmd := exec.CommandContext(limited, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), "JUSTRL_SNAPSHOT_DIR="+s.Dir, "JUSTRL_SNAPSHOT_VERSION="+strconv.FormatInt(s.Version, 10), "JUSTRL_SERVER="+p.o.Server)
+	cmd.Env = append(childenv.Environ(), "JUSTRL_SNAPSHOT_DIR="+s.Dir, "JUSTRL_SNAPSHOT_VERSION="+strconv.FormatInt(s.Version, 10), "JUSTRL_SERVER="+p.o.Server)
 	// A file, not a pipe: a server that is left running would hold a pipe open.
 	cmd.Stderr = said
 	// A group of its own: Ctrl-C on the terminal is for us, and what it starts is ended with it.

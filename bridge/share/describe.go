@@ -35,7 +35,8 @@ func describe(ctx context.Context, run string, s bridge.Snapshot, chunk int64) (
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	pool, ctx := errgroup.WithContext(ctx)
+	asked := ctx
+	pool, ctx := errgroup.WithContext(asked)
 	pool.SetLimit(runtime.GOMAXPROCS(0))
 	buffers := sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}
 	var open []*os.File
@@ -72,6 +73,9 @@ func describe(ctx context.Context, run string, s bridge.Snapshot, chunk int64) (
 		m.Files = append(m.Files, file)
 	}
 	if err := pool.Wait(); err != nil {
+		return nil, err
+	}
+	if err := context.Cause(asked); err != nil { // chunks may have been left out, and no goroutine there to say so
 		return nil, err
 	}
 	return m, m.check()

@@ -327,3 +327,22 @@ func FuzzParseManifest(f *testing.F) {
 		}
 	})
 }
+
+// A client that goes away while it waits for a manifest must not leave one
+// behind whose chunks were never read: it would be what every later one gets.
+func TestClientsThatGoAway(t *testing.T) {
+	root := t.TempDir()
+	_, weights := snapshot(t, root, 7)
+	h := newHandler(t, root)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for range 64 { // whether it waits for its turn is chance
+		if d, err := h.find(gone, 7); err == nil || len(h.known) > 0 {
+			t.Fatalf("a client that is gone got %+v, %v; remembered are %d", d.Manifest, err, len(h.known))
+		}
+	}
+	d, err := h.find(t.Context(), 7)
+	if err != nil || d.Files[1].Chunks[0] != sha256.Sum256(weights[:chunk]) {
+		t.Errorf("the next one got %+v, %v", d.Manifest, err)
+	}
+}

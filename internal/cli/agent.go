@@ -91,21 +91,7 @@ func beAgent(c *cli.Context) (err error) {
 	look := func(ctx context.Context) (string, error) { return besideWay(ctx, server, c.String("sync")) }
 	a, err := agent.New(agent.Options{
 		Dir: c.String("dir"), Keep: c.Int("keep"), Trainer: trainer, Notify: lines(c.App.ErrWriter), Server: server.URL(), Look: look,
-		Open: func(ctx context.Context, run string, first bridge.Snapshot) (bridge.Publisher, error) {
-			info, err := vllm.Probe(ctx, server, c.String("served-model"), probing)
-			if err != nil {
-				return nil, err
-			}
-			way, err := look(ctx)
-			if err != nil {
-				return nil, err
-			}
-			want, err := inspector{}.Tensors(first.Dir)
-			if err != nil {
-				return nil, err
-			}
-			return bridgevllm.New(server, bridgevllm.Options{Model: info.Model, Run: run, Want: want, Inspector: inspector{}, Open: openWeights, Sync: way})
-		},
+		Open: beside(server, c.String("served-model"), look),
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("--dir: %w", err), listener.Close())
@@ -119,6 +105,26 @@ func beAgent(c *cli.Context) (err error) {
 		return errors.Join(err, listener.Close())
 	}
 	return guard.Serve(c.Context, listener, guard.Options{Handler: a, Token: token, TLS: certificate})
+}
+
+// beside makes what loads a run's snapshots into the server beside the agent, in
+// the way that look finds for it.
+func beside(server *endpoint.Endpoint, served string, look func(context.Context) (string, error)) func(ctx context.Context, run string, first bridge.Snapshot) (bridge.Publisher, error) {
+	return func(ctx context.Context, run string, first bridge.Snapshot) (bridge.Publisher, error) {
+		info, err := vllm.Probe(ctx, server, served, probing)
+		if err != nil {
+			return nil, err
+		}
+		way, err := look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		want, err := inspector{}.Tensors(first.Dir)
+		if err != nil {
+			return nil, err
+		}
+		return bridgevllm.New(server, bridgevllm.Options{Model: info.Model, Run: run, Want: want, Inspector: inspector{}, Open: openWeights, Sync: way})
+	}
 }
 
 // agentWays are what --sync of an agent may be.

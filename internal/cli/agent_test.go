@@ -3,7 +3,10 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,6 +22,8 @@ import (
 	bridgevllm "github.com/justrl/justrl/bridge/vllm"
 	"github.com/justrl/justrl/internal/endpoint"
 	"github.com/justrl/justrl/internal/guard"
+	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/openaitest"
 	"github.com/justrl/justrl/sampler/vllm"
 )
@@ -41,6 +46,7 @@ func TestListenersNeedATokenBeyondLoopback(t *testing.T) {
 		"agent":                 append(slices.Clone(agentArgs), "--listen", "0.0.0.0:0"),
 		"agent, a name":         append(slices.Clone(agentArgs), "--listen", "example.org:0"),
 		"serve":                 {"serve", "--model", examplePolicy, "--listen", "0.0.0.0:0"},
+		"serve, a short key":    {"serve", "--model", examplePolicy, "--listen", "0.0.0.0:0", "--api-key", "hunter2"},
 		"agent, a short token":  append(slices.Clone(agentArgs), "--listen", "0.0.0.0:0", "--token-file", file(t, "token", "hunter2")),
 		"agent, an empty token": append(slices.Clone(agentArgs), "--listen", "0.0.0.0:0", "--token-file", file(t, "token", "\n")),
 	} {
@@ -255,5 +261,81 @@ func TestAgentLoads(t *testing.T) {
 		if text := log.String(); strings.Contains(text, agentToken) || strings.Count(text, "loaded in") != 3 {
 			t.Errorf("the agent said:\n%s", text)
 		}
+	}
+}
+
+// The files of the model that a server was started with are the user's: an
+// agent leaves them alone, also where it knows no other way to load weights.
+func TestAgentsLeaveTheServersModelAlone(t *testing.T) {
+	own := filepath.Join(t.TempDir(), "own")
+	if err := os.CopyFS(own, os.DirFS(examplePolicy)); err != nil {
+		t.Fatal(err)
+	}
+	before, err := openaitest.HashWeights(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake := openaitest.New(t, openaitest.Options{ModelDir: own, Version: "0.15.0"})
+	want, err := inspector{}.Tensors(examplePolicy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshots := &bridge.Snapshots{Root: t.TempDir(), Exporter: exported{otherWeights(t)}, Inspector: inspector{}, Want: want, Keep: 2}
+	s, err := snapshots.Publish(t.Context(), 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := keyless(t, fake.URL)
+	look := func(ctx context.Context) (string, error) { return besideWay(ctx, server, config.SyncAuto) }
+	p, err := beside(server, "", look)(t.Context(), "run1", s)
+	if err == nil {
+		err = p.Load(t.Context(), s)
+	}
+	if !errors.Is(err, bridge.ErrUnsupported) || !strings.Contains(err.Error(), "use vLLM 0.18 or later") {
+		t.Errorf("a load into an old vLLM: %v", err)
+	}
+	if after, err := openaitest.HashWeights(own); err != nil || after != before {
+		t.Errorf("the server's own model was changed, %v", err)
+	}
+}
+
+// otherWeights is the example's policy with another last byte.
+func otherWeights(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(examplePolicy)); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "model.safetensors")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-1]++
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// What answers at an agent's address and is none is told as such, and whose it is to be.
+func TestNoAgentThere(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/json/v1/status" {
+			_, _ = w.Write([]byte("{}"))
+			return
+		}
+		_, _ = w.Write([]byte("<html>"))
+	}))
+	defer web.Close()
+	fake := openaitest.New(t, openaitest.Options{})
+	for name, url := range map[string]string{"a page": web.URL, "JSON": web.URL + "/json", "the server itself": fake.URL} {
+		t.Run(name, func(t *testing.T) {
+			s := &server{name: fake.URL, agent: keyless(t, url)}
+			_, err := s.reached(t.Context(), sampler.Info{})
+			if err == nil || !strings.Contains(err.Error(), "the agent of "+fake.URL+": GET "+url+"/v1/status: bad reply: what answers there is no justrl agent") || !isServerError(err) {
+				t.Errorf("error %v", err)
+			}
+		})
 	}
 }

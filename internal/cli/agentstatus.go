@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/justrl/justrl/bridge/agent"
@@ -80,7 +81,10 @@ func (b *besides) rows() [][2]string {
 // are closed to us, and refuses a server whose agent does not answer or cannot load it.
 func (s *server) reached(ctx context.Context, i sampler.Info) (sampler.Info, error) {
 	is, err := askAgent(ctx, s.agent)
-	return byAgent(i, &is), refusedByAgent(s.agent, err)
+	if err = refusedByAgent(s.agent, err); err != nil {
+		err = fmt.Errorf("the agent of %s: %w", s.name, err)
+	}
+	return byAgent(i, &is), err
 }
 
 func askAgent(ctx context.Context, e *endpoint.Endpoint) (is agent.Status, err error) {

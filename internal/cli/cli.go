@@ -188,6 +188,8 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case errors.As(err, &fault):
 		return ExitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled): // what a server had said before is not why it ended
+		return ExitInterrupted
 	case isServerError(err):
 		return ExitServer
 	case isInterrupted(ctx, err):

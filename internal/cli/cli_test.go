@@ -252,6 +252,15 @@ func TestCancelledIsInterrupted(t *testing.T) {
 	if code := exitCode(ctx, context.Canceled); code != ExitInterrupted {
 		t.Errorf("exit code %d, want %d", code, ExitInterrupted)
 	}
+	busy := &endpoint.StatusError{Method: "POST", URL: "http://h:1/v1", Status: 503, Message: "busy"}
+	for _, err := range []error{&endpoint.GivenUpError{Tries: 3, Last: busy, Cause: context.Canceled}, fmt.Errorf("GET http://h:1/: %w", context.Canceled)} {
+		if code := exitCode(ctx, err); code != ExitInterrupted {
+			t.Errorf("%v, after a Ctrl-C: exit code %d, want %d", err, code, ExitInterrupted)
+		}
+	}
+	if code := exitCode(ctx, busy); code != ExitServer {
+		t.Errorf("a server's fault beside a Ctrl-C: exit code %d, want %d", code, ExitServer)
+	}
 	if code := exitCode(t.Context(), context.Canceled); code != ExitFailed {
 		t.Errorf("a cancellation that nobody asked for: exit code %d, want %d", code, ExitFailed)
 	}

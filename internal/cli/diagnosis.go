@@ -51,7 +51,7 @@ type doctor struct {
 
 // diagnose looks at one server. The error is why it cannot train.
 func (doc doctor) diagnose(ctx context.Context, address string) (d diagnosis, err error) {
-	d = diagnosis{URL: address}
+	d = diagnosis{URL: endpoint.Redact(address)}
 	defer func() {
 		if err != nil {
 			d.Problem = strings.ReplaceAll(err.Error(), "\n", "; ")
@@ -196,7 +196,11 @@ func (d diagnosis) rows() [][2]string {
 	if d.Info.Model != "" {
 		rows = append(rows, d.found()...)
 	} else if d.Dialect != "" {
-		rows = append(rows, [2]string{"dialect", string(d.Dialect)})
+		dialect := string(d.Dialect)
+		if d.Dialect == sampler.DialectOpenAI {
+			dialect += ", as it shows no sign of another" // nor, it may be, of this one
+		}
+		rows = append(rows, [2]string{"dialect", dialect})
 	}
 	if d.Agent != nil {
 		rows = append(rows, d.Agent.rows()...)

@@ -3,12 +3,14 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,7 +116,7 @@ func TestDoctor(t *testing.T) {
 		}, []string{"--model", policy}, ExitServer},
 		{"llama-by-command", func(t *testing.T) string {
 			return llamatest.New(t, openaitest.Options{Vocab: shippedVocab, ModelDir: policy}).URL
-		}, []string{"--model", policy, "--preset", "tiny-cpu", "--sync", "command", "--set", "publish.command=[reload, '{dir}']"}, ExitOK},
+		}, []string{"--model", policy, "--preset", "tiny-cpu", "--sync", "command", "--set", "publish.command=[sh, reload, '{dir}']"}, ExitOK},
 		{"nothing-there", func(t *testing.T) string {
 			srv := httptest.NewServer(nil)
 			srv.Close()
@@ -264,4 +266,61 @@ func keyless(t *testing.T, address string) *endpoint.Endpoint {
 	}
 	t.Cleanup(e.Close)
 	return e
+}
+
+// An address that is refused is shown without what may be a password or a key.
+func TestRefusedAddresses(t *testing.T) {
+	const secret = "hunter2secret"
+	two := []string{"--server", "http://127.0.0.1:9", "--server", "http://127.0.0.1:8"}
+	training := []string{"run", "--preset", "tiny-cpu", "--model", faultyModel, "--data", "../../examples/arithmetic/train.jsonl", "--out", filepath.Join(t.TempDir(), "out"), "--share", "127.0.0.1:0"}
+	agent := "http://me:" + secret + "@127.0.0.1:8"
+	for name, args := range map[string][]string{
+		"a password":                 {"doctor", "--server", "http://me:" + secret + "@127.0.0.1:9"},
+		"a key":                      {"doctor", "--server", "http://127.0.0.1:9/?key=" + secret},
+		"a key, as JSON":             {"doctor", "--json", "--server", "http://127.0.0.1:9/?key=" + secret},
+		"an agent of nobody":         slices.Concat(training, two, []string{"--agent", agent}),
+		"an agent of no such server": slices.Concat(training, two, []string{"--agent", "http://me:" + secret + "@127.0.0.1:7=" + agent}),
+		"an agent with a password":   slices.Concat(training, two[:2], []string{"--agent", agent}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errs := run(t, args...)
+			if code != ExitUsage || errs == "" || strings.Contains(out+errs, secret) {
+				t.Errorf("exit code %d: %s%s", code, out, errs)
+			}
+		})
+	}
+}
+
+// A gateway that leaves token ids out, and hides what its server says of a bad
+// request, so that the vocabulary is not known either: that trains nothing.
+func TestNoTokenIDsAndNoVocabulary(t *testing.T) {
+	fake := openaitest.New(t, openaitest.Options{Vocab: shippedVocab})
+	fake.Inject(openaitest.Fault{Kind: openaitest.FaultNoIDs, Times: -1})
+	to, err := url.Parse(fake.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := httputil.NewSingleHostReverseProxy(to)
+	gateway.ModifyResponse = func(r *http.Response) error {
+		if r.StatusCode == http.StatusBadRequest {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("bad request")), 11
+			r.Header.Set("Content-Length", "11")
+		}
+		return nil
+	}
+	srv := httptest.NewServer(gateway)
+	t.Cleanup(srv.Close)
+	code, out, errs := run(t, "doctor", "--server", srv.URL, "--model", faultyModel)
+	if code != ExitServer || !strings.Contains(errs, "gives no token ids") || !strings.Contains(out, "cannot train") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+}
+
+// A program that is to load the weights and is not there is told before a run begins.
+func TestNoSuchProgram(t *testing.T) {
+	fake := openaitest.New(t, openaitest.Options{Vocab: shippedVocab})
+	code, out, errs := run(t, "doctor", "--server", fake.URL, "--sync", "command", "--set", "publish.command=[./no-such-reload, '{dir}']")
+	if code != ExitUsage || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, `publish.command: exec: "./no-such-reload"`) || strings.Contains(out, "plan             trains") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
 }

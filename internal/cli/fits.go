@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,7 +19,19 @@ import (
 // has found tells. way is how its weights would get there, "" if in none.
 func (s *server) check(d dialect, i sampler.Info) (way string, err error) {
 	way, noWay := s.way(i)
-	return way, errors.Join(d.fits(s, i), noWay, s.takesAgent(d), s.sameTensors(i), s.roomFor(i), s.rightLogprobs(i))
+	return way, errors.Join(d.fits(s, i), noWay, s.program(), s.takesAgent(d), s.sameTensors(i), s.roomFor(i), s.rightLogprobs(i))
+}
+
+// program is nil if the program that is to load the weights, if one is, is there.
+func (s *server) program() error {
+	p := s.cfg.Publish
+	if p.Sync != config.SyncCommand || len(p.Command) == 0 {
+		return nil
+	}
+	if _, err := exec.LookPath(p.Command[0]); err != nil {
+		return usage(fmt.Errorf("publish.command: %w", err))
+	}
+	return nil
 }
 
 // way is how weights get into the server: what publish.sync says, else the best

@@ -75,6 +75,9 @@ func (o *embeddedOptions) check(logprobsMode string) error {
 	_, _, err := net.SplitHostPort(o.listen)
 	must(err == nil, "--listen must be HOST:PORT, is %q", o.listen)
 	must(err != nil || o.apiKey != "" || guard.Loopback(o.listen), "--listen %s: %w; give --api-key (better the variable JUSTRL_API_KEY), or listen on 127.0.0.1", o.listen, guard.ErrOpen)
+	if weak := guard.CheckToken(o.apiKey); err == nil && weak != nil && !guard.Loopback(o.listen) {
+		errs = append(errs, fmt.Errorf("--listen %s: other machines can reach that address, and --api-key can be guessed: %w", o.listen, weak))
+	}
 	if len(o.names) == 0 {
 		o.names = []string{o.model}
 	}

@@ -229,7 +229,9 @@ func (s *server) open(ctx context.Context, paused bool) (f what, err error) {
 		return f, err
 	}
 	ours := paused && i.Paused
-	i.Paused = i.Paused && !ours
+	if ours { // then it was asked for no tokens; it gave them before
+		i.Paused, i.TokenIDs = false, true
+	}
 	if s.agent != nil {
 		if i, err = s.reached(ctx, i); err != nil {
 			return f, err

@@ -89,11 +89,11 @@ func checkAgents(cfg config.Config) error {
 		}
 		switch {
 		case server == "":
-			return fmt.Errorf("--agent %s: which server's is it? with several, write SERVER=URL", url)
+			return fmt.Errorf("--agent %s: which server's is it? with several, write SERVER=URL", endpoint.Redact(url))
 		case !slices.ContainsFunc(cfg.Server, func(s string) bool { return trimmed(s) == server }):
-			return fmt.Errorf("--agent %s=%s: there is no such --server", server, url)
+			return fmt.Errorf("--agent %s=%s: there is no such --server", endpoint.Redact(server), endpoint.Redact(url))
 		case slices.Contains(seen, server):
-			return fmt.Errorf("--agent: %s has two", server)
+			return fmt.Errorf("--agent: %s has two", endpoint.Redact(server))
 		}
 		seen = append(seen, server)
 	}

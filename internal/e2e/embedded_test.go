@@ -327,7 +327,7 @@ func TestServeRefuses(t *testing.T) {
 		"no model":           {nil, "--model"},
 		"no folder":          {[]string{"--model", "nowhere"}, "nowhere"},
 		"no address":         {[]string{"--model", policy, "--listen", "8000"}, "--listen"},
-		"an address in use":  {[]string{"--model", policy, "--listen", "192.0.2.1:1", "--api-key", "k"}, "192.0.2.1:1"},
+		"an address in use":  {[]string{"--model", policy, "--listen", "192.0.2.1:1", "--api-key", "k123456789abcdef"}, "192.0.2.1:1"},
 		"a context too long": {[]string{"--model", policy, "--max-model-len", "100000"}, "max_position_embeddings"},
 		"a cache too small":  {[]string{"--model", policy, "--max-model-len", "2048", "--kv-cache-mib", "1"}, "cache"},
 		"no samples":         {[]string{"--model", policy, "--max-num-seqs", "0"}, "--max-num-seqs"},

@@ -15,6 +15,10 @@ type BodyReader interface {
 	ReadBody(body io.Reader) error
 }
 
+// headSize is more than an error shows, so that a key which the start ends in is
+// known as one.
+const headSize = 1 << 10
+
 // body is a reply's body within its limit. It keeps its start for an error's
 // words, and its failure.
 type body struct {
@@ -33,7 +37,7 @@ func (b *body) Read(p []byte) (int, error) {
 		p = p[:b.left+1]
 	}
 	n, err := b.r.Read(p)
-	if room := quoted + 1 - len(b.head); room > 0 {
+	if room := headSize - len(b.head); room > 0 {
 		b.head = append(b.head, p[:min(n, room)]...)
 	}
 	if int64(n) > b.left {

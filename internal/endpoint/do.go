@@ -54,10 +54,15 @@ func (e *Endpoint) Send(req *http.Request) (*http.Response, error) {
 	e.auth(req.Header)
 	resp, err := e.client.Do(req)
 	if err != nil {
-		return nil, TransportError(req, err)
+		err = TransportError(req, err)
+		var gone *UnreachableError
+		if errors.As(err, &gone) {
+			gone.Err = e.conceal(gone.Err) // it may quote an answer that is no HTTP
+		}
+		return nil, err
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		err := NewStatusError(req, resp)
+		err := newStatusError(req, resp, e.hide)
 		drain(resp.Body)
 		if resp.StatusCode >= http.StatusInternalServerError {
 			// uvicorn (vLLM, SGLang) closes the connection after an exception without
@@ -105,11 +110,12 @@ func (e *Endpoint) decode(resp *http.Response, out any) error {
 		var refused *StatusError
 		switch {
 		case errors.As(err, &refused):
+			refused.Message, refused.Type, refused.Param = e.hide(refused.Message), e.hide(refused.Type), e.hide(refused.Param)
 			return err // in words of its own
 		case body.err != nil:
 			return fail(body.err)
 		case err != nil:
-			return fail(fmt.Errorf("not the JSON that was asked for: %w (body begins %s)", err, quote(body.head)))
+			return fail(fmt.Errorf("not the JSON that was asked for: %w (body begins %s)", e.conceal(err), e.Quote(body.head)))
 		}
 		return nil
 	}
@@ -126,7 +132,7 @@ func (e *Endpoint) decode(resp *http.Response, out any) error {
 		return nil
 	}
 	if err := json.Unmarshal(b, out); err != nil {
-		return fail(fmt.Errorf("not the JSON that was asked for: %w (body begins %s)", err, quote(b)))
+		return fail(fmt.Errorf("not the JSON that was asked for: %w (body begins %s)", e.conceal(err), e.Quote(b)))
 	}
 	return nil
 }

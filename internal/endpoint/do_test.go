@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-json"
 )
@@ -137,6 +138,9 @@ func TestDoUnreachable(t *testing.T) {
 	defer secure.Close()
 	closed := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer closed.Close()
+	trusted := secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	late := &tls.Config{RootCAs: trusted, Time: func() time.Time { return time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC) }, MinVersion: tls.VersionTLS12}
+	named := &tls.Config{RootCAs: trusted, ServerName: "elsewhere.test", MinVersion: tls.VersionTLS12}
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	lookup := roundTrip(func(*http.Request) (*http.Response, error) {
@@ -153,11 +157,13 @@ func TestDoUnreachable(t *testing.T) {
 		notSent   bool
 	}{
 		{"nothing listens", gone.URL, Options{}, "nothing listens there", true, true},
-		{"closes without an answer", closed.URL, Options{}, "closed the connection without an answer", true, false},
+		{"closes without an answer", closed.URL, Options{}, "closed the connection without an answer; look at its log, or use https://", true, false},
 		{"unknown host", "http://nowhere.invalid:1", Options{Transport: lookup}, "check the host's name", false, true},
 		{"no answer to dialling", "http://10.255.255.1:1", Options{Transport: slow}, "any firewall between", true, true},
 		{"https to a plain server", strings.Replace(plain.URL, "http", "https", 1), Options{}, "use http://", false, false},
 		{"certificate that is not trusted", secure.URL, Options{}, "give its CA", false, false},
+		{"certificate that has run out", secure.URL, Options{TLS: late}, "renewed", false, false},
+		{"certificate for another name", secure.URL, Options{TLS: named}, "another name", false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e, err := New(c.url, c.o)

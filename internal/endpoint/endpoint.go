@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -55,6 +56,7 @@ type Endpoint struct {
 	// auth adds the key to a request. A closure, so that no way of printing an
 	// Endpoint can show it.
 	auth     func(http.Header)
+	hide     func(string) string // takes key and headers out of a text
 	client   *http.Client
 	maxReply int64
 }
@@ -66,8 +68,8 @@ func New(address string, o Options) (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.ContainsAny(o.APIKey, "\r\n") {
-		return nil, errors.New("API key: contains a line break")
+	if strings.ContainsFunc(o.APIKey, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return nil, errors.New("API key: has a character that no key has: a blank, a line break, or one beyond ASCII")
 	}
 	if err := checkHeaders(o.Headers); err != nil {
 		return nil, err
@@ -85,6 +87,7 @@ func New(address string, o Options) (*Endpoint, error) {
 	return &Endpoint{
 		root:     root,
 		auth:     authorize(o.APIKey, o.Headers.Clone()),
+		hide:     concealer(o.APIKey, o.Headers),
 		maxReply: o.MaxReply,
 		client: &http.Client{
 			Transport: rt,
@@ -123,6 +126,8 @@ func parseRoot(address string) (*url.URL, error) {
 		return bad("no host")
 	case u.User != nil:
 		return bad("has a user or password in it (give a key with --api-key or JUSTRL_API_KEY)")
+	case !rightPort(u.Port()):
+		return bad("its port is none: from 1 to 65535")
 	case strings.ContainsAny(address, "?#"):
 		return bad("has a query or fragment")
 	}
@@ -131,6 +136,15 @@ func parseRoot(address string) (*url.URL, error) {
 	u.RawPath = ""
 	return u, nil
 }
+
+func rightPort(port string) bool {
+	n, err := strconv.Atoi(port)
+	return port == "" || err == nil && n > 0 && n < 1<<16
+}
+
+// Redact hides what may be a password or a key in an address that is refused:
+// such addresses must not be shown as they are.
+func Redact(address string) string { return redact(address) }
 
 // redact hides what may be a password or a key in an address that is refused.
 func redact(address string) string {

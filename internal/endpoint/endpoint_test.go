@@ -40,6 +40,8 @@ func TestNewRefusesAddress(t *testing.T) {
 		{"host without scheme", "localhost:8000", "neither http:// nor https://"},
 		{"another scheme", "grpc://h:1", "neither http:// nor https://"},
 		{"no host", "http://:8000", "no host"},
+		{"a port that is none", "http://h:99999", "its port is none"},
+		{"port 0", "http://h:0", "its port is none"},
 		{"query", "http://h:1?x=hunter2", "has a query"},
 		{"query below a path", "https://h/v1?key=hunter2", "\"https://h/v1?…\": has a query"},
 		{"empty query", "http://h:1?", "has a query"},
@@ -62,8 +64,10 @@ func TestNewRefusesAddress(t *testing.T) {
 			}
 		})
 	}
-	if _, err := New("http://h:1", Options{APIKey: "a\nb"}); err == nil {
-		t.Error("a key with a line break was accepted")
+	for _, key := range []string{"a\nb", "sk-1\t2", "sk-1 2", "\ufeffsk-12", "sk-é", "sk-\x00", "sk-\x7f"} {
+		if _, err := New("http://h:1", Options{APIKey: key}); err == nil || strings.Contains(err.Error(), "sk-") {
+			t.Errorf("the key %q: %v", key, err)
+		}
 	}
 }
 

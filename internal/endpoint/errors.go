@@ -114,7 +114,7 @@ func TransportError(req *http.Request, err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	return &UnreachableError{Method: req.Method, URL: where, Hint: hint(err), Err: err}
+	return &UnreachableError{Method: req.Method, URL: where, Hint: hint(err, req.URL.Scheme), Err: err}
 }
 
 // shown is a URL as errors have it: without what its query says, which may be a key.
@@ -127,7 +127,7 @@ func shown(u *url.URL) string {
 	return v.String() + "?…"
 }
 
-func hint(err error) string {
+func hint(err error, scheme string) string {
 	var dns *net.DNSError
 	var netErr net.Error
 	switch {
@@ -138,18 +138,32 @@ func hint(err error) string {
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "the server does not speak TLS; use http://"
 	case badCertificate(err):
-		return "the server's certificate is not trusted; give its CA"
+		return certificateHint(err)
 	case strings.Contains(err.Error(), "malformed HTTP response"):
 		return "the server does not speak plain HTTP; try https://"
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return "check the address and the route to it"
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return "check the address and any firewall between"
+	case cutShort(err) && scheme == "http":
+		return "the server closed the connection without an answer; look at its log, or use https:// if it speaks TLS"
 	case cutShort(err):
 		return "the server closed the connection without an answer; look at its log"
 	default:
 		return "check the address and the server's log"
 	}
+}
+
+func certificateHint(err error) string {
+	var invalid x509.CertificateInvalidError
+	var name x509.HostnameError
+	switch {
+	case errors.As(err, &name):
+		return "the server's certificate is for another name; use the name that it is for"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the server's certificate has to be renewed, if this machine's clock is right"
+	}
+	return "the server's certificate is not trusted; give its CA (--ca-file)"
 }
 
 // cutShort tells whether a connection ended before the reply did.

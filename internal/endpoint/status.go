@@ -2,8 +2,11 @@ package endpoint
 
 import (
 	"fmt"
+	"html"
 	"io"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +37,8 @@ func (e *StatusError) Error() string {
 	switch {
 	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden:
 		s += " (is the API key right?)"
+	case e.Status == http.StatusBadRequest && strings.HasPrefix(e.URL, "http://") && strings.Contains(e.Message, "HTTPS"):
+		s += " (it speaks TLS: use https://)"
 	case e.Status >= 300 && e.Status < 400:
 		s += " (redirects are not followed: use the address that the server redirects to)"
 	}
@@ -71,14 +76,20 @@ func (e *StatusError) retryable() bool {
 // NewStatusError reads a reply outside 2xx, for clients that have an
 // http.Client of their own. The caller closes the body.
 func NewStatusError(req *http.Request, resp *http.Response) *StatusError {
+	return newStatusError(req, resp, func(s string) string { return s })
+}
+
+// newStatusError has hide take out of the server's words what must not be shown.
+func newStatusError(req *http.Request, resp *http.Response, hide func(string) string) *StatusError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // a cut error body is still an error
 	e := &StatusError{
 		Method: req.Method, URL: shown(req.URL), Status: resp.StatusCode,
 		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
 	}
-	e.parse(body)
+	e.parse([]byte(hide(string(body)))) // before anything of it is cut
+	e.Message, e.Type, e.Param = hide(e.Message), hide(e.Type), hide(e.Param)
 	if loc := resp.Header.Get("Location"); loc != "" && resp.StatusCode < 400 {
-		e.Message = OneLine("redirects to " + loc)
+		e.Message = OneLine("redirects to " + hide(target(loc)))
 	}
 	if e.Message == "" {
 		e.Message = http.StatusText(resp.StatusCode)
@@ -89,9 +100,22 @@ func NewStatusError(req *http.Request, resp *http.Response) *StatusError {
 	return e
 }
 
+// target is where a redirect leads, without what may be a key there.
+func target(location string) string {
+	u, err := url.Parse(location)
+	if err != nil {
+		return "what is no URL"
+	}
+	u.User, u.Fragment = nil, ""
+	return shown(u)
+}
+
+// pageTitle is the title of a web page.
+var pageTitle = regexp.MustCompile(`(?is)^\s*<.*<title[^>]*>\s*([^<]*[^<\s])\s*</title>`)
+
 // parse reads, in this order: {"error":{"message","type","param"}},
 // {"error":"text"}, {"message":"text"}, {"detail":"text" or anything}, and
-// any other body as text.
+// the title of a web page, and any other body as text.
 func (e *StatusError) parse(body []byte) {
 	var shape struct {
 		Error   json.RawMessage `json:"error"`
@@ -128,6 +152,10 @@ func (e *StatusError) parse(body []byte) {
 				return
 			}
 		}
+	}
+	if m := pageTitle.FindSubmatch(body); m != nil {
+		e.Message = OneLine("a web page: " + html.UnescapeString(string(m[1])))
+		return
 	}
 	e.Message = OneLine(string(body))
 }

@@ -31,6 +31,7 @@ func TestStatusErrorShapes(t *testing.T) {
 		{"detail as a list", 422, nil, `{"detail":[{"loc":["body","n"],"msg":"bad"}]}`, StatusError{Message: `[{"loc":["body","n"],"msg":"bad"}]`}, false},
 		{"SGLang's message", 400, nil, `{"object":"error","message":"too long","type":"BadRequestError","param":null,"code":400}`, StatusError{Message: "too long"}, false},
 		{"a proxy's page", 502, nil, "<html>\r\n<h1>Bad Gateway</h1>\r\n</html>", StatusError{Message: "<html> <h1>Bad Gateway</h1> </html>"}, true},
+		{"a page with a title", 404, nil, "<html>\n<head><title> 404 Not\nFound &amp; gone </title></head>\n<body>x</body></html>", StatusError{Message: "a web page: 404 Not Found & gone"}, false},
 		{"empty", 503, nil, "", StatusError{Message: "Service Unavailable"}, true},
 		{"empty and unknown", 599, nil, "", StatusError{Message: "no explanation"}, false},
 		{"null error", 500, nil, `{"error":null}`, StatusError{Message: `{"error":null}`}, true},
@@ -46,6 +47,8 @@ func TestStatusErrorShapes(t *testing.T) {
 			StatusError{Message: "Scale-out endpoints are disabled.", Type: "PermissionDeniedError"}, false},
 		{"what a terminal obeys", 400, nil, "a\x1b[31mred\x1b[0m \u009b2J\u202e\x00b\a", StatusError{Message: "a [31mred [0m 2J b"}, false},
 		{"it, in JSON", 400, nil, `{"error":"\u001b]0;title\u0007x"}`, StatusError{Message: "]0;title x"}, false},
+		{"redirect with a query", 302, map[string]string{"Location": "https://me:pw@sso/login?state=secret#x"}, "", StatusError{Message: "redirects to https://sso/login?…"}, false},
+		{"redirect on the same host", 302, map[string]string{"Location": "/login"}, "", StatusError{Message: "redirects to /login"}, false},
 		{"redirect", 307, map[string]string{"Location": "https://elsewhere/v1"}, "", StatusError{Message: "redirects to https://elsewhere/v1"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

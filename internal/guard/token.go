@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 )
 
 // minToken is the least length of a token in bytes: 16 of hex or base64 are
@@ -48,6 +49,9 @@ func CheckToken(token string) error {
 	return nil
 }
 
+// strangerLimit is for the body of a request without the token, which nobody looks at.
+const strangerLimit = time.Second
+
 // RequireToken answers 401 to every request without the token, before anything
 // else is looked at. "" lets all pass. The comparison takes as long for a wrong
 // token as for the right one.
@@ -60,7 +64,10 @@ func RequireToken(token string, next http.Handler) http.Handler {
 		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		got := sha256.Sum256([]byte(given))
 		if !strings.EqualFold(scheme, "bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			// net/http reads the rest of the body before it answers, for however long that takes.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(strangerLimit)) // a writer of a test has none
 			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.Header().Set("Connection", "close")
 			Refuse(w, http.StatusUnauthorized, "the token is missing or wrong")
 			return
 		}

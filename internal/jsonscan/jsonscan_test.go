@@ -63,6 +63,9 @@ func TestDiagnoses(t *testing.T) {
 		{`7`, func(s *jsonscan.Scanner) { _ = s.String() }, "a number in the place of a string"},
 		{`<html>`, func(s *jsonscan.Scanner) { s.Skip() }, "byte 0: invalid character '<' looking for beginning of value"},
 		{`{"a":1 "b":2}`, func(s *jsonscan.Scanner) { s.Skip() }, `byte 7: invalid character '"' after object key:value pair`},
+		{"[1\x10]", func(s *jsonscan.Scanner) { s.Skip() }, `byte 2: invalid character '\x10' after array element`},
+		{"{\"a\":[[]\x00", func(s *jsonscan.Scanner) { s.Skip() }, `byte 8: invalid character '\x00' after array element`},
+		{"{\"a\":{} \x1f}", func(s *jsonscan.Scanner) { s.Skip() }, `byte 8: invalid character '\x1f' after object key:value pair`},
 		{`{} {}`, func(s *jsonscan.Scanner) { s.Skip() }, "byte 3: invalid character '{' after the top-level value"},
 		{`[1,2`, func(s *jsonscan.Scanner) { s.Skip() }, "byte 4: the JSON ends in the middle: unexpected EOF"},
 		{strings.Repeat("[", 20000), func(s *jsonscan.Scanner) { s.Skip() }, "exceeded max depth"},
@@ -97,7 +100,7 @@ func (never) Read([]byte) (int, error) { return 0, nil }
 
 // FuzzSkip: what is skipped is valid JSON, no more and no less.
 func FuzzSkip(f *testing.F) {
-	for _, doc := range []string{`{"a":[1,2.5e-3,"x\u00e9\n",true,false,null]}`, `[`, `"\ud800"`, "\"\xff\"", `-`, `01`, `[[]]`, ` 1 `} {
+	for _, doc := range []string{`{"a":[1,2.5e-3,"x\u00e9\n",true,false,null]}`, `[`, `"\ud800"`, "\"\xff\"", `-`, `01`, `[[]]`, ` 1 `, "[[[]\x10", "{\"a\":[1]\x00}"} {
 		f.Add([]byte(doc))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

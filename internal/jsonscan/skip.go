@@ -92,8 +92,7 @@ func (s *Scanner) Skip() {
 				if s.err != nil {
 					return
 				}
-				b, i = s.buf[:s.end], s.pos
-				continue
+				b, i = s.buf[:s.end], s.pos // of no white space, but maybe another control character
 			}
 			closer := s.kinds[len(s.kinds)-1]
 			if b[i] == ',' {

@@ -30,6 +30,11 @@ func (g *Generator) rollout(r sampler.Request, reply *completionReply) (out samp
 	if len(out.TokenIDs) > r.Params.MaxTokens {
 		return fail("%d tokens, over n_predict %d", len(out.TokenIDs), r.Params.MaxTokens)
 	}
+	// At the end of its context a server stops, or (--context-shift) forgets the
+	// beginning and goes on: what comes then was not sampled after the prompt.
+	if stopped := reply.StopType == "limit" && len(out.TokenIDs) < r.Params.MaxTokens; reply.Truncated && !stopped {
+		return fail("truncated: the context ran out and was shifted; start llama-server without --context-shift, or with more context")
+	}
 	if reply.TokensEvaluated != len(r.PromptTokenIDs) {
 		return fail("a prompt of %d tokens, sent %d", reply.TokensEvaluated, len(r.PromptTokenIDs))
 	}

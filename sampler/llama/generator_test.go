@@ -80,6 +80,8 @@ func TestRefusesReplies(t *testing.T) {
 		{"unknown reason", func(r object) { r["stop_type"] = "none" }, `stop_type "none" is none of eos, limit, word`},
 		{"no tokens", func(r object) { r["tokens"] = []int{} }, "no tokens (a llama-server without return_tokens?)"},
 		{"too many", func(r object) { r["tokens"] = []int{5, 5, 5, 5, 5} }, "5 tokens, over n_predict 4"},
+		{"a shifted context", func(r object) { r["truncated"] = true }, "the context ran out and was shifted"},
+		{"a shifted context, then an end", func(r object) { r["truncated"], r["stop_type"] = true, "eos" }, "the context ran out and was shifted"},
 		{"another prompt", func(r object) { r["tokens_evaluated"] = 5 }, "a prompt of 5 tokens, sent 4"},
 		{"another vocabulary", func(r object) { r["tokens"] = []int{512} }, "token 0 is 512, outside the vocabulary of 512"},
 		{"more log-probs", func(r object) { r["completion_probabilities"] = append(probs(r), probs(r)...) }, "completion_probabilities for"},

@@ -50,7 +50,7 @@ func post(ctx context.Context, e *endpoint.Endpoint, path string, in, out any) e
 		return fail(fmt.Errorf("reply is over the limit of %d bytes", maxReply))
 	}
 	if err := json.Unmarshal(b, out); err != nil {
-		return fail(fmt.Errorf("not the JSON that was asked for: %w (body begins %.120q)", err, b))
+		return fail(fmt.Errorf("not the JSON that was asked for: %w (body begins %s)", err, e.Quote(b)))
 	}
 	return nil
 }

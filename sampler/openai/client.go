@@ -77,6 +77,10 @@ func (c *Client) Models(ctx context.Context) ([]Model, error) {
 		}
 		return nil
 	})
+	var reply *endpoint.ReplyError
+	if endpoint.Missing(err) || errors.As(err, &reply) && !endpoint.Retryable(err) { // any web server answers so
+		err = fmt.Errorf("%w: this is no inference server, or not its address: check host, port and path (the address is what comes before /v1)", err)
+	}
 	return models, err
 }
 
@@ -90,6 +94,9 @@ func Choose(models []Model, want, url string) (chosen Model, names, adapters []s
 			continue
 		}
 		names = append(names, m.ID)
+	}
+	if len(models) == 0 {
+		return Model{}, nil, nil, &sampler.CannotError{URL: url, What: "lists no model at /v1/models", Hint: "load one, or check the address"}
 	}
 	base := len(names)
 	names = append(names, adapters...)

@@ -43,6 +43,7 @@ func TestProbe(t *testing.T) {
 		{"one of two", two, "b", 400, [2]string{`{}`}, sampler.Info{Models: []string{"a", "b", "lora"}, Adapters: []string{"lora"}, Model: "b", Root: "/b"}, ""},
 		{"an adapter", two, "lora", 400, [2]string{`{}`}, sampler.Info{Models: []string{"a", "b", "lora"}, Adapters: []string{"lora"}, Model: "lora"}, ""},
 		{"none named", two, "", 200, [2]string{}, sampler.Info{}, "serves 2 models (a, b, lora); name one with --served-model"},
+		{"none there", `{"data":[]}`, "", 200, [2]string{}, sampler.Info{}, "lists no model at /v1/models"},
 		{"another", one, "x", 200, [2]string{}, sampler.Info{}, `does not serve "x"; it serves m`},
 		{"no chat", one, "", 404, [2]string{`{"error":"no such route"}`}, sampler.Info{}, "has no chat at /v1/chat/completions (no such route)"},
 	} {
@@ -74,6 +75,29 @@ func TestProbe(t *testing.T) {
 			c.want.Dialect = sampler.DialectOpenAI
 			if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
 				t.Errorf("%v (-want +got)\n%s", err, diff)
+			}
+		})
+	}
+}
+
+// A web server that is no inference server is told as what it is.
+func TestAnyWebServer(t *testing.T) {
+	for name, h := range map[string]http.HandlerFunc{
+		"a page for everything": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>Welcome</html>")) },
+		"nothing there":         http.NotFound,
+		"no GET":                func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewServer(h)
+			defer srv.Close()
+			e, err := endpoint.New(srv.URL, endpoint.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			_, err = openai.Probe(t.Context(), e, "", endpoint.Retry{Tries: 1})
+			if err == nil || !strings.Contains(err.Error(), srv.URL+"/v1/models") || !strings.Contains(err.Error(), "this is no inference server, or not its address") {
+				t.Errorf("error %v", err)
 			}
 		})
 	}

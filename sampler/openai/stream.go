@@ -150,9 +150,9 @@ func (c *Client) told(err error) error {
 			status = n
 		}
 	}
-	message := strings.Join(strings.Fields(api.Message), " ")
+	message := endpoint.OneLine(c.e.Conceal(api.Message))
 	if message == "" {
 		message = "an error without an explanation, in the stream"
 	}
-	return &endpoint.StatusError{Method: http.MethodPost, URL: c.e.URL() + chatPath, Status: status, Message: message, Type: api.Type}
+	return &endpoint.StatusError{Method: http.MethodPost, URL: c.e.URL() + chatPath, Status: status, Message: message, Type: endpoint.OneLine(c.e.Conceal(api.Type))}
 }

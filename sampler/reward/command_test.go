@@ -70,6 +70,8 @@ func program(log string, _ []string) {
 					return
 				}
 			}
+		case "env":
+			fmt.Fprintf(os.Stdout, "%q\n", os.Environ())
 		case "chatter":
 			fmt.Fprintln(os.Stdout, "loading the model")
 		case "stale":
@@ -358,5 +360,20 @@ func TestNoCommand(t *testing.T) {
 		if _, err := NewCommand(argv, 1); err == nil || !strings.HasPrefix(err.Error(), "verifier: ") {
 			t.Errorf("%q: %v", argv, err)
 		}
+	}
+}
+
+// A verifier may run what a model has written: the keys of this program are not for it.
+func TestVerifiersGetNoKeys(t *testing.T) {
+	t.Setenv("JUSTRL_API_KEY", "hunter2")
+	t.Setenv("JUSTRL_VERIFIER_SETTING", "kept")
+	p, err := startProcess([]string{os.Args[0], asProgram, os.DevNull})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.end()
+	env, err := p.ask(t.Context(), request{Response: "env"})
+	if err != nil || strings.Contains(string(env), "hunter2") || !strings.Contains(string(env), "JUSTRL_VERIFIER_SETTING=kept") {
+		t.Errorf("%v; its environment: %s", err, env)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/justrl/justrl/internal/childenv"
 )
 
 // process is one running copy of a [Command]'s program. It has one user at a time.
@@ -39,7 +41,8 @@ func startProcess(argv []string) (_ *process, err error) {
 	p := &process{in: in, out: out, lines: bufio.NewReaderSize(out, 1<<16), stderr: &tail{}}
 	p.cmd = exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives the context of a pair, and ends with its Command
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirIn, theirOut, p.stderr
-	p.cmd.WaitDelay = grace // a child of its own may hold standard error open
+	p.cmd.Env = childenv.Environ() // it may run what a model has written
+	p.cmd.WaitDelay = grace        // a child of its own may hold standard error open
 	// A group of its own: Ctrl-C on the terminal is for us, and what it starts can be killed with it.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.wait, err = start(p.cmd)

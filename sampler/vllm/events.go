@@ -102,7 +102,7 @@ func (e *events) event(data []byte) error {
 		return fmt.Errorf("event %.80q: %w", data, err)
 	}
 	if refused != nil {
-		return &endpoint.StatusError{Method: http.MethodPost, URL: e.url, Status: refused.code, Message: refused.message, Type: refused.kind}
+		return &endpoint.StatusError{Method: http.MethodPost, URL: e.url, Status: refused.code, Message: endpoint.OneLine(refused.message), Type: endpoint.OneLine(refused.kind)}
 	}
 	for i := range choices {
 		if err := e.choice(&choices[i]); err != nil {

@@ -28,7 +28,7 @@ func ForTraining(i sampler.Info, url string, vocab int) error {
 	if i.Paused {
 		errs = append(errs, &sampler.CannotError{URL: url, What: "generation is paused", Hint: "resume it: curl -X POST " + url + "/resume"})
 	}
-	if !i.TokenIDs && i.Vocab != 0 { // it was asked for them: not paused
+	if !i.TokenIDs && !i.Paused { // one that is paused cannot be asked for them
 		errs = append(errs, &sampler.CannotError{URL: url, What: "gives no token ids or no log-probs with its answers", Hint: "use vLLM 0.18 or later, and no proxy that leaves fields out"})
 	}
 	if i.Vocab != 0 && i.Vocab != vocab {

@@ -118,8 +118,8 @@ func TestProbeFails(t *testing.T) {
 		want   string
 	}{
 		{"two models and no name", models("a", "b"), "serves 2 models (a, b); name one"},
-		{"no models", models(), "serves 0 models"},
-		{"adapters alone", models("a of x"), "serves 0 models (a)"},
+		{"no models", models(), "lists no model"},
+		{"adapters alone", models("a of x"), "lists no model (a)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := keyed(t, instead(t, openaitest.Options{}, map[string]answer{"/v1/models": c.models}), "")
