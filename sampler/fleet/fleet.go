@@ -153,9 +153,9 @@ func New(o Options) (*Fleet, error) {
 // any, go to it at once. What is under way at it under another version is
 // cancelled and asked for again. It does not block; an unknown name panics.
 func (f *Fleet) Admit(name string, version int64) {
+	m := f.named(name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := f.named(name)
 	if m.why == nil && m.version == version {
 		return
 	}
@@ -175,8 +175,9 @@ func (f *Fleet) Admit(name string, version int64) {
 // server. OnFenced is told of it before Fence returns. Fencing a fenced member
 // only changes why it is out, and is no fencing. An unknown name panics.
 func (f *Fleet) Fence(name string, err error) {
+	m := f.named(name)
 	f.mu.Lock()
-	tell := f.fence(f.named(name), err)
+	tell := f.fence(m, err)
 	f.mu.Unlock()
 	tell.call()
 }
@@ -217,6 +218,7 @@ func (f *Fleet) hasChanged() {
 	f.changed = make(chan struct{})
 }
 
+// named needs no lock, and must be called without: it may panic, and who recovers goes on with the fleet.
 func (f *Fleet) named(name string) *member {
 	m := f.byName[name]
 	if m == nil {
