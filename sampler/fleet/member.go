@@ -69,7 +69,7 @@ func newMember(m Member, most int) *member {
 
 func (m *member) admit(version int64) {
 	m.version, m.why, m.since, m.resting = version, nil, time.Now(), time.Time{}
-	m.pace.fade(paceFades)
+	m.pace.fade()
 	m.wellAgain()
 }
 

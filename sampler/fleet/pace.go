@@ -7,30 +7,34 @@ import (
 )
 
 const (
-	paceMemory = 16   // requests that a pace looks back on: one batch does not decide alone
-	leastPaced = 3    // requests without which nothing is known of it
-	paceFades  = 0.75 // what is left of it when other weights are loaded: who was slow once is tried again
-	mostSpeed  = 4    // and always has a little to do
+	paceMemory = 16 // requests that a pace looks back on
+	leastPaced = 3  // requests without which nothing is known of it
+	mostSpeed  = 4  // so that everybody has a little to do
 )
 
-// pace is how long a member's tokens take, under what it is given to do.
-type pace struct{ n, tokens, seconds float64 }
+// pace is how long a member's tokens take: seconds a token of its last requests.
+type pace []float64
 
 func (p *pace) observe(tokens int, took time.Duration) {
-	if p.n >= paceMemory {
-		p.fade(1 - 1/float64(paceMemory))
+	if tokens == 0 {
+		return
 	}
-	p.n, p.tokens, p.seconds = p.n+1, p.tokens+float64(tokens), p.seconds+took.Seconds()
+	*p = append(*p, took.Seconds()/float64(tokens))
+	if len(*p) > paceMemory {
+		*p = slices.Delete(*p, 0, 1)
+	}
 }
 
-func (p *pace) fade(left float64) { p.n, p.tokens, p.seconds = left*p.n, left*p.tokens, left*p.seconds }
+// fade forgets a quarter: with other weights, who was slow once is tried again.
+func (p *pace) fade() { *p = slices.Delete(*p, 0, (len(*p)+3)/4) }
 
-// perToken is in seconds; 0 while too little is known.
-func (p *pace) perToken() float64 {
-	if p.n < leastPaced || p.tokens == 0 {
+// perToken is that of the quickest request, as the others may have waited in a
+// queue inside the member, which says nothing of it; 0 while too little is known.
+func (p pace) perToken() float64 {
+	if len(p) < leastPaced {
 		return 0
 	}
-	return p.seconds / p.tokens
+	return slices.Min(p)
 }
 
 // compare gives every member its speed: that of its tokens over the median

@@ -27,9 +27,10 @@ func TestSpeeds(t *testing.T) {
 		{"half as fast", []pace{of(9, 10*ms), of(9, 20*ms), of(9, 10*ms)}, []float64{1, 0.5, 1}},
 		{"of one too little is known", []pace{of(2, 90*ms), of(9, 10*ms), of(9, 10*ms)}, []float64{1, 1, 1}},
 		{"hardly any speed is left some work", []pace{of(9, 10*ms), of(9, time.Minute), of(9, 10*ms)}, []float64{1, 0.25, 1}},
+		{"those that wait in a queue do not count", []pace{append(of(9, 25*ms), 0.01), of(9, 10*ms), of(9, 10*ms)}, []float64{1, 1, 1}},
 		{"the last requests count", []pace{func() pace {
-			p := of(100, 80*ms)
-			for range 100 {
+			p := of(100, ms)
+			for range paceMemory {
 				p.observe(100, 100*10*ms)
 			}
 			return p
@@ -63,10 +64,10 @@ func TestPaceFadesWithTheWeights(t *testing.T) {
 	f, _ := fleetOf(t, 2, Options{})
 	for _, m := range f.members {
 		for range paceMemory {
-			m.pace.observe(100, time.Second)
+			m.pace.observe(1, time.Second)
 		}
 	}
-	f.members[0].pace.seconds *= 2
+	f.members[0].pace = pace{2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2}
 	f.compare()
 	if s := f.members[0].speed; s != 1 || f.members[1].speed != 2 {
 		t.Fatalf("speeds %v and %v, want 1 and 2", s, f.members[1].speed)
