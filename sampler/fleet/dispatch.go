@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 )
@@ -44,36 +45,50 @@ func (f *Fleet) inOrder() []*queue {
 
 // choose is whom to ask for how many samples of t; nil if nobody has room.
 func (f *Fleet) choose(t *ticket, now time.Time) (best *member, n int) {
-	free, limits, running, serving, busy := 0, 0, 0, 0, f.busy()
+	free, running, serving, busy, capacity := 0, 0, 0, f.busy(), 0.0
+	var able []*member
 	for _, m := range f.members {
-		room := 0
-		if m.serves(t.request.Version) {
-			serving++
-			room = m.room(now, busy)
-		}
-		if room == 0 {
+		if !m.serves(t.request.Version) {
 			continue
 		}
-		free, limits, running = free+room, limits+m.proven(), running+m.running
-		if best == nil || idler(m, best) {
-			best = m
+		serving++
+		if room := m.room(now, busy); room > 0 {
+			able = append(able, m)
+			free, running, capacity = free+room, running+m.running, capacity+m.capacity()
 		}
 	}
-	switch {
-	case best == nil:
+	if len(able) == 0 {
 		return nil, 0
+	}
+	// The longest come first, and had better go to the fastest.
+	pick := func(may func(*member) bool) (best *member) {
+		for _, m := range able {
+			if may(m) && (best == nil || m.speed > best.speed || m.speed == best.speed && idler(m, best)) {
+				best = m
+			}
+		}
+		return best
+	}
+	switch {
 	case serving == 1:
-		return best, free
+		return able[0], free
 	case f.waiting > free:
-		if l := t.last; l != nil && l.serves(t.request.Version) && l.room(now, busy) > 0 {
+		best = pick(func(*member) bool { return true })
+		if l := t.last; l != nil && l.speed >= best.speed && l.serves(t.request.Version) && l.room(now, busy) > 0 {
 			best = l
 		}
 		return best, 1
 	}
-	// Room for all: what best would have if everything were shared out by the limits.
-	share := (best.proven()*(running+f.waiting) + limits - 1) / limits
-	return best, min(best.room(now, busy), max(1, share-best.running))
+	// Room for all: what each would have if everything were shared out by what they can bear, and how fast.
+	share := func(m *member) int { return int(math.Ceil(m.capacity() * float64(running+f.waiting) / capacity)) }
+	if best = pick(func(m *member) bool { return m.running < share(m) }); best == nil {
+		best = pick(func(*member) bool { return true })
+	}
+	return best, min(best.room(now, busy), max(1, share(best)-best.running))
 }
+
+// capacity is in what proportion work is shared out.
+func (m *member) capacity() float64 { return float64(m.proven()) * m.speed }
 
 // idler tells whether m has a smaller part of its limit under way than o.
 func idler(m, o *member) bool {

@@ -21,10 +21,14 @@
 // longest, and until then would hold the room of the seven that have ended. A
 // row's samples still go to one member where it has room, for the sake of its
 // prefix cache. (A member that serves a version alone gets whole rows: there is
-// nobody to be fair to, and it may have no such cache.) When there is room for all, each member gets its share of what
-// there is, whole rows if that is their share, and parts of them towards the
-// end of a batch, when there are more idle members than rows. Sample j draws
-// from the stream seed + j wherever it is asked for, so that is exact.
+// nobody to be fair to, and it may have no such cache.)
+//
+// When there is room for all, each member gets its share of what there is, by what
+// it bears and by how fast its tokens came until now: whole rows if that is its
+// share, and parts of them towards the end of a batch, when there are more idle
+// members than rows. The longest rows go to the fastest members, so that a batch
+// does not end with a slow one at work on them. Sample j draws from the stream
+// seed + j wherever it is asked for, so that is exact.
 //
 // How much room a member has is described at [limiter].
 //
@@ -149,9 +153,9 @@ func New(o Options) (*Fleet, error) {
 // any, go to it at once. What is under way at it under another version is
 // cancelled and asked for again. It does not block; an unknown name panics.
 func (f *Fleet) Admit(name string, version int64) {
+	m := f.named(name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := f.named(name)
 	if m.why == nil && m.version == version {
 		return
 	}
@@ -159,6 +163,7 @@ func (f *Fleet) Admit(name string, version int64) {
 		f.recall(m)
 	}
 	m.admit(version)
+	f.compare()
 	f.hasChanged()
 	f.pump()
 }
@@ -170,8 +175,9 @@ func (f *Fleet) Admit(name string, version int64) {
 // server. OnFenced is told of it before Fence returns. Fencing a fenced member
 // only changes why it is out, and is no fencing. An unknown name panics.
 func (f *Fleet) Fence(name string, err error) {
+	m := f.named(name)
 	f.mu.Lock()
-	tell := f.fence(f.named(name), err)
+	tell := f.fence(m, err)
 	f.mu.Unlock()
 	tell.call()
 }
@@ -212,6 +218,7 @@ func (f *Fleet) hasChanged() {
 	f.changed = make(chan struct{})
 }
 
+// named needs no lock, and must be called without: it may panic, and who recovers goes on with the fleet.
 func (f *Fleet) named(name string) *member {
 	m := f.byName[name]
 	if m == nil {

@@ -380,5 +380,6 @@ func TestUnknownNames(t *testing.T) {
 			}()
 			do()
 		}()
+		f.Stats() // the panic has left no lock behind
 	}
 }

@@ -51,6 +51,8 @@ type member struct {
 	pieces  map[*piece]struct{} // under way
 	running int                 // their samples
 	busy    time.Time           // since when there are some
+	pace    pace
+	speed   float64 // over the median member's, by pace
 
 	resting time.Time // until when nothing is asked of it
 	strikes int       // failures in a row that may pass
@@ -64,12 +66,13 @@ type member struct {
 func newMember(m Member, most int) *member {
 	return &member{
 		Member: m, limiter: newLimiter(most),
-		why: ErrNotLoaded, since: time.Now(), pieces: map[*piece]struct{}{},
+		speed: 1, why: ErrNotLoaded, since: time.Now(), pieces: map[*piece]struct{}{},
 	}
 }
 
 func (m *member) admit(version int64) {
 	m.version, m.why, m.since, m.resting = version, nil, time.Now(), time.Time{}
+	m.pace.fade()
 	m.wellAgain()
 }
 

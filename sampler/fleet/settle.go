@@ -115,6 +115,8 @@ func (f *Fleet) accept(p *piece, rollouts []sampler.Rollout, now time.Time) call
 	}
 	m.wellAgain()
 	took := now.Sub(p.begun)
+	m.pace.observe(longest, took)
+	f.compare()
 	if m.observe(p, longest, took, f.mayTry()) {
 		for _, o := range f.members {
 			o.adopt(m.base)

@@ -32,6 +32,7 @@ type weather struct {
 	inOrder bool // sampler.Sampler.Concurrency 256 and no lengths: as without a fleet
 	token   func(server int) time.Duration
 	dies    bool // one server dies half-way and does not come back
+	before  bool // another batch was sampled before: how fast each server is, is known
 	servers int
 }
 
@@ -87,11 +88,22 @@ func (w weather) batch(t *testing.T) result {
 		}
 	}
 	ideal := time.Duration(max(float64(longest)/fastest, float64(all)/speed) * 1e9)
+	params := sampler.Params{N: samples, Temperature: 1, TopP: 1, TopK: -1, MaxTokens: maxTokens}
+	if w.before {
+		earlier := slices.Clone(rows)
+		for i := range earlier {
+			earlier[i].Ordinal += 1 << 20
+			earlier[i].Problem.ID = fmt.Sprint("earlier", i)
+		}
+		if _, err := s.Sample(t.Context(), earlier, params, seed, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if w.dies {
 		time.AfterFunc(ideal/2, func() { f.Fence("server0", errors.New("killed")) })
 	}
 	begun := time.Now()
-	groups, err := s.Sample(t.Context(), rows, sampler.Params{N: samples, Temperature: 1, TopP: 1, TopK: -1, MaxTokens: maxTokens}, seed, 1)
+	groups, err := s.Sample(t.Context(), rows, params, seed, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,6 +191,8 @@ func TestMakespan(t *testing.T) {
 		{"16,384 samples of unknown lengths", weather{rows: 2048}, false, true},
 		{"16,384 samples, 256 rows at a time in their order", weather{rows: 2048, inOrder: true}, false, false},
 		{"16,384 samples, every second server half as fast", weather{rows: 2048, seen: 8, token: slower}, false, true},
+		{"2,048 samples, every second server half as fast", weather{rows: 256, seen: 8, token: slower, before: true}, false, true},
+		{"8,192 samples, every second server half as fast", weather{rows: 1024, seen: 8, token: slower, before: true}, false, true},
 		{"16,384 samples, one server dies half-way", weather{rows: 2048, seen: 8, dies: true}, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
