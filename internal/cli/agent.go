@@ -78,7 +78,7 @@ func beAgent(c *cli.Context) (err error) {
 	open.add(closing(trainer))
 	listener, err := guard.Listen(c.Context, c.String("listen"), token != "")
 	if err != nil {
-		return usage(fmt.Errorf("--listen %w%s", err, tokenHint(err, "token-file")))
+		return usage(fmt.Errorf("--listen %w%s", err, tokenHint(err, "token-file", tokenVariable)))
 	}
 	a, err := agent.New(agent.Options{
 		Dir: c.String("dir"), Keep: c.Int("keep"), Trainer: trainer, Notify: lines(c.App.ErrWriter),

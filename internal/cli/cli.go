@@ -59,6 +59,10 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return ExitOK
 	}
 	code := exitCode(ctx, err)
+	if logsJSON(args) {
+		failedJSON(stderr, code, err)
+		return code
+	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		_, _ = fmt.Fprintf(stderr, "justrl: %s\n", line) // nowhere is left to report a failing stderr
 	}
