@@ -89,7 +89,7 @@ func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			runCommand(), evalCommand(), sweepCommand(), serveCommand(), agentCommand(), gradeCommand(), logprobsCommand(), updateCommand(), replayCommand(), reportCommand(), dataCommand(), doctorCommand(), configCommand(),
+			runCommand(), evalCommand(), sweepCommand(), serveCommand(), agentCommand(), gradeCommand(), logprobsCommand(), updateCommand(), replayCommand(), reportCommand(), exportCommand(), dataCommand(), doctorCommand(), configCommand(),
 		},
 	}
 }

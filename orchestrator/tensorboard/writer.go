@@ -36,6 +36,7 @@ var _ orchestrator.Observer = (*Writer)(nil)
 type Writer struct {
 	told func(error)
 	now  func() time.Time
+	path string
 
 	mu sync.Mutex
 	f  *os.File // nil after a failure and after Close
@@ -81,7 +82,7 @@ func (w *Writer) open(run, dir string) (err error) {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	w.f = f
+	w.f, w.path = f, path
 	for _, path := range old {
 		if err := os.Remove(path); err != nil {
 			w.failed(err)
@@ -188,6 +189,9 @@ func serverEvent(e journal.ServerEvent) string {
 	}
 	return fmt.Sprintf("%s is %s: %s", e.Server, e.Event, e.Reason)
 }
+
+// Path is the event file.
+func (w *Writer) Path() string { return w.path }
 
 // Phase implements orchestrator.Observer.
 func (w *Writer) Phase(int, string) {}
