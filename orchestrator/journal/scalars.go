@@ -2,9 +2,11 @@ package journal
 
 import (
 	"cmp"
-	"encoding/json"
-	"maps"
+	"math"
+	"reflect"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,14 +21,62 @@ type Scalar struct {
 var notScalars = []string{"step", "mismatch/worst_group", "mismatch/worst_rollout", "mismatch/worst_token"}
 
 // Scalars returns the figures of a step under their names in steps.jsonl, in the
-// order of the names: every number of the record that is not inside a list or an object of it.
+// order of the names: every number of the record that is not inside a list or an
+// object of it. One that is no finite number is left out.
 func (s Step) Scalars() []Scalar {
-	s.Updates, s.Servers, s.ServerEvents, s.Canary.Servers = nil, nil, nil, nil // not looked at, and long
-	b, err := json.Marshal(s)
-	if err != nil { // a figure that is no number; it could not have been recorded either
-		return nil
+	fields := stepFields()
+	all := make([]Scalar, 0, len(fields))
+	v := reflect.ValueOf(&s).Elem()
+	for _, f := range fields {
+		number, err := v.FieldByIndexErr(f.index)
+		if err != nil || f.omitEmpty && number.IsZero() { // of a part that the record has not
+			continue
+		}
+		var x float64
+		if number.CanInt() {
+			x = float64(number.Int())
+		} else {
+			x = number.Float()
+		}
+		if !math.IsNaN(x) && !math.IsInf(x, 0) {
+			all = append(all, Scalar{f.name, x})
+		}
 	}
-	return numbers(b, notScalars)
+	return all
+}
+
+// field is a number of a record.
+type field struct {
+	name      string
+	index     []int
+	omitEmpty bool
+}
+
+// stepFields are those of [Step], found once: a run asks for them at every step.
+var stepFields = sync.OnceValue(func() []field {
+	all := numbersOf(reflect.TypeFor[Step](), nil)
+	slices.SortFunc(all, func(a, b field) int { return cmp.Compare(a.name, b.name) })
+	return all
+})
+
+// numbersOf are the fields of a struct that encoding/json writes as numbers, of the structs embedded in it too.
+func numbersOf(t reflect.Type, index []int) (all []field) {
+	for f := range t.Fields() {
+		at := append(slices.Clone(index), f.Index...)
+		inner := f.Type
+		if inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && name == "" && inner.Kind() == reflect.Struct:
+			all = append(all, numbersOf(inner, at)...)
+		case name == "" || name == "-" || slices.Contains(notScalars, name):
+		case f.Type.Kind() == reflect.Int || f.Type.Kind() == reflect.Int64 || f.Type.Kind() == reflect.Float64:
+			all = append(all, field{name, at, strings.Contains(options, "omitempty")})
+		}
+	}
+	return all
 }
 
 // Scalars returns the figures of a measurement in the order of the names:
@@ -47,25 +97,6 @@ func (v Validation) Scalars() []Scalar {
 		all = append(all, Scalar{"timing_s/validate", v.Seconds})
 	}
 	slices.SortFunc(all, func(a, b Scalar) int { return cmp.Compare(a.Name, b.Name) })
-	return all
-}
-
-// numbers are those of a JSON object that stand in it directly.
-func numbers(object []byte, but []string) []Scalar {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(object, &fields) != nil {
-		return nil
-	}
-	var all []Scalar
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if text := fields[name]; len(text) == 0 || text[0] != '-' && (text[0] < '0' || text[0] > '9') || slices.Contains(but, name) {
-			continue
-		}
-		var v float64
-		if json.Unmarshal(fields[name], &v) == nil {
-			all = append(all, Scalar{name, v})
-		}
-	}
 	return all
 }
 
