@@ -155,6 +155,8 @@ import glob, json, os, runpy, struct, sys
 os.chdir(sys.argv[2])
 sys.argv = [sys.argv[1], "--offline", "--project", "p"]
 runpy.run_path(sys.argv[0], run_name="__main__")
+import wandb
+wandb.teardown() # ends wandb's own process, which writes the file
 from wandb.proto import wandb_internal_pb2 as pb
 path, = glob.glob("wandb/offline-run-*/*.wandb")
 data, pos, part, out = open(path, "rb").read(), 7, b"", {"rows": [], "config": {}, "summary": {}}
