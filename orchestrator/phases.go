@@ -139,7 +139,7 @@ func (r *Run) record(step int, rec journal.Step, b batch, watch stopwatch) error
 	rec.ServerEvents = r.events()
 	countFenced(rec.Servers, rec.ServerEvents)
 	rec.Total = watch.total()
-	rec.Rate = float64(rec.Tokens) / max(rec.Total, 1e-9)
+	rec.Rate, rec.Ended = float64(rec.Tokens)/max(rec.Total, 1e-9), r.Now().UTC()
 	if b.drawn != nil {
 		if err := r.Journal.WriteDrawn(step, *b.drawn); err != nil {
 			return err

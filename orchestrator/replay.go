@@ -190,7 +190,7 @@ func figures(s journal.Step) (map[string]json.RawMessage, error) {
 	if err := json.Unmarshal(all["updates"], &updates); err != nil {
 		return nil, err
 	}
-	for _, key := range []string{"step", "updates", "canary", "weights_version", "perf/throughput", "perf/servers", "perf/server_events"} {
+	for _, key := range []string{"step", "updates", "canary", "weights_version", "perf/throughput", "perf/ended", "perf/servers", "perf/server_events"} {
 		delete(all, key)
 	}
 	maps.DeleteFunc(all, func(key string, _ json.RawMessage) bool {

@@ -42,7 +42,7 @@ func (r *Run) validate(ctx context.Context) error {
 		}
 	}
 	r.validated = done
-	record.Seconds = watch.total()
+	record.Seconds, record.Ended = watch.total(), r.Now().UTC()
 	return r.Journal.AppendValidation(record)
 }
 

@@ -86,7 +86,7 @@ func beAgent(c *cli.Context) (err error) {
 	open.add(closing(trainer))
 	listener, err := guard.Listen(c.Context, c.String("listen"), token != "")
 	if err != nil {
-		return usage(fmt.Errorf("--listen %w%s", err, tokenHint(err, "token-file")))
+		return usage(fmt.Errorf("--listen %w%s", err, tokenHint(err, "token-file", tokenVariable)))
 	}
 	look := func(ctx context.Context) (string, error) { return besideWay(ctx, server, c.String("sync")) }
 	a, err := agent.New(agent.Options{

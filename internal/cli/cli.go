@@ -59,6 +59,10 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return ExitOK
 	}
 	code := exitCode(ctx, err)
+	if logsJSON(args) {
+		failedJSON(stderr, code, err)
+		return code
+	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		_, _ = fmt.Fprintf(stderr, "justrl: %s\n", line) // nowhere is left to report a failing stderr
 	}
@@ -85,7 +89,7 @@ func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			runCommand(), evalCommand(), sweepCommand(), serveCommand(), agentCommand(), gradeCommand(), logprobsCommand(), updateCommand(), replayCommand(), reportCommand(), dataCommand(), doctorCommand(), configCommand(),
+			runCommand(), evalCommand(), sweepCommand(), serveCommand(), agentCommand(), gradeCommand(), logprobsCommand(), updateCommand(), replayCommand(), reportCommand(), exportCommand(), dataCommand(), doctorCommand(), configCommand(),
 		},
 	}
 }

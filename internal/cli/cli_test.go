@@ -44,7 +44,7 @@ func file(t *testing.T, name, text string) string {
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"--help"}, {"run", "--help"}, {"serve", "--help"}, {"agent", "--help"}, {"grade", "--help"}, {"logprobs", "--help"}, {"update", "--help"}, {"replay", "--help"},
-		{"eval", "--help"}, {"sweep", "--help"}, {"doctor", "--help"}, {"config", "--help"}, {"report", "--help"},
+		{"eval", "--help"}, {"sweep", "--help"}, {"doctor", "--help"}, {"config", "--help"}, {"report", "--help"}, {"export", "--help"},
 		{"data", "--help"}, {"data", "fetch", "--help"}, {"data", "list", "--help"}, {"data", "verify", "--help"},
 	} {
 		name := strings.Join(append([]string{"help"}, args[:len(args)-1]...), "-")

@@ -60,9 +60,15 @@ func (k *keeper) Close() error {
 	return k.group.Wait()
 }
 
+// keeperVoice is told of servers that leave the run, come back, or do not. It must not block.
+type keeperVoice interface {
+	Server(journal.ServerEvent)
+	StillOut(name string, err error)
+}
+
 // newKeeper wires the servers of a run. It sends requests to choose the
 // canary's probes. The caller closes it.
-func newKeeper(ctx context.Context, all servers, cfg config.Config, run string, want []bridge.Tensor, t trainer, d *data, p *progress) (k *keeper, err error) {
+func newKeeper(ctx context.Context, all servers, cfg config.Config, run string, want []bridge.Tensor, t trainer, d *data, p keeperVoice) (k *keeper, err error) {
 	k = &keeper{
 		told: p.Server, still: p.StillOut,
 		out: map[string]*outage{}, asking: map[string]bool{}, lies: map[string]int{},

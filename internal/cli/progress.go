@@ -21,20 +21,21 @@ import (
 	"github.com/justrl/justrl/sampler"
 )
 
-// progress shows a run on stderr: one line a step, and on a terminal a bar for
-// what the step is doing. With --log json each line is an object.
+// progress shows a run on stderr: one line a step, and on a terminal a line
+// below that says what the step is doing. Where stderr is no terminal there is
+// nothing but the lines. With --log json each of them is an object.
 type progress struct {
-	out   io.Writer
-	log   *slog.Logger // nil for text
-	bars  *mpb.Progress
-	bar   *mpb.Bar
-	steps int
-	sizes map[string]int64 // rollouts of the phases that have some: sample, validate
+	out      io.Writer
+	terminal io.Writer    // that bars are on
+	log      *slog.Logger // nil for text
+	bars     *mpb.Progress
+	bar      *mpb.Bar
+	stage    *stage
+	now      func() time.Time
 
 	writing sync.Mutex // of a line
 
 	mu      sync.Mutex
-	phase   string
 	noticed time.Time // when a retry was shown last
 	began   time.Time
 	first   int // step that this process began with
@@ -43,49 +44,43 @@ type progress struct {
 }
 
 func newProgress(out io.Writer, format string, cfg config.Config, heldOut []orchestrator.HeldOut) *progress {
-	p := &progress{out: out, steps: cfg.Steps, sizes: map[string]int64{"sample": int64(cfg.Sampling.Batch * cfg.Sampling.N)}}
+	p := &progress{out: out, terminal: out, now: time.Now}
+	p.stage = newStage(cfg.Steps, func() time.Time { return p.now() })
+	p.stage.sizes["sample"] = int64(cfg.Sampling.Batch * cfg.Sampling.N)
 	for _, set := range heldOut {
-		p.sizes["validate"] += int64(len(set.Rows) * (cfg.Validation.N + cfg.Validation.SampledN))
+		p.stage.sizes["validate"] += int64(len(set.Rows) * (cfg.Validation.N + cfg.Validation.SampledN))
 	}
 	switch f, isFile := out.(*os.File); {
 	case format == "json":
 		p.log = slog.New(slog.NewJSONHandler(out, nil))
 	case isFile && term.IsTerminal(int(f.Fd())):
-		p.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
-		p.out = p.bars // lines go above the bar
-		// Without a total of its own: a bar that reaches one is complete, and stays for good.
-		p.bar = p.bars.AddBar(0,
-			mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.label() })),
-			mpb.AppendDecorators(decor.CountersNoUnit("%d/%d rollouts")))
+		p.bars = mpb.New(mpb.WithOutput(out))
+		p.out = p.bars // lines go above it
+		// Without a total: a bar that reaches one is complete, and stays for good.
+		bar, err := p.bars.Add(0, mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+			_, err := io.WriteString(w, p.stage.line(s.AvailableWidth))
+			return err
+		}))
+		if err == nil { // it is only for bars that have come to their end
+			p.bar = bar
+		}
 	}
 	return p
-}
-
-func (p *progress) label() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.phase
 }
 
 // Phase implements orchestrator.Observer.
 func (p *progress) Phase(step int, phase string) {
 	p.mu.Lock()
 	if !p.started && step >= 0 && phase == "sample" {
-		p.started, p.first, p.began = true, step, time.Now()
+		p.started, p.first, p.began = true, step, p.now()
 	}
-	p.phase = fmt.Sprintf("step %d/%d  %-10s ", max(step, 0)+1, p.steps, phase)
 	p.mu.Unlock()
-	if size := p.sizes[phase]; p.bar != nil && size > 0 {
-		p.bar.SetCurrent(0)
-		p.bar.SetTotal(size, false)
-	}
+	p.stage.enter(step, phase)
 }
 
 // Rollout is the sampler's OnRollout.
 func (p *progress) Rollout(row sampler.Row, r sampler.Rollout, err error) {
-	if p.bar != nil {
-		p.bar.Increment()
-	}
+	p.stage.rollout(len(r.TokenIDs))
 	if err == nil {
 		return
 	}
@@ -100,8 +95,9 @@ func (p *progress) Rollout(row sampler.Row, r sampler.Rollout, err error) {
 func (p *progress) StepDone(s journal.Step, steps int) {
 	p.mu.Lock()
 	done := s.Step - p.first + 1
-	left := time.Duration(float64(time.Since(p.began)) / float64(max(done, 1)) * float64(steps-s.Step-1)).Round(time.Second)
+	left := time.Duration(float64(p.now().Sub(p.began)) / float64(max(done, 1)) * float64(steps-s.Step-1)).Round(time.Second)
 	p.mu.Unlock()
+	p.stage.left(left)
 	if p.log != nil {
 		var more []any
 		if d := s.Drawn; d != nil {
@@ -150,13 +146,16 @@ func (p *progress) Validated(step int, set string, accuracy float64, sampled *fl
 // one in a while, as rows fail together.
 func (p *progress) Retrying(err error, wait time.Duration) {
 	p.mu.Lock()
-	quiet := time.Since(p.noticed) < 10*time.Second
+	now := p.now()
+	quiet := now.Sub(p.noticed) < 10*time.Second
 	if !quiet {
-		p.noticed = time.Now()
+		p.noticed = now
 	}
 	p.mu.Unlock()
 	switch {
 	case quiet:
+	case p.log != nil:
+		p.log.Warn("retrying", "wait_s", wait.Seconds(), "err", err)
 	case wait == 0:
 		p.Notice("an answer was cut and goes on after what had come of it: %v", err)
 	default:
@@ -205,6 +204,15 @@ func (p *progress) unreachable(set orchestrator.HeldOut) {
 	}
 }
 
+// Listening says where the run can be looked at.
+func (p *progress) Listening(url string) {
+	if p.log != nil {
+		p.log.Info("listening", "url", url)
+		return
+	}
+	p.line("the run can be looked at on %s (/metrics is for Prometheus)", url)
+}
+
 // Notice says something that the user should know.
 func (p *progress) Notice(format string, args ...any) {
 	if p.log != nil {
@@ -214,12 +222,15 @@ func (p *progress) Notice(format string, args ...any) {
 	p.line(format, args...)
 }
 
-// Close takes the bar away. It is safe to call twice.
+// Close takes the line below away. It is safe to call twice.
 func (p *progress) Close() error {
 	if p.bar != nil && !p.closed {
 		p.closed = true
 		p.bar.Abort(true)
 		p.bars.Wait()
+		p.writing.Lock()
+		p.out = p.terminal // what is said after the end
+		p.writing.Unlock()
 	}
 	return nil
 }

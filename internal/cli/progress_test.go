@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -15,24 +16,36 @@ import (
 	"github.com/justrl/justrl/sampler"
 )
 
-// watch plays a run of two steps to an observer.
+// watch plays a run of two steps to an observer, whose clock goes on by itself.
 func watch(t *testing.T, format string) string {
 	t.Helper()
 	var out bytes.Buffer
 	p := newProgress(&out, format, config.Config{Steps: 2}, nil)
+	clock := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	p.now = func() time.Time {
+		clock = clock.Add(500 * time.Millisecond)
+		return clock
+	}
+	p.Listening("http://127.0.0.1:8501")
 	p.Phase(-1, "publish")
 	p.Validated(-1, "held", 0.25, nil)
 	p.Phase(0, "sample")
 	p.Rollout(sampler.Row{Problem: sampler.Problem{ID: "q7"}}, sampler.Rollout{Sample: 3}, errors.New("no grader"))
+	p.Retrying(errors.New("503"), 2*time.Second)
+	p.Retrying(errors.New("503 again"), 2*time.Second)
+	p.Server(journal.ServerEvent{Server: "http://a", Event: journal.ServerFenced, Reason: "it went away"})
+	p.StillOut("http://a", errors.New("connection refused"))
+	p.Server(journal.ServerEvent{Server: "http://a", Event: journal.ServerRejoined, Version: 3, Seconds: 12.5})
 	p.Phase(0, "update")
 	s := journal.Step{ScoreMean: -0.5, Correct: 0.25, ResponseMean: 40.4, Rate: 1234.5, Total: 3.25}
 	s.PGClipFrac, s.Entropy = 0.0125, 1.5
 	p.StepDone(s, 2)
 	p.Phase(1, "sample")
-	s.Step = 1
+	s.Step, s.Drawn, s.Unscored = 1, &journal.Drawn{Batches: 2, Groups: 64, EqualGroups: 21}, &journal.Unscored{Errors: 1}
 	p.StepDone(s, 2)
 	sampled := 0.375
 	p.Validated(1, "held", 0.5, &sampled)
+	p.Notice("the disk is nearly full: %d MB", 3)
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -67,42 +80,59 @@ server http://b is slow: a request has taken 1m30s, where others of its length t
 
 // Where stderr is no terminal there are lines and nothing else, a step's accuracy after the step.
 func TestProgressLines(t *testing.T) {
-	got := regexp.MustCompile(`eta \S+`).ReplaceAllString(watch(t, "text"), "eta ?")
-	want := `held before training: 25.0 % right
-verifier failed on problem q7, sample 3: no grader
-step 1/2  reward -0.500  correct  25.0 %  length 40  entropy 1.500  clipped 1.25 %  1234 tok/s  3.2 s  eta ?
-step 2/2  reward -0.500  correct  25.0 %  length 40  entropy 1.500  clipped 1.25 %  1234 tok/s  3.2 s  eta ?
-held after step 2: 50.0 % right (37.5 % sampled)
-`
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
+	got := watch(t, "text")
+	golden(t, "progress-text", got)
+	if i := strings.IndexFunc(got, func(r rune) bool { return r < ' ' && r != '\n' }); i >= 0 {
+		t.Errorf("%q has a control character", got[i:])
 	}
 }
 
+// With --log json each line is an object of slog's, and says what the text says.
 func TestProgressJSON(t *testing.T) {
-	var kinds []string
-	for line := range bytes.Lines([]byte(watch(t, "json"))) {
+	got := watch(t, "json")
+	for line := range strings.Lines(got) {
 		var event struct {
-			Msg    string
-			Step   int
-			Reward float64
-			ETA    *float64 `json:"eta_s"`
-
-			Sampled *float64
+			Time       time.Time
+			Level, Msg string
 		}
-		if err := json.Unmarshal(line, &event); err != nil {
-			t.Fatalf("%v in %s", err, line)
+		if err := json.Unmarshal([]byte(line), &event); err != nil || event.Time.IsZero() || event.Level == "" || event.Msg == "" {
+			t.Errorf("%v in %s", err, line)
 		}
-		if event.Msg == "step" && (event.Reward != -0.5 || event.ETA == nil) {
-			t.Errorf("a step's event: %s", line)
-		}
-		if event.Msg == "validation" && (event.Sampled != nil) != (event.Step == 1) {
-			t.Errorf("a validation's event: %s", line)
-		}
-		kinds = append(kinds, event.Msg)
 	}
-	if d := cmp.Diff([]string{"validation", "verifier failed", "step", "step", "validation"}, kinds); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
+	golden(t, "progress-json", regexp.MustCompile(`"time":"[^"]*"`).ReplaceAllString(got, `"time":"T"`))
+}
+
+// Every error that a run ends with is one object, too, whatever is wrong with the command line.
+func TestLastErrorAsJSON(t *testing.T) {
+	for _, c := range []struct {
+		name, env string
+		args      []string
+		json      bool
+	}{
+		{"a flag", "", []string{"run", "--log", "json"}, true},
+		{"a flag with a sign", "", []string{"run", "--log=json", "--preset", "none"}, true},
+		{"one dash", "", []string{"run", "-log", "json"}, true},
+		{"the environment", "json", []string{"run"}, true},
+		{"the flag over the environment", "json", []string{"run", "--log", "text"}, false},
+		{"with a flag that there is not", "", []string{"run", "--sever", "x", "--log", "json"}, true},
+		{"another command", "json", []string{"grade", "--in", "a"}, false},
+		{"text", "", []string{"run"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("JUSTRL_LOG", c.env)
+			code, _, stderr := run(t, c.args...)
+			if code != ExitUsage {
+				t.Fatalf("exit code %d", code)
+			}
+			var event struct {
+				Level, Msg, Err string
+				Code            int `json:"exit_code"`
+			}
+			err := json.Unmarshal([]byte(stderr), &event)
+			if c.json != (err == nil) || c.json && (strings.Count(stderr, "\n") != 1 || event.Level != "ERROR" || event.Msg != "bad usage" || event.Err == "" || event.Code != ExitUsage) {
+				t.Errorf("%v: %s", err, stderr)
+			}
+		})
 	}
 }
 

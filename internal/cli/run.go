@@ -37,14 +37,14 @@ func runCommand() *cli.Command {
 			syncFlag(),
 			&cli.BoolFlag{Name: "resume", DisableDefaultText: true, Usage: "go on with the run in --out from its newest checkpoint"},
 			presetFlag(), fileFlag(), setFlag(), deviceFlag(), threadsFlag(), dtypeFlag(),
-			&cli.StringFlag{Name: "log", EnvVars: []string{"JUSTRL_LOG"}, Value: "text", Usage: "progress as `FORMAT` on stderr: text or json"},
-		}, slices.Concat(shareFlags(), accessFlags())...),
+			&cli.StringFlag{Name: "log", EnvVars: []string{"JUSTRL_LOG"}, Value: logText, Usage: "progress as `FORMAT` on stderr: text or json"},
+		}, slices.Concat(listenFlags(), shareFlags(), accessFlags())...),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			if l := c.String("log"); l != "text" && l != "json" {
+			if l := c.String("log"); l != logText && l != logJSON {
 				return usagef("--log must be text or json, is %q", l)
 			}
 			cfg, err := runConfig(c)
@@ -172,13 +172,12 @@ func absolute(cfg *config.Config) error {
 		paths = append(paths, &cfg.Validation.Data[i])
 	}
 	// A program without a slash is looked up in PATH; of its arguments, those are paths that are files here.
-	programs := []*string{&cfg.Reward.Python}
-	for i := range cfg.Reward.Command {
-		programs = append(programs, &cfg.Reward.Command[i])
-	}
-	for i, p := range programs {
-		if st, err := os.Stat(*p); err == nil && st.Mode().IsRegular() && (i > 1 || strings.Contains(*p, "/")) {
-			paths = append(paths, p)
+	commands := [][]*string{{&cfg.Reward.Python}, pointers(cfg.Reward.Command), pointers(cfg.Notify.Command)}
+	for _, command := range commands {
+		for i, p := range command {
+			if st, err := os.Stat(*p); err == nil && st.Mode().IsRegular() && (i > 0 || strings.Contains(*p, "/")) {
+				paths = append(paths, p)
+			}
 		}
 	}
 	for _, p := range paths {
@@ -192,6 +191,13 @@ func absolute(cfg *config.Config) error {
 		*p = abs
 	}
 	return nil
+}
+
+func pointers(list []string) (all []*string) {
+	for i := range list {
+		all = append(all, &list[i])
+	}
+	return all
 }
 
 // sameRun refuses to resume with settings that would make it another run. What
@@ -212,7 +218,7 @@ func sameRun(recorded string, cfg config.Config) error {
 	before.Sampling.MaxBatches = cfg.Sampling.MaxBatches
 	before.Reward.Timeout, before.Reward.MaxUnscored = cfg.Reward.Timeout, cfg.Reward.MaxUnscored
 	before.Reward.Workers, before.Reward.Python, before.Reward.URL = cfg.Reward.Workers, cfg.Reward.Python, cfg.Reward.URL
-	before.Validation.Every, before.Engine = cfg.Validation.Every, cfg.Engine
+	before.Validation.Every, before.Engine, before.Notify = cfg.Validation.Every, cfg.Engine, cfg.Notify
 	if changed := cfg.Differences(before); len(changed) > 0 {
 		return fmt.Errorf("--resume: %s: a resumed run cannot change that; start a new one (%s says what it began with)", strings.Join(changed, ", "), recorded)
 	}

@@ -47,13 +47,18 @@ const tokenVariable = "JUSTRL_SHARE_TOKEN"
 // shareToken is the token between a trainer and its agents; "" without one. A
 // file that is named on the command line goes before the variable.
 func shareToken(c *cli.Context, flag string) (string, error) {
-	value := os.Getenv(tokenVariable)
+	return readToken(c, flag, tokenVariable)
+}
+
+// readToken is the token of a variable, or of the file that a flag names.
+func readToken(c *cli.Context, flag, variable string) (string, error) {
+	value := os.Getenv(variable)
 	if given(c, flag) {
 		value = ""
 	}
 	token, err := guard.ReadToken(value, c.String(flag))
 	if err != nil {
-		return "", fmt.Errorf("--%s or %s: %w", flag, tokenVariable, err)
+		return "", fmt.Errorf("--%s or %s: %w", flag, variable, err)
 	}
 	return token, nil
 }
@@ -170,15 +175,15 @@ func openSharing(c *cli.Context, cfg config.Config) (s *sharing, err error) {
 		return nil, fmt.Errorf("--share-cert, --share-key: %w", err)
 	}
 	if s.listener, err = guard.Listen(c.Context, cfg.Publish.Share, s.token != ""); err != nil {
-		return nil, fmt.Errorf("--share %w%s", err, tokenHint(err, "share-token-file"))
+		return nil, fmt.Errorf("--share %w%s", err, tokenHint(err, "share-token-file", tokenVariable))
 	}
 	return s, nil
 }
 
 // tokenHint says what a listener that is refused needs.
-func tokenHint(err error, flag string) string {
+func tokenHint(err error, flag, variable string) string {
 	if errors.Is(err, guard.ErrOpen) {
-		return fmt.Sprintf("; give --%s FILE or %s", flag, tokenVariable)
+		return fmt.Sprintf("; give --%s FILE or %s", flag, variable)
 	}
 	return ""
 }

@@ -33,6 +33,12 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		return usage(err)
 	}
 	open.add(sharing.Close)
+	web, err := openListening(c)
+	if err != nil {
+		return usage(err)
+	}
+	open.add(web.Close)
+	web.start(ctx)
 	tok, err := tokenizer.Load(cfg.Model)
 	if err != nil {
 		return err
@@ -46,14 +52,14 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	verifier, closeVerifier, err := newVerifier(ctx, cfg.Reward, lines(c.App.ErrWriter))
+	verifier, closeVerifier, err := newVerifier(ctx, cfg.Reward, notices(c.App.ErrWriter, c.String("log")))
 	if err != nil {
 		return err
 	}
 	open.add(closeVerifier)
 	validator, held := verifier, cfg.ValidationReward()
 	if len(heldOut) > 0 && held.Verifier != cfg.Reward.Verifier {
-		if validator, closeVerifier, err = newVerifier(ctx, held, lines(c.App.ErrWriter)); err != nil {
+		if validator, closeVerifier, err = newVerifier(ctx, held, notices(c.App.ErrWriter, c.String("log"))); err != nil {
 			return err
 		}
 		open.add(closeVerifier)
@@ -92,7 +98,7 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	}
 	run := orchestrator.Run{
 		Config:  cfg,
-		Updater: t, Journal: dir, HeldOut: heldOut, Observer: progress, Now: time.Now,
+		Updater: t, Journal: dir, HeldOut: heldOut, Now: time.Now,
 	}
 	cursor, err := run.Resume(ctx)
 	if errors.Is(err, orchestrator.ErrStepsDone) {
@@ -107,6 +113,18 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 			return err
 		}
 	}
+	outside, err := openOutside(cfg, info, dir, progress)
+	if err != nil {
+		return err
+	}
+	open.add(outside.Close)
+	var summary journal.Summary
+	defer func() { outside.ended(ctx, summary, err) }()
+	run.Observer = outside.observers()
+	web.Handle("GET /metrics", outside.metrics.Handler())
+	if url := web.url(); url != "" {
+		progress.Listening(url)
+	}
 	if run.Rows, err = data.stream(cfg, cursor); err != nil {
 		return err
 	}
@@ -115,22 +133,23 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 		return err
 	}
 	want = inDType(want, cfg.Trainer.DType)
-	keeper, err := newKeeper(ctx, all, cfg, info.ID, want, t, data, progress)
+	keeper, err := newKeeper(ctx, all, cfg, info.ID, want, t, data, outside)
 	if err != nil {
 		return err
 	}
 	open.add(keeper.Close)
+	outside.fleet.Store(keeper.fleet)
 	published := snapshots(cfg, info.ID, want, t)
 	if err := sharing.start(ctx, info.ID, published.Root); err != nil {
 		return err
 	}
 	run.Snapshots, run.Bridge, run.Servers = published, keeper.bridge, keeper
-	run.Sampler, run.Validator = samplers(cfg, keeper.generator(len(all)), verifier, validator, progress.Rollout)
+	run.Sampler, run.Validator = samplers(cfg, keeper.generator(len(all)), verifier, validator, outside.Rollout)
 	all.sayPlans(progress.Notice)
 	defer context.AfterFunc(ctx, func() {
 		progress.Notice("stopping at the next step boundary; another signal ends the process at once")
 	})()
-	summary, err := run.Train(ctx)
+	summary, err = run.Train(ctx)
 	all.sayRetokenized(progress.Notice)
 	var unscored *sampler.UnscoredError
 	if errors.As(err, &unscored) {

@@ -49,6 +49,7 @@ type Config struct {
 	Publish    Publish                 `yaml:"publish" about:"how weights reach the servers"`
 	Checkpoint Checkpoint              `yaml:"checkpoint" about:"where a run can be resumed from"`
 	Validation Validation              `yaml:"validation" about:"accuracy on held-out problems"`
+	Notify     Notify                  `yaml:"notify" about:"a program that is told what happens to the run"`
 	Trainer    Trainer                 `yaml:"trainer" about:"where the updater runs"`
 	Engine     Engine                  `yaml:"engine" about:"the embedded server, where no other is named; it changes how fast answers come, not what they are"`
 }
@@ -172,6 +173,13 @@ type Validation struct {
 	SampledN int `yaml:"sampled_n" about:"answers a problem at sampling.temperature and top-p 1, beside the others; 0 = none"`
 }
 
+// Notify says whom the run tells that it started, ended or failed, that a server
+// is out or back, and what the monitor saw: package notify has the events.
+type Notify struct {
+	Command []string `yaml:"command" about:"program and arguments, started once an event, with the event as JSON on standard input; none = nobody is told"`
+	Timeout Duration `yaml:"timeout" about:"bounds one start of it; the run never waits for it, but once for so long at its end"`
+}
+
 // Trainer says where and how the updater runs.
 type Trainer struct {
 	Device  string `yaml:"device" about:"cpu | cuda:0 …"`
@@ -248,6 +256,8 @@ func (c Config) Validate() error {
 	must(v.SampledN >= 0, "validation.sampled_n", "must be 0 (none) or more, is %d", v.SampledN)
 	must(c.Engine.Sequences >= 1, "engine.sequences", "must be at least 1, is %d", c.Engine.Sequences)
 	must(c.Engine.CacheMiB >= 1, "engine.cache_mib", "must be at least 1, is %d", c.Engine.CacheMiB)
+	must(c.Notify.Timeout > 0, "notify.timeout", "must be more than 0s, is %s", time.Duration(c.Notify.Timeout))
+	must(len(c.Notify.Command) == 0 || c.Notify.Command[0] != "", "notify.command", "must begin with a program, begins with \"\"")
 	if err := c.Trainer.Validate(); err != nil {
 		errs = append(errs, err)
 	}

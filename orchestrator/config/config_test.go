@@ -94,6 +94,7 @@ func TestYAMLRoundTrip(t *testing.T) {
 	c.Publish.Sync, c.Publish.Command = SyncCommand, []string{"./reload", "{dir}"}
 	c.Server, c.Publish.Agents = []string{"http://a:1", "http://b:2"}, []string{"http://a:1=http://a:2"}
 	c.Validation.Data, c.Reward.Command = []string{"x.jsonl"}, []string{"python3", "verify.py"}
+	c.Notify.Command = []string{"./page", "--run", "x"}
 	c.Problems = Problems{"q", "a", "i", []string{"c.text"}, "index", "{{question}}\n# one letter: {{choices}}"}
 	c.Validation.Problems.Choices = []string{"A", "B"}
 	b, err := c.YAML()

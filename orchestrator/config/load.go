@@ -34,6 +34,15 @@ func Recorded(doc []byte) (Config, error) {
 	return c, nil
 }
 
+// Values are the keys of a config.yaml as nested maps, whatever they are called.
+func Values(doc []byte) (map[string]any, error) {
+	values := map[string]any{}
+	if err := unmarshal(doc, &values); err != nil {
+		return nil, locate(err, "")
+	}
+	return values, nil
+}
+
 // PresetOf returns the preset that a config file names, "" if it names none.
 func PresetOf(path string) (string, error) {
 	b, err := os.ReadFile(path)

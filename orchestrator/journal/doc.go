@@ -13,6 +13,7 @@
 //	versions.json            the highest weights version ever handed out
 //	checkpoints/step-000100/ weights in the Hugging Face layout, trainer/ with the
 //	                         optimizer's state, progress.json ([Progress]), COMPLETE
+//	tb/                      the figures for TensorBoard (orchestrator/tensorboard)
 //	summary.json             written when the run is finished ([Summary])
 //	report.html              what came of it, for a browser (orchestrator/report)
 //

@@ -73,6 +73,8 @@ type Step struct {
 	Total   float64 `json:"timing_s/step"`
 	Tokens  int     `json:"perf/total_num_tokens"` // prompt and response tokens trained on
 	Rate    float64 `json:"perf/throughput"`       // those tokens a second of the whole step
+	// Ended is when the step was recorded; zero in runs of versions that did not say.
+	Ended time.Time `json:"perf/ended,omitzero"`
 }
 
 // ServerPart is what one server gave to a step, and what that took.
@@ -159,6 +161,8 @@ type Validation struct {
 	// Unscored counts the answers, of both kinds, that the verifier failed on, by set: they are in no share.
 	Unscored map[string]int `json:"unscored,omitempty"`
 	Seconds  float64        `json:"timing_s/validate"`
+	// Ended is when it was recorded; zero in runs of versions that did not say.
+	Ended time.Time `json:"perf/ended,omitzero"`
 }
 
 // Progress is what a resumed run needs besides the weights and the optimizer's state.

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/justrl/justrl/orchestrator"
+	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/orchestrator/metrics"
+	"github.com/justrl/justrl/orchestrator/notify"
+	"github.com/justrl/justrl/orchestrator/tensorboard"
+	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/sampler/fleet"
+)
+
+// outside is who a run tells beside the terminal: TensorBoard's files, Prometheus,
+// a program of the user's. None of them can hold it up or end it. It is an
+// orchestrator.Observer and a keeperVoice, safe for concurrent use.
+type outside struct {
+	*progress
+	board   *tensorboard.Writer // nil where it cannot be written
+	metrics *metrics.Metrics
+	notify  *notify.Notifier
+	fleet   atomic.Pointer[fleet.Fleet] // nil before there is one
+
+	mu    sync.Mutex
+	about notify.Event // what every event has, its Step among it
+}
+
+var (
+	_ orchestrator.Observer = (*outside)(nil)
+	_ keeperVoice           = (*outside)(nil)
+)
+
+// openOutside begins with what the run in dir has recorded. The caller closes it.
+func openOutside(cfg config.Config, info journal.Info, dir *journal.Dir, p *progress) (*outside, error) {
+	steps, err := dir.Steps()
+	if err != nil {
+		return nil, err
+	}
+	validations, err := dir.Validations()
+	if err != nil {
+		return nil, err
+	}
+	warn := func(err error) { p.Notice("%v", err) }
+	o := &outside{progress: p, notify: notify.New(cfg.Notify.Command, time.Duration(cfg.Notify.Timeout), warn)}
+	o.about = notify.Event{Run: info.ID, Dir: dir.Path(), Host: info.Host, Step: len(steps), Steps: cfg.Steps}
+	o.metrics = metrics.New(metrics.Options{
+		Run: info.ID, Model: cfg.Model, Preset: cfg.Preset, Version: version(), Steps: cfg.Steps, Servers: o.servers,
+	}, steps, validations)
+	if o.board, err = tensorboard.Open(dir.Path(), filepath.Join(dir.Path(), tensorboard.Folder), warn); err != nil {
+		warn(err)
+	}
+	o.tell(notify.Event{Event: notify.RunStarted, Message: fmt.Sprintf("%d of %d steps are done", len(steps), cfg.Steps)})
+	return o, nil
+}
+
+// observers are all that the run tells, the terminal first.
+func (o *outside) observers() orchestrator.Observers {
+	all := orchestrator.Observers{o.progress, o.metrics, stepCounter{o}}
+	if o.board != nil {
+		all = append(all, o.board)
+	}
+	return all
+}
+
+// tell sends an event to the user's program.
+func (o *outside) tell(e notify.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e.Time, e.Run, e.Dir, e.Host, e.Step, e.Steps = time.Now().UTC(), o.about.Run, o.about.Dir, o.about.Host, o.about.Step, o.about.Steps
+	e.Message = strings.ReplaceAll(e.Message, "\n", "; ")
+	o.notify.Send(e)
+}
+
+// stepCounter keeps the number of steps that events have.
+type stepCounter struct{ o *outside }
+
+// Phase implements orchestrator.Observer.
+func (stepCounter) Phase(int, string) {}
+
+// StepDone implements orchestrator.Observer.
+func (c stepCounter) StepDone(s journal.Step, steps int) {
+	c.o.mu.Lock()
+	defer c.o.mu.Unlock()
+	c.o.about.Step, c.o.about.Steps = s.Step+1, steps
+}
+
+// Validated implements orchestrator.Observer.
+func (stepCounter) Validated(int, string, float64, *float64) {}
+
+// Rollout is the sampler's OnRollout.
+func (o *outside) Rollout(row sampler.Row, r sampler.Rollout, err error) {
+	o.progress.Rollout(row, r, err)
+	o.metrics.Rollout(len(r.TokenIDs), err)
+}
+
+// Server implements keeperVoice.
+func (o *outside) Server(e journal.ServerEvent) {
+	o.progress.Server(e)
+	o.metrics.ServerEvent(e)
+	kind, message := notify.ServerFenced, e.Reason
+	if e.Event == journal.ServerRejoined {
+		kind, message = notify.ServerRejoined, fmt.Sprintf("back after %.1f s with weights version %d", e.Seconds, e.Version)
+	}
+	o.tell(notify.Event{Event: kind, Server: e.Server, Message: message})
+}
+
+// Signature is told of what the monitor saw, and what it did about it.
+func (o *outside) Signature(step int, signature, action, message string, evidence map[string]float64) {
+	o.metrics.Event(signature, action)
+	if o.board != nil {
+		o.board.Text(step, "events", fmt.Sprintf("**%s** (%s): %s", signature, action, message))
+	}
+	o.tell(notify.Event{Event: notify.Signature, Signature: signature, Action: action, Message: message, Evidence: evidence})
+}
+
+// servers are those of the fleet, for Prometheus.
+func (o *outside) servers() (all []metrics.Server) {
+	f := o.fleet.Load()
+	if f == nil {
+		return nil
+	}
+	for _, m := range f.Stats() {
+		all = append(all, metrics.Server{Name: m.Name, Fenced: m.Fenced, InFlight: m.InFlight, Tokens: m.Tokens, Version: m.Version})
+	}
+	return all
+}
+
+// ended tells how the run did.
+func (o *outside) ended(ctx context.Context, s journal.Summary, err error) {
+	switch {
+	case err == nil:
+		o.tell(notify.Event{Event: notify.RunFinished, Message: fmt.Sprintf("%d steps, reward %+.3f → %+.3f", s.Steps, s.RewardFirst, s.RewardLast)})
+	case isInterrupted(ctx, err):
+		o.tell(notify.Event{Event: notify.RunInterrupted, Message: err.Error()})
+	default:
+		o.tell(notify.Event{Event: notify.RunFailed, Message: err.Error()})
+	}
+}
+
+// Close waits for the user's program, for notify.timeout at most.
+func (o *outside) Close() error {
+	var board error
+	if o.board != nil {
+		board = o.board.Close()
+	}
+	return errors.Join(o.notify.Close(), board)
+}

@@ -1,0 +1,48 @@
+package dashboard
+
+import (
+	"net/http"
+
+	"github.com/justrl/justrl/internal/guard"
+)
+
+// Server has the routes of a run's web server; it is an http.Handler. Routes may
+// be added while it answers. It is safe for concurrent use.
+type Server struct {
+	token  string
+	all    *http.ServeMux // what is asked without a token
+	behind *http.ServeMux // what needs it
+}
+
+// New makes a server with one route, /healthz, which says that the process
+// lives and asks for no token. With a token every route that [Server.Handle] adds
+// asks for it. Without one only who names this machine is answered: a page of
+// elsewhere that a browser shows must not read the run by a name of its own that
+// leads here.
+func New(token string) *Server {
+	s := &Server{token: token, all: http.NewServeMux(), behind: http.NewServeMux()}
+	s.all.Handle("/", guard.RequireToken(token, s.behind))
+	s.Open("GET /healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n")) // the client may be gone
+	}))
+	return s
+}
+
+// Handle adds a route that asks for the token, with a pattern of http.ServeMux.
+func (s *Server) Handle(pattern string, h http.Handler) { s.behind.Handle(pattern, h) }
+
+// Open adds a route that asks for none. It must show nothing of the run.
+func (s *Server) Open(pattern string, h http.Handler) { s.all.Handle(pattern, h) }
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.token == "" && !local(r.Host) {
+		guard.Refuse(w, http.StatusForbidden, "only localhost, 127.0.0.1 or [::1] are answered where no token is asked for")
+		return
+	}
+	s.all.ServeHTTP(w, r)
+}
+
+// local tells whether a request's Host is this machine's own name for itself.
+func local(host string) bool { return guard.Loopback(host) || guard.Loopback(host+":80") }
