@@ -119,7 +119,7 @@ func TestProbeFails(t *testing.T) {
 	}{
 		{"two models and no name", models("a", "b"), "serves 2 models (a, b); name one"},
 		{"no models", models(), "lists no model"},
-		{"adapters alone", models("a of x"), "lists no model (a)"},
+		{"adapters alone", models("a of x"), "serves 0 models (a)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := keyed(t, instead(t, openaitest.Options{}, map[string]answer{"/v1/models": c.models}), "")
