@@ -8,9 +8,16 @@ import (
 	"github.com/justrl/justrl/sampler/fleet"
 )
 
+// leastStraggle is how long a request must have taken to be told of: below, it
+// is the machine's noise that makes one slow. All of them are counted.
+const leastStraggle = 5 * time.Second
+
 // straggles is told by the fleet of a request that takes too long. Of a server's
 // between two records the first is told and the slowest is recorded.
 func (k *keeper) straggles(s fleet.Straggler) {
+	if s.Took < leastStraggle {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	took, usual := seconds(s.Took), seconds(s.Usual)
