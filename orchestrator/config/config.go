@@ -49,6 +49,7 @@ type Config struct {
 	Publish    Publish                 `yaml:"publish" about:"how weights reach the servers"`
 	Checkpoint Checkpoint              `yaml:"checkpoint" about:"where a run can be resumed from"`
 	Validation Validation              `yaml:"validation" about:"accuracy on held-out problems"`
+	Monitor    Monitor                 `yaml:"monitor" about:"failure signatures that the run looks for in itself (docs/monitoring.md); the lines about them say what their thresholds are"`
 	Trainer    Trainer                 `yaml:"trainer" about:"where the updater runs"`
 	Engine     Engine                  `yaml:"engine" about:"the embedded server, where no other is named; it changes how fast answers come, not what they are"`
 }
@@ -248,8 +249,10 @@ func (c Config) Validate() error {
 	must(v.SampledN >= 0, "validation.sampled_n", "must be 0 (none) or more, is %d", v.SampledN)
 	must(c.Engine.Sequences >= 1, "engine.sequences", "must be at least 1, is %d", c.Engine.Sequences)
 	must(c.Engine.CacheMiB >= 1, "engine.cache_mib", "must be at least 1, is %d", c.Engine.CacheMiB)
-	if err := c.Trainer.Validate(); err != nil {
-		errs = append(errs, err)
+	for _, err := range []error{c.Monitor.Validate(), c.Trainer.Validate()} {
+		if err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }

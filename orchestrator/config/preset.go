@@ -89,6 +89,7 @@ func paper() Config {
 			Every: 50, Keep: 5, Rollouts: 10, // 25 GB a checkpoint
 		},
 		Validation: Validation{Verifier: VerifierRule, Every: 50, N: 32, Temperature: 0.7, TopP: 0.9, MaxTokens: 31744},
+		Monitor:    defaultMonitor(),
 		Trainer:    Trainer{Device: "cpu"},
 		Engine:     Engine{Sequences: 256, CacheMiB: 4096},
 	}
@@ -165,4 +166,5 @@ func tinyCPU(c *Config) {
 	c.Validation.Every, c.Validation.N, c.Validation.Temperature, c.Validation.TopP, c.Validation.MaxTokens = 10, 1, 0, 1, 96
 	c.Validation.SampledN = 4
 	c.Validation.Verifier = "" // its answers are numbers, and a demonstration fetches nothing more
+	c.Monitor.RescoreEvery = 10
 }
