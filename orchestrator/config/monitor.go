@@ -112,7 +112,7 @@ func defaultMonitor() Monitor {
 	warn := func(threshold float64) Signature { return Signature{Action: ActionWarn, Threshold: threshold} }
 	return Monitor{
 		Window: 10, Rearm: 20,
-		CompareEvery: 10, CompareSample: 64, RescoreEvery: 50, RescoreSample: 64,
+		CompareEvery: 10, CompareSample: 64, RescoreEvery: 10, RescoreSample: 64,
 		RewardDrop: warn(0.3), EntropyCollapse: warn(2), HeldoutFall: warn(0.05),
 		NoReasoning: warn(0.3), BoxedOnly: warn(0.2), ManyBoxes: warn(0.2), OneAnswer: warn(0.2), Copied: warn(0.2), Looping: warn(0.2),
 		Disagreement: warn(0.1), LengthExplosion: warn(2), LengthCollapse: warn(2), Truncated: warn(0.2),

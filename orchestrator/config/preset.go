@@ -166,5 +166,4 @@ func tinyCPU(c *Config) {
 	c.Validation.Every, c.Validation.N, c.Validation.Temperature, c.Validation.TopP, c.Validation.MaxTokens = 10, 1, 0, 1, 96
 	c.Validation.SampledN = 4
 	c.Validation.Verifier = "" // its answers are numbers, and a demonstration fetches nothing more
-	c.Monitor.RescoreEvery = 10
 }

@@ -8,16 +8,23 @@ import (
 // sure is how many standard deviations of chance come on top of a threshold.
 const sure = 4
 
+// away is the share of a threshold below which what was told is gone again: what
+// lies about the threshold would come and go.
+const away = 0.5
+
 // rise: a figure's mean is above its lowest by more than the threshold.
 func rise(pick func(*history) *column, what string) judge {
-	return func(h *history, step int, threshold float64) (finding, bool) {
+	return func(h *history, step int, threshold float64, told bool) (finding, bool) {
 		c := pick(h)
 		mean, ok := c.last(step)
 		if !ok {
 			return finding{}, false
 		}
-		noise := c.noise()
 		rose := mean - c.low.mean
+		if rose < threshold || told { // whatever the noise
+			return finding{ill: told && rose >= away*threshold}, true
+		}
+		noise := c.noise()
 		return finding{
 			ill: rose >= threshold+sure*noise,
 			message: fmt.Sprintf("the %s is %.3g in the mean of the last %s, %.3g above its lowest (%.3g at step %d)",
@@ -35,13 +42,17 @@ func times(c *column) string {
 }
 
 // rewardDrop: the reward's mean is below its best by more than the threshold.
-func rewardDrop(h *history, step int, threshold float64) (finding, bool) {
+func rewardDrop(h *history, step int, threshold float64, told bool) (finding, bool) {
 	c := h.reward
 	mean, ok := c.last(step)
 	if !ok {
 		return finding{}, false
 	}
-	noise, fell := c.noise(), c.high.mean-mean
+	fell := c.high.mean - mean
+	if fell < threshold || told {
+		return finding{ill: told && fell >= away*threshold}, true
+	}
+	noise := c.noise()
 	return finding{
 		ill: fell >= threshold+sure*noise,
 		message: fmt.Sprintf("the reward is %+.3f in the mean of the last %d steps, %.3f under its best (%+.3f at step %d)",
@@ -51,21 +62,22 @@ func rewardDrop(h *history, step int, threshold float64) (finding, bool) {
 }
 
 const (
-	// tenth of what is still wrong must have become right for a change to be paid for.
-	tenth = 0.1
+	// fifth of what was wrong must have become right for a change to be paid for.
+	fifth = 0.2
 	// returned is how far beyond everything before a figure must be, so that one
 	// that comes back from an excursion has not collapsed.
 	returned = 0.75
 )
 
 // unpaid: a figure's mean has changed by a factor, beyond all that it had been
-// before, and since it began to no more answers have become right.
-func unpaid(h *history, c *column, step int, factor float64, falling bool, what string) (finding, bool) {
+// before, and since it began to no more answers have become right. What was told
+// is gone only when the figure has come back.
+func unpaid(h *history, c *column, step int, factor float64, told, falling bool, what string) (finding, bool) {
 	now, ok := c.last(step)
 	if !ok {
 		return finding{}, false
 	}
-	f := finding{evidence: map[string]float64{"mean": now, "threshold": factor}}
+	var f finding
 	past := c.means[:len(c.means)-1]
 	from := -1
 	for i := len(past) - 1; i >= 0 && !math.IsNaN(past[i]); i-- {
@@ -82,46 +94,60 @@ func unpaid(h *history, c *column, step int, factor float64, falling bool, what 
 			return f, true
 		}
 	}
+	if told {
+		f.ill = true
+		return f, true
+	}
 	correct, reward := h.correct, h.reward // of the same steps as c
 	before := correct.means[from]
 	gain := correct.means[len(correct.means)-1] - before
 	gainNoise := math.Sqrt2 * correct.noise()
 	rose := reward.means[len(reward.means)-1] - reward.means[from]
-	paid := gain+2*gainNoise >= tenth*(1-before) || rose >= 3*math.Sqrt2*reward.noise() && rose > 0
-	f.ill = !paid
+	if paid := gain+2*gainNoise >= fifth*(1-before) || rose >= 3*math.Sqrt2*reward.noise() && rose > 0; paid {
+		return f, true
+	}
+	f.ill = true
 	f.message = fmt.Sprintf("%s %s in the mean of the last %d steps, and %s at step %d; the share of right answers went from %.1f %% to %.1f %% meanwhile",
 		what, brief(now), c.window, brief(past[from]), c.steps[from]+1, 100*before, 100*(before+gain))
-	f.evidence["before"], f.evidence["before_step"] = past[from], float64(c.steps[from])
-	f.evidence["correct_before"], f.evidence["correct"], f.evidence["noise"] = before, before+gain, gainNoise
+	f.evidence = map[string]float64{
+		"mean": now, "before": past[from], "before_step": float64(c.steps[from]), "correct_before": before, "correct": before + gain,
+		"threshold": factor, "noise": gainNoise,
+	}
 	return f, true
 }
 
 func brief(x float64) string { return fmt.Sprintf("%.4g", x) }
 
-func entropyCollapse(h *history, step int, threshold float64) (finding, bool) {
-	return unpaid(h, h.entropy, step, threshold, true, "the entropy is")
+func entropyCollapse(h *history, step int, threshold float64, told bool) (finding, bool) {
+	return unpaid(h, h.entropy, step, threshold, told, true, "the entropy is")
 }
 
-func lengthExplosion(h *history, step int, threshold float64) (finding, bool) {
-	return unpaid(h, h.length, step, threshold, false, "the tokens of an answer are")
+func lengthExplosion(h *history, step int, threshold float64, told bool) (finding, bool) {
+	return unpaid(h, h.length, step, threshold, told, false, "the tokens of an answer are")
 }
 
-func lengthCollapse(h *history, step int, threshold float64) (finding, bool) {
-	return unpaid(h, h.length, step, threshold, true, "the tokens of an answer are")
+func lengthCollapse(h *history, step int, threshold float64, told bool) (finding, bool) {
+	return unpaid(h, h.length, step, threshold, told, true, "the tokens of an answer are")
 }
 
 // learnt is the share of right answers from which equal groups are what a
 // trained policy has.
 const learnt = 0.9
 
-func equalGroups(h *history, step int, threshold float64) (finding, bool) {
+func equalGroups(h *history, step int, threshold float64, told bool) (finding, bool) {
 	equal, ok := h.equal.last(step)
 	if !ok {
 		return finding{}, false
 	}
 	correct := h.correct.means[len(h.correct.means)-1]
+	if told {
+		return finding{ill: equal >= threshold-away*(1-threshold) && correct < learnt}, true
+	}
+	if equal < threshold || correct >= learnt {
+		return finding{}, true
+	}
 	return finding{
-		ill: equal >= threshold && correct < learnt,
+		ill: true,
 		message: fmt.Sprintf("%.1f %% of the groups of the last %d steps have one verdict, and %.1f %% of the answers are right",
 			100*equal, h.equal.window, 100*correct),
 		evidence: map[string]float64{"equal": equal, "correct": correct, "threshold": threshold},
@@ -129,11 +155,11 @@ func equalGroups(h *history, step int, threshold float64) (finding, bool) {
 }
 
 // mismatchDrift: the geometric mean of k3 is above its lowest by more than the factor.
-func mismatchDrift(h *history, step int, threshold float64) (finding, bool) {
+func mismatchDrift(h *history, step int, threshold float64, told bool) (finding, bool) {
 	c := h.mismatch
-	f, ok := rise(func(h *history) *column { return c }, "")(h, step, math.Log(threshold))
-	if !ok {
-		return f, false
+	f, ok := rise(func(h *history) *column { return c }, "")(h, step, math.Log(threshold), told)
+	if !ok || !f.ill || told {
+		return f, ok
 	}
 	mean, lowest := math.Exp(f.evidence["mean"]), math.Exp(c.low.mean)
 	f.message = fmt.Sprintf("server and trainer differ by k3 = %.2g nats in the mean of the last %d steps, %.3g times the least (%.2g at step %d)",
@@ -143,17 +169,17 @@ func mismatchDrift(h *history, step int, threshold float64) (finding, bool) {
 }
 
 // gradientSpike: an update's norm is a multiple of the largest that there was.
-func gradientSpike(h *history, step int, threshold float64) (finding, bool) {
+func gradientSpike(h *history, _ int, threshold float64, _ bool) (finding, bool) {
 	norm, largest := h.gradient, h.largest
 	ill := h.steps > h.reward.window && largest > 0 && norm >= threshold*largest
 	if !ill { // a spike is no measure for the next
 		h.largest = max(largest, norm)
 	}
-	if h.steps <= h.reward.window {
-		return finding{}, false
+	if !ill {
+		return finding{}, h.steps > h.reward.window
 	}
 	return finding{
-		ill:      ill,
+		ill:      true,
 		message:  fmt.Sprintf("an update's gradient norm is %.3g, %.3g times the largest before (%.3g)", norm, norm/largest, largest),
 		evidence: map[string]float64{"norm": norm, "largest": largest, "threshold": threshold},
 	}, true
@@ -162,7 +188,7 @@ func gradientSpike(h *history, step int, threshold float64) (finding, bool) {
 // heldoutFall: accuracy is under its best, by twice the threshold at once or by
 // the threshold in the mean of two measurements, and the training reward is higher
 // than it was then.
-func heldoutFall(h *history, _ int, threshold float64) (finding, bool) {
+func heldoutFall(h *history, _ int, threshold float64, told bool) (finding, bool) {
 	all := h.measured
 	now := len(all) - 1
 	best := -1
@@ -177,6 +203,9 @@ func heldoutFall(h *history, _ int, threshold float64) (finding, bool) {
 	m, top := all[now], all[best]
 	if math.IsNaN(top.reward) { // before training: that of the first steps is near enough
 		top.reward = mean(h.reward.values[:min(len(h.reward.values), h.reward.window)])
+	}
+	if told {
+		return finding{ill: top.accuracy-m.accuracy >= away*threshold}, true
 	}
 	fell, noise := top.accuracy-m.accuracy, math.Sqrt(top.variance+m.variance)
 	ill := fell >= 2*threshold+sure*noise
@@ -196,7 +225,7 @@ func heldoutFall(h *history, _ int, threshold float64) (finding, bool) {
 	}, true
 }
 
-func verifierDrift(h *history, _ int, threshold float64) (finding, bool) {
+func verifierDrift(h *history, _ int, threshold float64, _ bool) (finding, bool) {
 	r := h.rescored
 	if r == nil || r.Rescored == 0 {
 		return finding{}, false

@@ -67,7 +67,7 @@ func (m *Monitor) judge(step int, when moment) (events []journal.Event) {
 		if w.when != when && !(when == afterStep && w.when == afterRescoring) {
 			continue
 		}
-		f, ok := w.judge(&m.seen, step, w.Threshold)
+		f, ok := w.judge(&m.seen, step, w.Threshold, w.told)
 		switch {
 		case !ok: // nothing is known of it in this step
 		case !f.ill:

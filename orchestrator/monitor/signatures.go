@@ -26,8 +26,9 @@ type signature struct {
 }
 
 // judge looks at what is known after a step. It is not ok where that is too
-// little, or nothing new.
-type judge func(h *history, step int, threshold float64) (f finding, ok bool)
+// little, or nothing new. told says that the signature was told and has not been
+// away since; the finding then need not say more than whether it is still there.
+type judge func(h *history, step int, threshold float64, told bool) (f finding, ok bool)
 
 func signatures() []signature {
 	of := func(pick func(*history) *column, what string) judge { return rise(pick, what) }
