@@ -81,7 +81,7 @@ func unpaid(h *history, c *column, step int, factor float64, told, falling bool,
 	past := c.means[:len(c.means)-1]
 	from := -1
 	for i := len(past) - 1; i >= 0 && !math.IsNaN(past[i]); i-- {
-		if falling && past[i] >= factor*now || !falling && past[i]*factor <= now {
+		if falling && past[i] > now && past[i] >= factor*now || !falling && past[i] < now && past[i]*factor <= now {
 			from = i
 			break
 		}
