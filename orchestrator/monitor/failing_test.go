@@ -85,12 +85,12 @@ func failures() []failure {
 			"disagreement",
 			of(func(s *journal.Step, _ int) {
 				if s.Compared != nil {
-					s.Compared.OnlyTraining = 30
+					s.OnlyTraining = 30
 				}
 			}),
 			of(func(s *journal.Step, _ int) {
 				if s.Compared != nil {
-					s.Compared.OnlyTraining = 3
+					s.OnlyTraining = 3
 				}
 			}),
 			[]string{"large"},
@@ -144,12 +144,12 @@ func failures() []failure {
 			"verifier_drift",
 			of(func(s *journal.Step, _ int) {
 				if s.Rescored != nil {
-					s.Rescored.Changed = 1
+					s.Changed = 1
 				}
 			}),
 			of(func(s *journal.Step, _ int) {
 				if s.Rescored != nil {
-					s.Rescored.RescoreErrors = 9
+					s.RescoreErrors = 9
 				}
 			}), nil,
 		},

@@ -64,7 +64,7 @@ func (m *Monitor) Rearm() {
 
 func (m *Monitor) judge(step int, when moment) (events []journal.Event) {
 	for _, w := range m.watch {
-		if w.when != when && !(when == afterStep && w.when == afterRescoring) {
+		if w.when != when && (when != afterStep || w.when != afterRescoring) {
 			continue
 		}
 		f, ok := w.judge(&m.seen, step, w.Threshold, w.told)

@@ -1,7 +1,9 @@
 package monitor
 
 import (
+	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -156,7 +158,7 @@ func TestTheSameRecordsTheSameEvents(t *testing.T) {
 	all := r.records(5, func(s *journal.Step, _ *journal.Validation) {
 		if s != nil && s.Step > 90 {
 			score(s, 0.2)
-			s.Texts.BoxedOnly = 0.7
+			s.BoxedOnly = 0.7
 		}
 	})
 	first := watched(c, all)
@@ -165,5 +167,28 @@ func TestTheSameRecordsTheSameEvents(t *testing.T) {
 	}
 	if d := cmp.Diff(first, watched(c, all)); d != "" {
 		t.Errorf("(-first +second)\n%s", d)
+	}
+}
+
+// The documentation has a line for each signature, in the order of the table.
+func TestEverySignatureIsDocumented(t *testing.T) {
+	b, err := os.ReadFile("../../docs/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(b), "\n## Signatures\n")
+	settings := preset(t, config.DefaultPreset).Monitor.Signatures()
+	for _, s := range signatures() {
+		var found bool
+		if _, table, found = strings.Cut(table, "\n| `"+s.name+"` |"); !found {
+			t.Fatalf("docs/monitoring.md has no line for %s where it should be", s.name)
+		}
+		line, _, _ := strings.Cut(table, "\n")
+		if want := fmt.Sprintf("| %g |", settings[s.name].Threshold); !strings.HasSuffix(line, want) {
+			t.Errorf("%s: docs/monitoring.md says %q, the default is %q", s.name, line, want)
+		}
+	}
+	if len(settings) != len(signatures()) {
+		t.Errorf("%d settings for %d signatures", len(settings), len(signatures()))
 	}
 }
