@@ -105,7 +105,7 @@ func (r *Run) compared(ctx context.Context, step int, groups []sampler.Group) *j
 		case !rollouts[i].Score.Correct && s.Correct:
 			c.OnlyOther++
 		}
-		c.Answers++
+		c.Judged++
 	}
 	return &c
 }

@@ -57,7 +57,7 @@ func TestVerdictsAreCompared(t *testing.T) {
 		if (s.Compared != nil) != (s.Step%2 == 1) {
 			t.Errorf("step %d: %v", s.Step, s.Compared)
 		}
-		if s.Compared != nil && (s.Compared.Answers != 4 || s.CompareErrors != 1 || s.OnlyTraining+s.OnlyOther == 0) {
+		if s.Compared != nil && (s.Judged != 4 || s.CompareErrors != 1 || s.OnlyTraining+s.OnlyOther == 0) {
 			t.Errorf("step %d: %+v", s.Step, *s.Compared)
 		}
 		if s.Texts == nil {

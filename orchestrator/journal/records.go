@@ -147,7 +147,7 @@ type Texts struct {
 // Compared says how a sample of a step's rollouts comes out under the other of
 // the strict box and the rule grader.
 type Compared struct {
-	Answers       int `json:"monitor/compared"`               // rollouts that both judged
+	Judged        int `json:"monitor/compared"`               // rollouts that both judged
 	OnlyTraining  int `json:"monitor/compared_only_training"` // accepted by training's verifier alone
 	OnlyOther     int `json:"monitor/compared_only_other"`    // accepted by the other alone
 	CompareErrors int `json:"monitor/compared_errors"`        // that the other failed on, or had no time for

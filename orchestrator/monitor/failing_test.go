@@ -178,7 +178,7 @@ func TestEachFailureIsToldOnce(t *testing.T) {
 			t.Run(f.name+"/"+name, func(t *testing.T) {
 				r := runs[name]
 				latest := 0
-				for seed := range uint64(8) {
+				for seed := range uint64(4) {
 					told := toldOf(r, seed, f.name, f.wrong)
 					if len(told) != 1 || told[0] < onset || told[0] > onset+within {
 						t.Errorf("seed %d: told after steps %v, want once from %d to %d", seed, told, onset, onset+within)

@@ -79,8 +79,8 @@ func (h *history) add(s journal.Step) {
 		h.copied.add(s.Step, t.Copied, n)
 		h.looping.add(s.Step, t.Looping, n)
 	}
-	if c := s.Compared; c != nil && c.Answers > 0 {
-		of := float64(c.Answers)
+	if c := s.Compared; c != nil && c.Judged > 0 {
+		of := float64(c.Judged)
 		h.disagreement.add(s.Step, float64(c.OnlyTraining+c.OnlyOther)/of, of)
 	}
 	h.gradient = 0

@@ -112,7 +112,7 @@ func (r run) records(seed uint64, change func(*journal.Step, *journal.Validation
 		}
 		if r.disagree > 0 && due(r.config.Monitor.CompareEvery, i) {
 			of := r.config.Monitor.CompareSample
-			rec.Compared = &journal.Compared{Answers: of, OnlyOther: int(float64(of)*binomial(rng, of, r.disagree) + 0.5)}
+			rec.Compared = &journal.Compared{Judged: of, OnlyOther: int(float64(of)*binomial(rng, of, r.disagree) + 0.5)}
 		}
 		if due(r.config.Monitor.RescoreEvery, i) {
 			rec.Rescored = &journal.Rescored{Rescored: r.config.Monitor.RescoreSample}

@@ -123,3 +123,23 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", d)
 	}
 }
+
+// The paper's step: 256 rows, 8 answers of 8,000 tokens each.
+func BenchmarkDescribe(b *testing.B) {
+	text := strings.Repeat("so we add the two and carry one, ", 900) + `\boxed{7}` // 30 KB
+	tokens := make([]int32, 8000)
+	for i := range tokens {
+		tokens[i] = int32(i * 7919 % 5003)
+	}
+	groups := make([]sampler.Group, 256)
+	for i := range groups {
+		for j := range 8 {
+			groups[i].Rollouts = append(groups[i].Rollouts, sampler.Rollout{Sample: j, Text: text, TokenIDs: tokens, Score: sampler.Score{Answer: "7"}})
+		}
+	}
+	for b.Loop() {
+		if got := Describe(groups); got.Boxed != 1 {
+			b.Fatal(got)
+		}
+	}
+}
