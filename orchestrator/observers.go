@@ -28,3 +28,10 @@ func (all Observers) Validated(step int, set string, accuracy float64, sampled *
 		o.Validated(step, set, accuracy, sampled)
 	}
 }
+
+// Event implements [Observer].
+func (all Observers) Event(e journal.Event) {
+	for _, o := range all {
+		o.Event(e)
+	}
+}

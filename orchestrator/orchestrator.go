@@ -21,6 +21,7 @@ import (
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/orchestrator/monitor"
 	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/updater"
 )
@@ -84,7 +85,8 @@ type HeldOut struct {
 // Observer is told what the run is doing. Its methods must not block for long.
 type Observer interface {
 	// Phase: step has entered "sample", "update", "publish", "validate" or
-	// "checkpoint"; with sampling.dynamic "sample" comes once a batch.
+	// "checkpoint"; with sampling.dynamic "sample" comes once a batch. In "paused" it
+	// waits, until somebody lets it go on.
 	Phase(step int, phase string)
 	// StepDone: a step has been recorded.
 	StepDone(s journal.Step, steps int)
@@ -92,15 +94,19 @@ type Observer interface {
 	// after a step; sampled is that at the training temperature, nil where it is
 	// not measured.
 	Validated(step int, set string, accuracy float64, sampled *float64)
+	// Event: the run has noticed something about itself, and recorded it.
+	Event(e journal.Event)
 }
 
 // Run is one training run, wired but not started. All fields are needed but
-// HeldOut, Validator and Servers; internal/cli opens them and closes them.
+// HeldOut, Validator, Verifier, Other and Servers; internal/cli opens them and closes them.
 type Run struct {
 	Config    config.Config
 	Rows      Rows
 	Sampler   Sampler
-	Validator Sampler // of held-out rows, whose rewards are not shaped; nil is Sampler
+	Validator Sampler          // of held-out rows, whose rewards are not shaped; nil is Sampler
+	Verifier  sampler.Verifier // training's own, unshaped, to score kept answers again; nil is never
+	Other     sampler.Verifier // the other of the strict box and the rule grader, to compare with; nil is never
 	Updater   updater.Updater
 	Snapshots Snapshotter
 	Bridge    Bridge
@@ -117,6 +123,10 @@ type Run struct {
 	drawn     []sampler.Row   // of the step that is being sampled, so far
 	again     []sampler.Row   // of these, what is to be drawn once more
 	torn      bool            // the weights are past the boundary that progress describes
+	monitor   *monitor.Monitor
+	fixed     []journal.Fixed // kept answers; nil before it is known which
+	stopped   *StopError      // what the monitor has found to end the run for
+	pausing   string          // … or to wait for, until the file is written
 }
 
 // Train runs the steps that are left and returns the summary. Cancelling ctx
@@ -131,9 +141,15 @@ func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
 		return journal.Summary{}, interrupted(ctx, err)
 	}
 	for r.progress.NextStep < r.Config.Steps {
+		if err := r.wait(ctx); err != nil {
+			return journal.Summary{}, r.save(firm, interrupted(ctx, err))
+		}
 		err := r.step(ctx, r.progress.NextStep)
 		if r.torn {
 			return journal.Summary{}, err
+		}
+		if err == nil {
+			err = r.halted()
 		}
 		if err == nil && r.progress.NextStep < r.Config.Steps {
 			err = ctx.Err()
@@ -143,7 +159,7 @@ func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
 				return journal.Summary{}, err
 			}
 		}
-		if err := r.validate(ctx); err != nil {
+		if err := errors.Join(r.validate(ctx), r.halted()); err != nil {
 			return journal.Summary{}, r.save(firm, interrupted(ctx, err))
 		}
 	}
@@ -164,6 +180,10 @@ func (r *Run) step(ctx context.Context, step int) error {
 	}
 	describe(&rec, b.groups, r.Config.Sampling.MaxTokens)
 	rec.Drawn, rec.Unscored, rec.Servers, rec.Sample = b.drawn, b.failed, parts(b.groups, r.asked()), watch.lap()
+	if err := r.look(firm, &rec, b.groups); err != nil {
+		return err
+	}
+	rec.Look = watch.lap()
 
 	r.Observer.Phase(step, "update")
 	result, err := r.Updater.Step(firm, step, forUpdater(b.groups), r.gate)

@@ -19,6 +19,12 @@ func (r *Run) start(ctx context.Context) error {
 	if err := r.trainingParams().ValidateTraining(); err != nil {
 		return err
 	}
+	if err := r.watchAgain(); err != nil {
+		return err
+	}
+	if err := r.rescoreKept(ctx); err != nil {
+		return err
+	}
 	r.Observer.Phase(r.progress.NextStep-1, "publish")
 	err := r.load(ctx, r.progress.NextStep-1, func(ctx context.Context, s bridge.Snapshot) (err error) {
 		_, err = r.Bridge.Start(ctx, s)
@@ -27,7 +33,7 @@ func (r *Run) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.validate(ctx)
+	return errors.Join(r.validate(ctx), r.halted())
 }
 
 // draw takes the step's rows, or with sampling.dynamic one more batch of them, from the stream.
@@ -154,6 +160,9 @@ func (r *Run) record(step int, rec journal.Step, b batch, watch stopwatch) error
 	r.progress.NextStep, r.progress.Cursor, r.torn = step+1, cursor, false
 	r.progress.Tokens += b.tokens
 	r.Observer.StepDone(rec, r.Config.Steps)
+	if err := r.notice(r.monitor.Step(rec)); err != nil {
+		return err
+	}
 	return r.forget()
 }
 

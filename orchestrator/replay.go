@@ -176,7 +176,7 @@ func orNull(v json.RawMessage) json.RawMessage {
 const weightsKey = "weights_sha256"
 
 // figures are a record's numbers by key, those of an update as updates[0]/key,
-// without what a clock, a server or the data stream decide.
+// without what a clock, a server, another verifier or the data stream decide.
 func figures(s journal.Step) (map[string]json.RawMessage, error) {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -194,7 +194,7 @@ func figures(s journal.Step) (map[string]json.RawMessage, error) {
 		delete(all, key)
 	}
 	maps.DeleteFunc(all, func(key string, _ json.RawMessage) bool {
-		return strings.HasPrefix(key, "timing_s/") || strings.HasPrefix(key, "data/") || strings.HasPrefix(key, "sampling/")
+		return strings.HasPrefix(key, "timing_s/") || strings.HasPrefix(key, "data/") || strings.HasPrefix(key, "sampling/") || strings.HasPrefix(key, "monitor/")
 	})
 	for i, u := range updates {
 		for key, v := range u {

@@ -222,6 +222,7 @@ func (w *world) Advance(_ context.Context, s bridge.Snapshot) (bridge.Report, er
 func (w *world) Phase(int, string)                                   {}
 func (w *world) StepDone(s journal.Step, _ int)                      { w.say("recorded %d", s.Step) }
 func (w *world) Validated(step int, _ string, _ float64, _ *float64) { w.say("validated %d", step) }
+func (w *world) Event(e journal.Event)                               { w.say("%s %d: %s", e.Action, e.Step, e.Signature) }
 
 func testConfig(t *testing.T) config.Config {
 	t.Helper()

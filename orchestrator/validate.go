@@ -43,7 +43,10 @@ func (r *Run) validate(ctx context.Context) error {
 	}
 	r.validated = done
 	record.Seconds, record.Ended = watch.total(), r.Now().UTC()
-	return r.Journal.AppendValidation(record)
+	if err := r.Journal.AppendValidation(record); err != nil {
+		return err
+	}
+	return r.notice(r.monitor.Validated(record))
 }
 
 // measureAll measures every set, until no server had a part in it that did not
@@ -51,7 +54,7 @@ func (r *Run) validate(ctx context.Context) error {
 func (r *Run) measureAll(ctx context.Context, done int) (journal.Validation, [][]journal.Answer, error) {
 	for {
 		r.Observer.Phase(done-1, "validate")
-		record := journal.Validation{Steps: done, Accuracy: map[string]float64{}}
+		record := journal.Validation{Steps: done, Accuracy: map[string]float64{}, Answers: map[string]int{}}
 		answers := make([][]journal.Answer, len(r.HeldOut))
 		for i, set := range r.HeldOut {
 			accuracy, sampled, err := r.measure(ctx, set, &answers[i])
@@ -64,6 +67,7 @@ func (r *Run) measureAll(ctx context.Context, done int) (journal.Validation, [][
 				}
 				record.Unscored[set.Name] = n
 			}
+			record.Answers[set.Name] = answered(answers[i])
 			record.Accuracy[set.Name] = accuracy
 			if sampled != nil {
 				if record.Sampled == nil {
@@ -108,4 +112,14 @@ func (r *Run) measure(ctx context.Context, set HeldOut, answers *[]journal.Answe
 	*answers = appendAnswers(*answers, groups, true)
 	share := correctShare(groups)
 	return accuracy, &share, nil
+}
+
+// answered counts the answers that accuracy is a share of.
+func answered(answers []journal.Answer) (n int) {
+	for _, a := range answers {
+		if !a.Sampled {
+			n++
+		}
+	}
+	return n
 }

@@ -49,12 +49,16 @@ func openOutside(cfg config.Config, info journal.Info, dir *journal.Dir, p *prog
 	if err != nil {
 		return nil, err
 	}
+	events, err := dir.Events()
+	if err != nil {
+		return nil, err
+	}
 	warn := func(err error) { p.Notice("%v", err) }
 	o := &outside{progress: p, notify: notify.New(cfg.Notify.Command, time.Duration(cfg.Notify.Timeout), warn)}
 	o.about = notify.Event{Run: info.ID, Dir: dir.Path(), Host: info.Host, Step: len(steps), Steps: cfg.Steps}
 	o.metrics = metrics.New(metrics.Options{
 		Run: info.ID, Model: cfg.Model, Preset: cfg.Preset, Version: version(), Steps: cfg.Steps, Servers: o.servers,
-	}, steps, validations)
+	}, steps, validations, events)
 	if o.board, err = tensorboard.Open(dir.Path(), filepath.Join(dir.Path(), tensorboard.Folder), warn); err != nil {
 		warn(err)
 	}
@@ -80,7 +84,7 @@ func (o *outside) tell(e notify.Event) {
 	o.notify.Send(e)
 }
 
-// stepCounter keeps the number of steps that events have.
+// stepCounter keeps the number of steps that events have, and passes the monitor's on.
 type stepCounter struct{ o *outside }
 
 // Phase implements orchestrator.Observer.
@@ -95,6 +99,11 @@ func (c stepCounter) StepDone(s journal.Step, steps int) {
 
 // Validated implements orchestrator.Observer.
 func (stepCounter) Validated(int, string, float64, *float64) {}
+
+// Event implements orchestrator.Observer.
+func (c stepCounter) Event(e journal.Event) {
+	c.o.tell(notify.Event{Event: notify.Signature, Signature: e.Signature, Action: e.Action, Message: e.Message, Evidence: e.Evidence})
+}
 
 // Rollout is the sampler's OnRollout.
 func (o *outside) Rollout(row sampler.Row, r sampler.Rollout, err error) {
@@ -111,15 +120,6 @@ func (o *outside) Server(e journal.ServerEvent) {
 		kind, message = notify.ServerRejoined, fmt.Sprintf("back after %.1f s with weights version %d", e.Seconds, e.Version)
 	}
 	o.tell(notify.Event{Event: kind, Server: e.Server, Message: message})
-}
-
-// Signature is told of what the monitor saw, and what it did about it.
-func (o *outside) Signature(step int, signature, action, message string, evidence map[string]float64) {
-	o.metrics.Event(signature, action)
-	if o.board != nil {
-		o.board.Text(step, "events", fmt.Sprintf("**%s** (%s): %s", signature, action, message))
-	}
-	o.tell(notify.Event{Event: notify.Signature, Signature: signature, Action: action, Message: message, Evidence: evidence})
 }
 
 // servers are those of the fleet, for Prometheus.

@@ -58,7 +58,7 @@ func TestOutside(t *testing.T) {
 	all.Validated(0, "held", 0.5, nil)
 	o.Server(journal.ServerEvent{Server: "http://a", Event: journal.ServerFenced, Reason: "gone"})
 	o.Server(journal.ServerEvent{Server: "http://a", Event: journal.ServerRejoined, Version: 2, Seconds: 3})
-	o.Signature(0, "reward_drop", "warn", "it fell by 0.5", map[string]float64{"fell": 0.5})
+	all.Event(journal.Event{Signature: "reward_drop", Action: "warn", Message: "it fell by 0.5", Evidence: map[string]float64{"fell": 0.5}})
 	o.ended(t.Context(), journal.Summary{}, errors.New("step 1: no\nroom"))
 	if err := o.Close(); err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func TestOutsideThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.observers().StepDone(journal.Step{}, 9)
-	o.Signature(0, "reward_drop", "warn", "", nil)
+	o.observers().Event(journal.Event{Signature: "reward_drop", Action: "warn"})
 	if err := o.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -142,6 +142,19 @@ func (p *progress) Validated(step int, set string, accuracy float64, sampled *fl
 	p.line("%s %s: %.1f %% right%s", set, when, 100*accuracy, also)
 }
 
+// Event implements orchestrator.Observer.
+func (p *progress) Event(e journal.Event) {
+	if p.log != nil {
+		evidence := make([]any, 0, 2*len(e.Evidence))
+		for _, key := range slices.Sorted(maps.Keys(e.Evidence)) {
+			evidence = append(evidence, key, e.Evidence[key])
+		}
+		p.log.Warn("event", "step", e.Step, "signature", e.Signature, "action", e.Action, "message", e.Message, slog.Group("evidence", evidence...))
+		return
+	}
+	p.line("%s %s after step %d: %s", e.Action, e.Signature, e.Step+1, e.Message)
+}
+
 // Retrying is told of requests that failed and will be sent again; it shows
 // one in a while, as rows fail together.
 func (p *progress) Retrying(err error, wait time.Duration) {

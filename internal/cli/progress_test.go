@@ -178,3 +178,22 @@ run /r
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
+
+// An event is one line, whatever it says.
+func TestProgressOfAnEvent(t *testing.T) {
+	e := journal.Event{Step: 11, Signature: "reward_drop", Action: "warn", Message: "it fell", Evidence: map[string]float64{"drop": 0.5, "best": 1}}
+	for format, want := range map[string]string{
+		"text": "warn reward_drop after step 12: it fell\n",
+		"json": `"msg":"event","step":11,"signature":"reward_drop","action":"warn","message":"it fell","evidence":{"best":1,"drop":0.5}}` + "\n",
+	} {
+		var out bytes.Buffer
+		p := newProgress(&out, format, config.Config{Steps: 20}, nil)
+		p.Event(e)
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(out.String(), want) {
+			t.Errorf("%s: %q, want %q", format, out.String(), want)
+		}
+	}
+}

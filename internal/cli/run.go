@@ -218,7 +218,7 @@ func sameRun(recorded string, cfg config.Config) error {
 	before.Sampling.MaxBatches = cfg.Sampling.MaxBatches
 	before.Reward.Timeout, before.Reward.MaxUnscored = cfg.Reward.Timeout, cfg.Reward.MaxUnscored
 	before.Reward.Workers, before.Reward.Python, before.Reward.URL = cfg.Reward.Workers, cfg.Reward.Python, cfg.Reward.URL
-	before.Validation.Every, before.Engine, before.Notify = cfg.Validation.Every, cfg.Engine, cfg.Notify
+	before.Validation.Every, before.Engine, before.Notify, before.Monitor = cfg.Validation.Every, cfg.Engine, cfg.Notify, cfg.Monitor
 	if changed := cfg.Differences(before); len(changed) > 0 {
 		return fmt.Errorf("--resume: %s: a resumed run cannot change that; start a new one (%s says what it began with)", strings.Join(changed, ", "), recorded)
 	}

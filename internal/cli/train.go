@@ -99,6 +99,7 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	run := orchestrator.Run{
 		Config:  cfg,
 		Updater: t, Journal: dir, HeldOut: heldOut, Now: time.Now,
+		Verifier: verifier, Other: other(cfg, verifier, validator),
 	}
 	cursor, err := run.Resume(ctx)
 	if errors.Is(err, orchestrator.ErrStepsDone) {

@@ -140,3 +140,18 @@ func openRules(c *cli.Context, r config.Reward, workers int) (_ rules, close fun
 func (r rules) by() gradedBy {
 	return gradedBy{Program: version(), Verifier: r.name, Versions: r.verifier.Versions()}
 }
+
+// other is the verifier that training's verdicts are compared with: of the strict
+// box and the rule grader the one that it is not. The grader, which has processes
+// to start, only where validation has brought it; nil where there is none.
+func other(cfg config.Config, training, validation sampler.Verifier) sampler.Verifier {
+	switch cfg.Reward.Verifier {
+	case config.VerifierRule:
+		return reward.StrictBox{}
+	case config.VerifierStrictBox:
+		if cfg.ValidationReward().Verifier == config.VerifierRule && validation != training {
+			return validation
+		}
+	}
+	return nil
+}

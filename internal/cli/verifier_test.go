@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/sampler"
+	"github.com/justrl/justrl/sampler/reward"
 )
 
 // Every verifier that a configuration may name grades pairs from the command line.
@@ -151,4 +154,38 @@ func TestCommandsAreIndependentOfTheFolder(t *testing.T) {
 			t.Errorf("(-want +got), python %s:\n%s", cfg.Reward.Python, d)
 		}
 	}
+}
+
+// Verdicts are compared with the other of strict box and rule grader, and the
+// grader is never started for that alone.
+func TestOtherVerifier(t *testing.T) {
+	grader := fakeGrader{}
+	for _, tc := range []struct {
+		name, verifier, validation string
+		held                       sampler.Verifier
+		want                       sampler.Verifier
+	}{
+		{"the grader that validation has", config.VerifierStrictBox, config.VerifierRule, grader, grader},
+		{"no held-out problems", config.VerifierStrictBox, config.VerifierRule, reward.StrictBox{}, nil},
+		{"validation by the strict box too", config.VerifierStrictBox, "", reward.StrictBox{}, nil},
+		{"training by the grader", config.VerifierRule, "", grader, reward.StrictBox{}},
+		{"a third", config.VerifierExact, config.VerifierRule, reward.Exact{}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := config.Preset("tiny-cpu")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Reward.Verifier, c.Validation.Verifier = tc.verifier, tc.validation
+			if got := other(c, reward.StrictBox{}, tc.held); got != tc.want {
+				t.Errorf("%T, want %T", got, tc.want)
+			}
+		})
+	}
+}
+
+type fakeGrader struct{}
+
+func (fakeGrader) Verify(context.Context, string, string) (sampler.Score, error) {
+	return sampler.Score{}, nil
 }

@@ -50,6 +50,7 @@ type Config struct {
 	Checkpoint Checkpoint              `yaml:"checkpoint" about:"where a run can be resumed from"`
 	Validation Validation              `yaml:"validation" about:"accuracy on held-out problems"`
 	Notify     Notify                  `yaml:"notify" about:"a program that is told what happens to the run"`
+	Monitor    Monitor                 `yaml:"monitor" about:"failure signatures that the run looks for in itself (docs/monitoring.md); the lines about them say what their thresholds are"`
 	Trainer    Trainer                 `yaml:"trainer" about:"where the updater runs"`
 	Engine     Engine                  `yaml:"engine" about:"the embedded server, where no other is named; it changes how fast answers come, not what they are"`
 }
@@ -258,8 +259,10 @@ func (c Config) Validate() error {
 	must(c.Engine.CacheMiB >= 1, "engine.cache_mib", "must be at least 1, is %d", c.Engine.CacheMiB)
 	must(c.Notify.Timeout > 0, "notify.timeout", "must be more than 0s, is %s", time.Duration(c.Notify.Timeout))
 	must(len(c.Notify.Command) == 0 || c.Notify.Command[0] != "", "notify.command", "must begin with a program, begins with \"\"")
-	if err := c.Trainer.Validate(); err != nil {
-		errs = append(errs, err)
+	for _, err := range []error{c.Monitor.Validate(), c.Trainer.Validate()} {
+		if err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }

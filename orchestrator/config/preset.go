@@ -90,6 +90,7 @@ func paper() Config {
 		},
 		Validation: Validation{Verifier: VerifierRule, Every: 50, N: 32, Temperature: 0.7, TopP: 0.9, MaxTokens: 31744},
 		Notify:     Notify{Timeout: Duration(30 * time.Second)},
+		Monitor:    defaultMonitor(),
 		Trainer:    Trainer{Device: "cpu"},
 		Engine:     Engine{Sequences: 256, CacheMiB: 4096},
 	}

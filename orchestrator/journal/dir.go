@@ -26,6 +26,7 @@ type Dir struct {
 	lock        *os.File
 	steps       *lineFile
 	validations *lineFile
+	events      *lineFile
 }
 
 // Create starts a new run in path; missing folders are made, and config is
@@ -47,7 +48,7 @@ func Create(path string, info Info, config []byte) (*Dir, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	// What an attempt that sampled nothing has left is not this run's.
-	for _, name := range []string{"validation.jsonl", "summary.json"} {
+	for _, name := range []string{"validation.jsonl", "events.jsonl", "summary.json", "paused", "monitor/answers.jsonl"} {
 		if err := os.Remove(d.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(fmt.Errorf("run directory: %w", err), d.Close())
 		}
@@ -115,7 +116,7 @@ func (d *Dir) Path() string { return d.path }
 // Close gives the directory free.
 func (d *Dir) Close() error {
 	var errs []error
-	for _, l := range []*lineFile{d.steps, d.validations} {
+	for _, l := range []*lineFile{d.steps, d.validations, d.events} {
 		if l != nil {
 			errs = append(errs, l.f.Close())
 		}
@@ -145,6 +146,7 @@ func (d *Dir) Rewind(next int) error {
 	err := errors.Join(
 		keepLines(d.steps, func(s Step) bool { return s.Step < next }),
 		keepLines(d.validations, func(v Validation) bool { return v.Steps <= next }),
+		keepLines(d.events, func(e Event) bool { return e.Step < next }),
 	)
 	if err != nil {
 		return err
@@ -182,7 +184,7 @@ func lock(path string) (*Dir, error) {
 // open opens the files that grow, and removes what a killed process left half-written.
 func (d *Dir) open() (*Dir, error) {
 	if err := errors.Join(
-		sweep(d.path, temporary), sweep(d.file("rollouts"), temporary),
+		sweep(d.path, temporary), sweep(d.file("rollouts"), temporary), sweep(d.file("monitor"), temporary),
 		d.eachAnswers(func(dir string, _ int) error { return sweep(dir, temporaryAnswers) }),
 	); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -190,6 +192,9 @@ func (d *Dir) open() (*Dir, error) {
 	var err error
 	if d.steps, err = openLines(d.file("steps.jsonl")); err == nil {
 		d.validations, err = openLines(d.file("validation.jsonl"))
+	}
+	if err == nil {
+		d.events, err = openLines(d.file("events.jsonl"))
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -200,7 +205,7 @@ func (d *Dir) open() (*Dir, error) {
 // The names that atomicdir.ReplaceFile gives the files of this package while it
 // fills them; in a folder of answers a set may have any name.
 var (
-	temporary        = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|report\.html|(steps|validation|step-[0-9]+)\.jsonl|step-[0-9]+\.drawn\.json)-[0-9]+$`)
+	temporary        = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|report\.html|paused|(steps|validation|events|answers|step-[0-9]+)\.jsonl|step-[0-9]+\.drawn\.json)-[0-9]+$`)
 	temporaryAnswers = regexp.MustCompile(`^\..+\.jsonl-[0-9]+$`)
 )
 

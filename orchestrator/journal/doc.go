@@ -5,6 +5,9 @@
 //	run.json                 id, build, host, seed, servers ([Info])
 //	steps.jsonl              one line a finished step ([Step])
 //	validation.jsonl         one line a measurement on held-out problems ([Validation])
+//	events.jsonl             what the run noticed about itself: failure signatures ([Event])
+//	paused                   while it is there the run waits at its next step boundary; the reason
+//	monitor/answers.jsonl    answers that are scored again and again ([Fixed])
 //	eval/step-000050/SET.jsonl   the answers to a held-out set after so many steps ([Answer])
 //	rollouts/step-000012.jsonl   the scored rollouts of a step ([Rollout]), what `justrl update --rollouts` reads
 //	rollouts/step-000012.drawn.json    what was drawn for it, with sampling.dynamic ([Drawn])
@@ -19,7 +22,7 @@
 //
 // A directory belongs to one process at a time (an flock on run.lock); the
 // functions that take its path only read, and need no lock. Files are replaced
-// by rename; the .jsonl files of steps and validation are appended and synced
+// by rename; the .jsonl files of steps, validation and events are appended and synced
 // line by line, partial rollouts appended line by line, and a torn last line,
 // which only a crash can leave, is cut off when the file is opened.
 package journal

@@ -40,6 +40,9 @@ type Step struct {
 	*Overlong         // nil where no answer's length was punished
 	*Drawn            // nil without sampling.dynamic
 	*Unscored         // nil where everything was scored
+	*Texts            // nil in runs of versions that did not look
+	*Compared         // nil in steps without a comparison
+	*Rescored         // nil in steps without it
 
 	ResponseMean float64 `json:"response_length/mean"` // tokens
 	ResponseMax  int     `json:"response_length/max"`
@@ -63,7 +66,8 @@ type Step struct {
 	// ServerEvents is what happened to servers since the record before.
 	ServerEvents []ServerEvent `json:"perf/server_events,omitempty"`
 
-	Sample float64 `json:"timing_s/gen"` // verification included
+	Sample float64 `json:"timing_s/gen"`     // verification included
+	Look   float64 `json:"timing_s/monitor"` // what is looked at for the monitor, verdicts included
 	Update float64 `json:"timing_s/update_actor"`
 	// Publish is from the last optimizer step to the first tokens under the new
 	// weights, which the canary has every server generate and judges: snapshot, load and canary.
@@ -144,6 +148,34 @@ type Unscored struct {
 	Timeouts int `json:"sampling/unscored_timeouts"` // rollouts that it took too long over
 }
 
+// Texts says what the answers of a step look like; docs/monitoring.md has the
+// definitions. Shares are of rollouts, or of those with a box where it says so.
+type Texts struct {
+	Boxed       float64 `json:"monitor/boxed"`        // share with a closed box
+	NoReasoning float64 `json:"monitor/no_reasoning"` // of the boxed: with hardly a word before the last box
+	BoxedOnly   float64 `json:"monitor/boxed_only"`   // of the boxed: with nothing but boxes
+	ManyBoxes   float64 `json:"monitor/many_boxes"`   // of the boxed: with more boxes than a solution needs
+	OneAnswer   float64 `json:"monitor/one_answer"`   // share of the commonest answer, beyond its share of the ground truths
+	Copied      float64 `json:"monitor/copied"`       // long texts that another rollout of their group has too
+	Looping     float64 `json:"monitor/looping"`      // share whose end repeats itself
+}
+
+// Compared says how a sample of a step's rollouts comes out under the other of
+// the strict box and the rule grader.
+type Compared struct {
+	Judged        int `json:"monitor/compared"`               // rollouts that both judged
+	OnlyTraining  int `json:"monitor/compared_only_training"` // accepted by training's verifier alone
+	OnlyOther     int `json:"monitor/compared_only_other"`    // accepted by the other alone
+	CompareErrors int `json:"monitor/compared_errors"`        // that the other failed on, or had no time for
+}
+
+// Rescored says how the kept answers ([Fixed]) scored at a step.
+type Rescored struct {
+	Rescored      int `json:"monitor/rescored"`         // answers that were scored again
+	Changed       int `json:"monitor/rescored_changed"` // of these, with another reward or verdict than at first
+	RescoreErrors int `json:"monitor/rescored_errors"`  // that the verifier failed on, or had no time for
+}
+
 // And adds two counts, each nil for nothing.
 func (u *Unscored) And(more *Unscored) *Unscored {
 	if u == nil || more == nil {
@@ -160,7 +192,9 @@ type Validation struct {
 	Sampled map[string]float64 `json:"sampled,omitempty"`
 	// Unscored counts the answers, of both kinds, that the verifier failed on, by set: they are in no share.
 	Unscored map[string]int `json:"unscored,omitempty"`
-	Seconds  float64        `json:"timing_s/validate"`
+	// Answers counts those that Accuracy is a share of, by set; versions before the monitor did not say.
+	Answers map[string]int `json:"answers,omitempty"`
+	Seconds float64        `json:"timing_s/validate"`
 	// Ended is when it was recorded; zero in runs of versions that did not say.
 	Ended time.Time `json:"perf/ended,omitzero"`
 }

@@ -16,7 +16,7 @@ import (
 var _ orchestrator.Observer = (*Metrics)(nil)
 
 // Phases are the stages of a run, by the names that orchestrator.Observer has for them.
-var Phases = []string{"sample", "update", "publish", "validate", "checkpoint"}
+var Phases = []string{"sample", "update", "publish", "validate", "checkpoint", "paused"}
 
 // Options are those of a run's metrics.
 type Options struct {
@@ -48,8 +48,8 @@ type Metrics struct {
 	figures
 }
 
-// New makes the metrics of a run that has recorded the steps and validations.
-func New(o Options, steps []journal.Step, validations []journal.Validation) *Metrics {
+// New makes the metrics of a run that has recorded the steps, validations and events.
+func New(o Options, steps []journal.Step, validations []journal.Validation, events []journal.Event) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), now: o.Now, figures: newFigures()}
 	if m.now == nil {
 		m.now = time.Now
@@ -81,6 +81,9 @@ func New(o Options, steps []journal.Step, validations []journal.Validation) *Met
 		for set, share := range v.Sampled {
 			m.accuracy.WithLabelValues(set, "training").Set(share)
 		}
+	}
+	for _, e := range events {
+		m.Event(e)
 	}
 	return m
 }
@@ -132,8 +135,8 @@ func (m *Metrics) Rollout(tokens int, err error) {
 // ServerEvent is told of a server that left the run or came back.
 func (m *Metrics) ServerEvent(e journal.ServerEvent) { m.serverEvents.WithLabelValues(e.Event).Inc() }
 
-// Event is told of a failure signature, and of what was done about it.
-func (m *Metrics) Event(signature, action string) { m.events.WithLabelValues(signature, action).Inc() }
+// Event implements orchestrator.Observer.
+func (m *Metrics) Event(e journal.Event) { m.events.WithLabelValues(e.Signature, e.Action).Inc() }
 
 // count adds what a recorded step adds up to.
 func (m *Metrics) count(s journal.Step) {

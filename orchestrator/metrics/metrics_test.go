@@ -32,14 +32,15 @@ func lived() (m *Metrics, now *time.Time) {
 		return s
 	}
 	held := []journal.Validation{{Accuracy: map[string]float64{"held": 0.125}}, {Steps: 2, Accuracy: map[string]float64{"held": 0.5}, Sampled: map[string]float64{"held": 0.375}}}
-	m = New(Options{Run: "r1", Model: "/m", Preset: "tiny-cpu", Version: "0.1", Steps: 9, Servers: servers, Now: func() time.Time { return *now }}, []journal.Step{step(0), step(1)}, held)
+	m = New(Options{Run: "r1", Model: "/m", Preset: "tiny-cpu", Version: "0.1", Steps: 9, Servers: servers, Now: func() time.Time { return *now }}, []journal.Step{step(0), step(1)}, held,
+		[]journal.Event{{Signature: "looping", Action: "pause"}})
 	m.Phase(1, "publish")
 	*now = now.Add(3 * time.Second)
 	m.Phase(2, "sample")
 	m.Rollout(30, nil)
 	m.Rollout(10, errors.New("no grader"))
 	m.ServerEvent(journal.ServerEvent{Event: journal.ServerFenced})
-	m.Event("reward_drop", "warn")
+	m.Event(journal.Event{Signature: "reward_drop", Action: "warn"})
 	last := step(2)
 	last.ScoreMean = 0.75
 	last.Overlong = &journal.Overlong{OverlongShare: 0.5}
@@ -57,14 +58,17 @@ func TestMetrics(t *testing.T) {
 	const want = `
 justrl_correct_ratio 0.25
 justrl_entropy_nats 1.5
+justrl_events_total{action="pause",signature="looping"} 1
 justrl_events_total{action="warn",signature="reward_drop"} 1
 justrl_phase_seconds_total{phase="checkpoint"} 0
+justrl_phase_seconds_total{phase="paused"} 0
 justrl_phase_seconds_total{phase="publish"} 3
 justrl_phase_seconds_total{phase="sample"} 2
 justrl_phase_seconds_total{phase="update"} 0
 justrl_phase_seconds_total{phase="validate"} 0
 justrl_phase_start_timestamp_seconds 1005
 justrl_phase{phase="checkpoint"} 0
+justrl_phase{phase="paused"} 0
 justrl_phase{phase="publish"} 0
 justrl_phase{phase="sample"} 0
 justrl_phase{phase="update"} 0

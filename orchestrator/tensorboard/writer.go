@@ -214,6 +214,11 @@ func (w *Writer) Validated(step int, set string, accuracy float64, sampled *floa
 	w.write(scalars(w.now(), step+1, v.Scalars()))
 }
 
+// Event implements orchestrator.Observer.
+func (w *Writer) Event(e journal.Event) {
+	w.Text(e.Step, "events", fmt.Sprintf("**%s** (%s): %s", e.Signature, e.Action, e.Message))
+}
+
 // Text adds a text under a tag, like "events", at a step.
 func (w *Writer) Text(step int, tag, markdown string) { w.write(text(w.now(), step, tag, markdown)) }
 

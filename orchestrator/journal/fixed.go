@@ -1,0 +1,35 @@
+package journal
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// Fixed is an answer that a run keeps to have it scored again and again: a line
+// of monitor/answers.jsonl. Its score is the verifier's own, unshaped.
+type Fixed struct {
+	ProblemID   string  `json:"problem_id"`
+	GroundTruth string  `json:"ground_truth"`
+	Text        string  `json:"text"`
+	Reward      float64 `json:"reward"`
+	Correct     bool    `json:"correct"`
+}
+
+// FixedPath is the file of [Fixed] lines in a run directory.
+func FixedPath(run string) string { return filepath.Join(run, "monitor", "answers.jsonl") }
+
+// WriteFixed keeps the answers, in the place of those that were there.
+func (d *Dir) WriteFixed(answers []Fixed) error {
+	return replaceLines("answers to score again", FixedPath(d.path), answers)
+}
+
+// ReadFixed returns them; none, without an error, where none are kept yet.
+func (d *Dir) ReadFixed() (all []Fixed, err error) {
+	for a, err := range Lines[Fixed](FixedPath(d.path)) {
+		if err != nil {
+			return nil, fmt.Errorf("%w; remove the file to have others taken", err)
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}

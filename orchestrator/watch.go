@@ -1,0 +1,136 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/orchestrator/monitor"
+)
+
+// StopError ends a run in which a failure signature began whose action is stop.
+// The step boundary is saved: the run can be resumed.
+type StopError struct {
+	Event journal.Event
+	Out   string // the run directory
+}
+
+func (e *StopError) Error() string {
+	return fmt.Sprintf("step %d: %s: %s; the run is saved, and justrl run --resume --out %s goes on once that is put right; --set monitor.%s.action=%s there trains on all the same",
+		e.Event.Step+1, e.Event.Signature, e.Event.Message, e.Out, e.Event.Signature, config.ActionWarn)
+}
+
+// watchAgain tells a new monitor what the records hold, which is what an
+// undisturbed run's has been told.
+func (r *Run) watchAgain() error {
+	r.monitor = monitor.New(r.Config)
+	steps, err := r.Journal.Steps()
+	if err != nil {
+		return err
+	}
+	measured, err := r.Journal.Validations()
+	if err != nil {
+		return err
+	}
+	upTo := func(done int) {
+		for len(measured) > 0 && measured[0].Steps <= done {
+			r.monitor.Validated(measured[0])
+			measured = measured[1:]
+		}
+	}
+	for _, s := range steps {
+		upTo(s.Step)
+		r.monitor.Step(s)
+	}
+	upTo(r.progress.NextStep)
+	r.monitor.Rearm()
+	return nil
+}
+
+// notice records what the monitor has found, tells of it, and remembers what is
+// to be done about it at the step's boundary.
+func (r *Run) notice(events []journal.Event) error {
+	for _, e := range events {
+		if e.Action == config.ActionPause && r.progress.NextStep >= r.Config.Steps {
+			e.Action = config.ActionWarn // there is nothing left to hold back
+		}
+		if e.Action == config.ActionPause {
+			e.Message += "; the run is saved and waits: remove " + journal.PausedPath(r.Journal.Path()) + " to go on"
+		}
+		if err := r.tell(e); err != nil {
+			return err
+		}
+		switch {
+		case e.Action == config.ActionStop && r.stopped == nil:
+			r.stopped = &StopError{Event: e, Out: r.Journal.Path()}
+		case e.Action == config.ActionPause && r.pausing == "":
+			r.pausing = e.Signature + ": " + e.Message
+		}
+	}
+	return nil
+}
+
+func (r *Run) tell(e journal.Event) error {
+	e.Time = r.Now().UTC()
+	if err := r.Journal.AppendEvent(e); err != nil {
+		return err
+	}
+	r.Observer.Event(e)
+	return nil
+}
+
+// halted is what ends the run at this boundary; nil for nothing.
+func (r *Run) halted() error {
+	if r.stopped == nil {
+		return nil
+	}
+	return r.stopped
+}
+
+// lookAgain is how often a paused run looks whether it may go on.
+const lookAgain = time.Second
+
+// wait holds the run at a step boundary while the file of journal.PausedPath is
+// there: the monitor's, or somebody's. The boundary is saved first; no server is
+// asked for anything.
+func (r *Run) wait(ctx context.Context) error {
+	told := r.pausing != ""
+	if told {
+		if err := r.Journal.Pause(r.pausing); err != nil {
+			return err
+		}
+		r.pausing = ""
+	}
+	reason, paused, err := r.Journal.Paused()
+	if !paused || err != nil {
+		return err
+	}
+	if err := r.checkpoint(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	if !told {
+		message := "the run is saved and waits: remove " + journal.PausedPath(r.Journal.Path()) + " to go on"
+		if reason != "" {
+			message += " (it says: " + reason + ")"
+		}
+		if err := r.tell(journal.Event{Step: r.progress.NextStep - 1, Signature: journal.SignaturePaused, Action: config.ActionPause, Message: message}); err != nil {
+			return err
+		}
+	}
+	r.Observer.Phase(r.progress.NextStep, "paused")
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for paused {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if _, paused, err = r.Journal.Paused(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
