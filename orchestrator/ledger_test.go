@@ -203,6 +203,7 @@ func TestRetentionKeepsWhatAResumeNeeds(t *testing.T) {
 		}
 		for i, f := range files {
 			files[i] = strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "step-00000"), ".jsonl")
+			files[i] = strings.TrimSuffix(files[i], ".parquet")
 		}
 		return strings.Join(files, " ")
 	}
@@ -233,7 +234,7 @@ func TestAStepSampledAnewDropsWhatFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	done()
-	for _, gone := range []string{"checkpoints", "rollouts/step-000001.jsonl"} {
+	for _, gone := range []string{"checkpoints", "rollouts/step-000001.parquet"} {
 		if err := os.RemoveAll(filepath.Join(dir, gone)); err != nil {
 			t.Fatal(err)
 		}

@@ -92,6 +92,9 @@ type Observer interface {
 	// after a step; sampled is that at the training temperature, nil where it is
 	// not measured.
 	Validated(step int, set string, accuracy float64, sampled *float64)
+	// Notice: something that a person should know and need not act on, in one line
+	// without its end: what was found damaged, and what is done about it.
+	Notice(format string, args ...any)
 }
 
 // Run is one training run, wired but not started. All fields are needed but

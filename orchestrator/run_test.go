@@ -25,11 +25,12 @@ import (
 // rewards depend on the weights, an updater whose weights are one number, and
 // a server. Its log is what happened, in order.
 type world struct {
-	t      *testing.T
-	log    []string
-	next   int64
-	weight int64 // the updater's
-	served int64 // the version that the server has
+	t       *testing.T
+	log     []string
+	notices []string
+	next    int64
+	weight  int64 // the updater's
+	served  int64 // the version that the server has
 
 	asked map[string]int // ordinal/sample → how often it was sampled for training
 
@@ -219,7 +220,10 @@ func (w *world) Advance(_ context.Context, s bridge.Snapshot) (bridge.Report, er
 }
 
 // Observer.
-func (w *world) Phase(int, string)                                   {}
+func (w *world) Phase(int, string) {}
+func (w *world) Notice(format string, args ...any) {
+	w.notices = append(w.notices, fmt.Sprintf(format, args...))
+}
 func (w *world) StepDone(s journal.Step, _ int)                      { w.say("recorded %d", s.Step) }
 func (w *world) Validated(step int, _ string, _ float64, _ *float64) { w.say("validated %d", step) }
 

@@ -200,7 +200,7 @@ func (d *Dir) open() (*Dir, error) {
 // The names that atomicdir.ReplaceFile gives the files of this package while it
 // fills them; in a folder of answers a set may have any name.
 var (
-	temporary        = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|report\.html|(steps|validation|step-[0-9]+)\.jsonl|step-[0-9]+\.drawn\.json)-[0-9]+$`)
+	temporary        = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|report\.html|(steps|validation|step-[0-9]+)\.jsonl|step-[0-9]+\.(drawn\.json|parquet))-[0-9]+$`)
 	temporaryAnswers = regexp.MustCompile(`^\..+\.jsonl-[0-9]+$`)
 )
 
