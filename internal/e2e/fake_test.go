@@ -205,7 +205,7 @@ func TestSeedControlAndKeeping(t *testing.T) {
 	out := filepath.Join(dir, "kept")
 	must(t, small(scripted(t, nil), out, "--steps", "3", "--set", "checkpoint.rollouts=2")...)
 	kept, err := filepath.Glob(filepath.Join(out, "rollouts", "*"))
-	if err != nil || len(kept) != 2 || !strings.HasSuffix(kept[0], "step-000001.jsonl") {
+	if err != nil || len(kept) != 2 || !strings.HasSuffix(kept[0], "step-000001.parquet") {
 		t.Errorf("kept %v (%v), want the newest two", kept, err)
 	}
 }

@@ -50,8 +50,10 @@ var columnNames = [columnCount]string{
 var textColumns = []int{colProblemID, colText, colFinish, colReward}
 
 // readParquet calls each for every row, with only the columns of want filled in;
-// nil is all of them. A column that the file lacks, or that is null, is nil in
-// the line, or empty. The rows' lists are the callee's to keep.
+// nil is all of them, which must then be there: a footer has no checksum, and the
+// name of a column may be what is damaged. Else a column that the file lacks, as
+// one that is null, is nil in the line, or empty. The rows' lists are the callee's
+// to keep.
 //
 // One row group's pages are read side by side: beside the row, memory holds a
 // page a column. each's errors come as they are.
@@ -74,7 +76,7 @@ func readParquet(f io.ReaderAt, size int64, want []int, each func(row int, l rol
 		return own.error
 	}
 	if err != nil { // what is read here was written here, and not fetched
-		return errors.New(strings.ReplaceAll(err.Error(), ": fetch the file again", ""))
+		return errors.New(strings.NewReplacer(": fetch the file again", "", ": fetch it again", "").Replace(err.Error()))
 	}
 	return nil
 }
@@ -85,7 +87,8 @@ type eachError struct{ error }
 // leavesOf finds the columns; -1 is none. A list's only column is its elements,
 // whatever its writer named what is between.
 func leavesOf(schema *parquet.Schema, want []int) (leaves [columnCount]int, err error) {
-	if want == nil {
+	all := want == nil
+	if all {
 		for i := range columnCount {
 			want = append(want, i)
 		}
@@ -102,6 +105,9 @@ func leavesOf(schema *parquet.Schema, want []int) (leaves [columnCount]int, err 
 				return leaves, fmt.Errorf("the column %s has several columns in it, and should be one of values", columnNames[i])
 			}
 			leaves[i] = leaf
+		}
+		if all && leaves[i] < 0 {
+			return leaves, fmt.Errorf("has no column %s", columnNames[i])
 		}
 	}
 	return leaves, nil
