@@ -18,6 +18,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
@@ -98,7 +100,8 @@ type Observer interface {
 }
 
 // Run is one training run, wired but not started. All fields are needed but
-// HeldOut, Validator and Servers; internal/cli opens them and closes them.
+// HeldOut, Validator, Servers and Resumed; internal/cli opens them and closes them.
+// Export and SaveState are called while rows are sampled, when Bridge may score.
 type Run struct {
 	Config    config.Config
 	Rows      Rows
@@ -112,6 +115,9 @@ type Run struct {
 	Observer  Observer
 	Servers   Servers
 	Now       func() time.Time // time.Now
+	// Resumed, where an earlier process began the run, is what [Run.Resume] writes into
+	// resumes.jsonl, beside the step and the checkpoints that it fills in itself.
+	Resumed *journal.Resume
 
 	progress  journal.Progress
 	since     time.Time       // what progress.WallS does not hold yet began here
@@ -119,6 +125,7 @@ type Run struct {
 	live      bridge.Snapshot // what the servers serve
 	drawn     []sampler.Row   // of the step that is being sampled, so far
 	again     []sampler.Row   // of these, what is to be drawn once more
+	saving    *errgroup.Group // a checkpoint that is being written
 	torn      bool            // the weights are past the boundary that progress describes
 }
 
@@ -126,7 +133,9 @@ type Run struct {
 // stops it at a step boundary: a step that is still sampling is given up, one
 // that has begun to train is finished, then a checkpoint is written and
 // ErrInterrupted returned. On any other failure the last step boundary is
-// saved too, unless it was lost half-way through an update.
+// saved too, unless it was lost half-way through an update. A checkpoint that is
+// due is written while the next step is sampled; that it failed ends the run before
+// the weights change.
 func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
 	r.since = r.Now()
 	firm := context.WithoutCancel(ctx) // for work that must not stop half-way
@@ -141,13 +150,17 @@ func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
 		if err == nil && r.progress.NextStep < r.Config.Steps {
 			err = ctx.Err()
 		}
-		if err != nil || r.checkpointDue() {
-			if err := r.save(firm, interrupted(ctx, err)); err != nil {
-				return journal.Summary{}, err
-			}
+		if err != nil {
+			return journal.Summary{}, r.save(firm, interrupted(ctx, err))
+		}
+		if r.checkpointDue() {
+			r.saveBeside(firm)
 		}
 		if err := r.validate(ctx); err != nil {
 			return journal.Summary{}, r.save(firm, interrupted(ctx, err))
+		}
+		if err := r.saveBest(firm); err != nil {
+			return journal.Summary{}, r.save(firm, err)
 		}
 	}
 	return r.finish()
@@ -166,6 +179,10 @@ func (r *Run) step(ctx context.Context, step int) error {
 	}
 	describe(&rec, b.groups, r.Config.Sampling.MaxTokens)
 	rec.Drawn, rec.Unscored, rec.Servers, rec.Sample = b.drawn, b.failed, parts(b.groups), watch.lap()
+	if err := r.saved(); err != nil { // the checkpoint of the step before: the weights change next
+		return err
+	}
+	rec.Checkpoint = watch.lap()
 
 	r.Observer.Phase(step, "update")
 	result, err := r.Updater.Step(firm, step, forUpdater(b.groups), r.gate)

@@ -13,8 +13,8 @@ const perKind = 2
 // excerpt is some of a training step's rollouts: what the page shows where no
 // answers to held-out problems were kept.
 type excerpt struct {
-	step            int           // counted from 0
-	total, rewarded int           // rollouts; those with a reward above 0
+	step            int                   // counted from 0
+	total, rewarded int                   // rollouts; those with a reward above 0
 	examples        []journal.RolloutText // the most reward first
 }
 
