@@ -56,9 +56,9 @@ const (
 	formatVersion = "1"
 )
 
-// writeParquet writes rollouts to w, a row group at a time: what it holds beside
-// them is one row group, compressed.
-func writeParquet(w io.Writer, rollouts []Rollout) (err error) {
+// writeParquet writes rollouts to w, a row group of about perGroup tokens at a time:
+// what it holds beside them is one row group, compressed.
+func writeParquet(w io.Writer, rollouts []Rollout, perGroup int) (err error) {
 	defer func() {
 		if p := recover(); p != nil { // the library's way of saying that a row does not fit its schema
 			err = fmt.Errorf("write parquet: %v", p)
@@ -84,7 +84,7 @@ func writeParquet(w io.Writer, rollouts []Rollout) (err error) {
 		if _, err := out.Write(row[:]); err != nil {
 			return err
 		}
-		if tokens += len(r.PromptTokenIDs) + len(r.TokenIDs); tokens >= groupTokens {
+		if tokens += len(r.PromptTokenIDs) + len(r.TokenIDs); tokens >= perGroup {
 			if err := out.Flush(); err != nil {
 				return err
 			}
@@ -102,5 +102,5 @@ func replaceParquet(path string, rollouts []Rollout) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return fmt.Errorf("rollouts: %w", err)
 	}
-	return atomicdir.ReplaceFile(path, func(w io.Writer) error { return writeParquet(w, rollouts) })
+	return atomicdir.ReplaceFile(path, func(w io.Writer) error { return writeParquet(w, rollouts, groupTokens) })
 }

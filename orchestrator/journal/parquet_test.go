@@ -266,7 +266,7 @@ func TestParquetIsStreamed(t *testing.T) {
 func FuzzParquetRollouts(f *testing.F) {
 	for _, all := range [][]Rollout{nil, {someRollout(1, 2)}, variedRollouts(9, 1, 20)} {
 		var b bytes.Buffer
-		if err := writeParquet(&b, all); err != nil {
+		if err := writeParquet(&b, all, 100); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(b.Bytes())
