@@ -242,11 +242,9 @@ func TestParquetIsStreamed(t *testing.T) {
 		return m.HeapAlloc
 	}
 	d := create(t, filepath.Join(t.TempDir(), "run"))
-	all := variedRollouts(200, 1, 30_000) // 3 million tokens, 24 MB of ids and log-probs
-	if err := d.WriteRollouts(0, all); err != nil {
+	if err := d.WriteRollouts(0, variedRollouts(200, 1, 30_000)); err != nil { // 3 million tokens, 24 MB of ids and log-probs
 		t.Fatal(err)
 	}
-	all = nil
 	before, most, n := live(), uint64(0), 0
 	for _, err := range Rollouts(d.Path(), 0) {
 		if err != nil {
