@@ -357,3 +357,99 @@ func resumable(w *world, c config.Config, j *journal.Dir) *Run {
 		HeldOut: heldOutSet(), Now: func() time.Time { return time.Unix(0, 0) },
 	}
 }
+
+// A run that an older build has left, its rollouts in JSON Lines, goes on: what it has
+// is trained on again, and is parquet from then on.
+func TestOlderBuildsRunGoesOn(t *testing.T) {
+	c := testConfig(t)
+	undisturbed := &world{}
+	whole := filepath.Join(t.TempDir(), "run")
+	r, done := newRun(t, undisturbed, c, whole)
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done()
+	want, measured := recordsOf(t, whole)
+
+	dir := filepath.Join(t.TempDir(), "run")
+	w := &world{}
+	r, done = newRun(t, w, c, dir)
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done()
+	for step := range 4 {
+		asLines(t, dir, step)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "checkpoints/step-000004")); err != nil {
+		t.Fatal(err)
+	}
+	again := &world{served: w.served}
+	r, done = newRun(t, again, c, dir)
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done()
+	if len(again.asked) > 0 {
+		t.Errorf("%d samples were asked for again", len(again.asked))
+	}
+	sameEnd(t, undisturbed, again, dir, want, measured)
+	var ends []string
+	for step := range 4 {
+		ends = append(ends, filepath.Ext(journal.RolloutsPath(dir, step)))
+	}
+	if d := cmp.Diff([]string{".jsonl", ".jsonl", ".parquet", ".parquet"}, ends); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// A line of the partial that a disk has changed is said, and its rollout alone is
+// sampled again.
+func TestDamagedPartialGoesOn(t *testing.T) {
+	c := testConfig(t)
+	undisturbed := &world{}
+	whole := filepath.Join(t.TempDir(), "run")
+	r, done := newRun(t, undisturbed, c, whole)
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done()
+	want, measured := recordsOf(t, whole)
+
+	dir := filepath.Join(t.TempDir(), "run")
+	broken := errors.New("broken")
+	w := &world{onRollout: rolloutAt(3, 1, func() error { return broken })} // five of step 1 are kept
+	r, done = newRun(t, w, c, dir)
+	if _, err := r.Train(t.Context()); !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	done()
+	path := filepath.Join(dir, "rollouts/step-000001.partial.jsonl")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(b), "\n")
+	lines[1] = strings.Replace(lines[1], `"group"`, `"group`, 1)
+	lines[2] = strings.Replace(lines[2], `"token_ids":[1,2]`, `"token_ids":[1,3]`, 1) // JSON still
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	again := &world{served: w.served, asked: w.asked}
+	r, done = newRun(t, again, c, dir)
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done()
+	twice := 0
+	for _, times := range again.asked {
+		twice += times - 1
+	}
+	if twice != 2 {
+		t.Errorf("%d samples were asked for again, want 2", twice)
+	}
+	if len(again.notices) != 1 || !strings.Contains(again.notices[0], "2 lines") || !strings.Contains(again.notices[0], "step-000001.partial.jsonl:") {
+		t.Errorf("said %q", again.notices)
+	}
+	sameEnd(t, undisturbed, again, dir, want, measured)
+}

@@ -35,7 +35,7 @@ func (r *Run) sample(ctx context.Context, step int) (batch, error) {
 		return batch{}, err
 	}
 	if d := l.file.Damage(); d.Lines > 0 {
-		r.Observer.Notice("%v: damaged, as are %d lines of the file in all; they are left out, and their rollouts are sampled again under the same seeds", d.First, d.Lines)
+		r.Observer.Notice("%v; of the file %d lines are damaged and left out, and their rollouts are sampled again under the same seeds", d.First, d.Lines)
 	}
 	b, err := r.proven(ctx, step, l)
 	if err := errors.Join(err, l.file.Close()); err != nil {
