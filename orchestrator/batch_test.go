@@ -229,27 +229,27 @@ func TestDynamicStepsOfOtherDataAreRefused(t *testing.T) {
 	}{
 		{"the note of what was drawn is gone", func(dir string) error {
 			return os.Remove(filepath.Join(dir, "rollouts", "step-000001.drawn.json"))
-		}, []string{"step-000001.drawn.json", "what step 1 drew", "step-000001.jsonl"}},
+		}, []string{"step-000001.drawn.json", "what step 1 drew", "step-000001.parquet"}},
 		{"the note is of no batch", drawnAs(`{"sampling/batches":0,"sampling/groups_drawn":0}`),
-			[]string{"step-000001.drawn.json: says that 0 batches of 2 rows came to 0 rows", "remove ", "step-000001.jsonl"}},
+			[]string{"step-000001.drawn.json: says that 0 batches of 2 rows came to 0 rows", "remove ", "step-000001.parquet"}},
 		{"the note is of less than none", drawnAs(`{"sampling/batches":-3,"sampling/groups_drawn":-6}`), []string{"step-000001.drawn.json: says that -3 batches"}},
 		{"the note's rows are not its batches'", drawnAs(`{"sampling/batches":3,"sampling/groups_drawn":7}`),
 			[]string{"step-000001.drawn.json: says that 3 batches of 2 rows came to 7 rows"}},
 		{"the note has more batches than rows", drawnAs(`{"sampling/batches":4611686018427387904,"sampling/groups_drawn":6}`),
 			[]string{"step-000001.drawn.json: says that 4611686018427387904 batches"}},
 		{"a group is gone", func(dir string) error {
-			path := journal.RolloutsPath(dir, 1)
+			path := asLines(t, dir, 1)
 			b, err := os.ReadFile(path)
 			return errors.Join(err, os.WriteFile(path, b[bytes.Index(b, []byte(`{"group":9,`)):], 0o644))
 		}, []string{"step-000001.jsonl: has rollouts of 1 of the step's rows, not of 2"}},
 		{"rollouts of a row that is never drawn", func(dir string) error {
-			path := journal.RolloutsPath(dir, 1)
+			path := asLines(t, dir, 1)
 			b, err := os.ReadFile(path)
 			part := filepath.Join(dir, "rollouts", "step-000001.partial.jsonl")
 			return errors.Join(err, os.Remove(path), os.WriteFile(part, bytes.ReplaceAll(b, []byte(`{"group":9,`), []byte(`{"group":99,`)), 0o644))
 		}, []string{"step-000001.partial.jsonl:4", "row 99 is none of the step's"}},
 		{"rollouts of a row before the step's", func(dir string) error {
-			path := journal.RolloutsPath(dir, 1)
+			path := asLines(t, dir, 1)
 			b, err := os.ReadFile(path)
 			part := filepath.Join(dir, "rollouts", "step-000001.partial.jsonl")
 			return errors.Join(err, os.Remove(path), os.WriteFile(part, bytes.ReplaceAll(b, []byte(`{"group":9,`), []byte(`{"group":3,`)), 0o644))

@@ -34,6 +34,9 @@ func (r *Run) sample(ctx context.Context, step int) (batch, error) {
 	if err != nil {
 		return batch{}, err
 	}
+	if d := l.file.Damage(); d.Lines > 0 {
+		r.Observer.Notice("%v; of the file %d lines are damaged and left out, and their rollouts are sampled again under the same seeds", d.First, d.Lines)
+	}
 	b, err := r.proven(ctx, step, l)
 	if err := errors.Join(err, l.file.Close()); err != nil {
 		return batch{}, err

@@ -191,10 +191,11 @@ func TestWholeStep(t *testing.T) {
 	}
 }
 
-// However few rollouts are to be kept, a resume from the newest checkpoint finds all it needs.
+// However few rollouts are to be kept, a resume from the newest checkpoint finds all it
+// needs, and one from the checkpoint before it too.
 func TestRetentionKeepsWhatAResumeNeeds(t *testing.T) {
 	c := testConfig(t)
-	c.Steps, c.Checkpoint.Every, c.Checkpoint.Rollouts = 7, 3, 1
+	c.Steps, c.Checkpoint.Every, c.Checkpoint.Rollouts, c.Validation.Every = 7, 3, 1, 0
 	dir := filepath.Join(t.TempDir(), "run")
 	kept := func() string {
 		files, err := filepath.Glob(filepath.Join(dir, "rollouts", "step-*"))
@@ -203,6 +204,7 @@ func TestRetentionKeepsWhatAResumeNeeds(t *testing.T) {
 		}
 		for i, f := range files {
 			files[i] = strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "step-00000"), ".jsonl")
+			files[i] = strings.TrimSuffix(files[i], ".parquet")
 		}
 		return strings.Join(files, " ")
 	}
@@ -214,7 +216,7 @@ func TestRetentionKeepsWhatAResumeNeeds(t *testing.T) {
 	if _, err := r.Train(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"0.partial", "0 1.partial", "0 1 2.partial", "2 3.partial", "3 4.partial", "3 4 5.partial", "5 6.partial"}
+	want := []string{"0.partial", "0 1.partial", "0 1 2.partial", "2 3.partial", "3 4.partial", "3 4 5.partial", "3 4 5 6.partial"}
 	if d := cmp.Diff(want, seen); d != "" {
 		t.Errorf("during the steps there are rollouts of (-want +got):\n%s", d)
 	}
@@ -233,7 +235,7 @@ func TestAStepSampledAnewDropsWhatFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	done()
-	for _, gone := range []string{"checkpoints", "rollouts/step-000001.jsonl"} {
+	for _, gone := range []string{"checkpoints", "rollouts/step-000001.parquet"} {
 		if err := os.RemoveAll(filepath.Join(dir, gone)); err != nil {
 			t.Fatal(err)
 		}

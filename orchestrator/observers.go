@@ -29,6 +29,13 @@ func (all Observers) Validated(step int, set string, accuracy float64, sampled *
 	}
 }
 
+// Notice implements [Observer].
+func (all Observers) Notice(format string, args ...any) {
+	for _, o := range all {
+		o.Notice(format, args...)
+	}
+}
+
 // Event implements [Observer].
 func (all Observers) Event(e journal.Event) {
 	for _, o := range all {

@@ -25,6 +25,8 @@ func (o told) Validated(step int, set string, accuracy float64, sampled *float64
 
 func (o told) Event(e journal.Event) { o.say("%s: %s", e.Signature, e.Message) }
 
+func (o told) Notice(format string, args ...any) { o.say(format, args...) }
+
 // Each observer is told everything, in order, and nothing of it is lost.
 func TestObservers(t *testing.T) {
 	var log []string
@@ -34,11 +36,13 @@ func TestObservers(t *testing.T) {
 	all.StepDone(journal.Step{Step: 3}, 9)
 	all.Validated(3, "held", 0.5, &sampled)
 	all.Event(journal.Event{Signature: "truncated", Message: "cut off"})
+	all.Notice("%d lines were damaged", 2)
 	want := []string{
 		"a: phase 3 sample", "b: phase 3 sample",
 		"a: step 3 of 9", "b: step 3 of 9",
 		"a: validated 3 held 0.5 0.25", "b: validated 3 held 0.5 0.25",
 		"a: truncated: cut off", "b: truncated: cut off",
+		"a: 2 lines were damaged", "b: 2 lines were damaged",
 	}
 	if !slices.Equal(log, want) {
 		t.Errorf("%q, want %q", log, want)

@@ -18,6 +18,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
@@ -96,10 +98,14 @@ type Observer interface {
 	Validated(step int, set string, accuracy float64, sampled *float64)
 	// Event: the run has noticed something about itself, and recorded it.
 	Event(e journal.Event)
+	// Notice: something that a person should know and need not act on, in one line
+	// without its end: what was found damaged, and what is done about it.
+	Notice(format string, args ...any)
 }
 
 // Run is one training run, wired but not started. All fields are needed but
-// HeldOut, Validator, Verifier, Other and Servers; internal/cli opens them and closes them.
+// HeldOut, Validator, Verifier, Other, Servers and Resumed; internal/cli opens them and closes them.
+// Export and SaveState are called while rows are sampled, when Bridge may score.
 type Run struct {
 	Config    config.Config
 	Rows      Rows
@@ -115,6 +121,9 @@ type Run struct {
 	Observer  Observer
 	Servers   Servers
 	Now       func() time.Time // time.Now
+	// Resumed, where an earlier process began the run, is what [Run.Resume] writes into
+	// resumes.jsonl, beside the step and the checkpoints that it fills in itself.
+	Resumed *journal.Resume
 
 	progress  journal.Progress
 	since     time.Time       // what progress.WallS does not hold yet began here
@@ -122,6 +131,7 @@ type Run struct {
 	live      bridge.Snapshot // what the servers serve
 	drawn     []sampler.Row   // of the step that is being sampled, so far
 	again     []sampler.Row   // of these, what is to be drawn once more
+	saving    *errgroup.Group // a checkpoint that is being written
 	torn      bool            // the weights are past the boundary that progress describes
 	monitor   *monitor.Monitor
 	fixed     []journal.Fixed // kept answers; nil before it is known which
@@ -133,7 +143,9 @@ type Run struct {
 // stops it at a step boundary: a step that is still sampling is given up, one
 // that has begun to train is finished, then a checkpoint is written and
 // ErrInterrupted returned. On any other failure the last step boundary is
-// saved too, unless it was lost half-way through an update.
+// saved too, unless it was lost half-way through an update. A checkpoint that is
+// due is written while the next step is sampled; that it failed ends the run before
+// the weights change.
 func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
 	r.since = r.Now()
 	firm := context.WithoutCancel(ctx) // for work that must not stop half-way
@@ -154,13 +166,17 @@ func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
 		if err == nil && r.progress.NextStep < r.Config.Steps {
 			err = ctx.Err()
 		}
-		if err != nil || r.checkpointDue() {
-			if err := r.save(firm, interrupted(ctx, err)); err != nil {
-				return journal.Summary{}, err
-			}
+		if err != nil {
+			return journal.Summary{}, r.save(firm, interrupted(ctx, err))
+		}
+		if r.checkpointDue() {
+			r.saveBeside(firm)
 		}
 		if err := errors.Join(r.validate(ctx), r.halted()); err != nil {
 			return journal.Summary{}, r.save(firm, interrupted(ctx, err))
+		}
+		if err := r.saveBest(firm); err != nil {
+			return journal.Summary{}, r.save(firm, err)
 		}
 	}
 	return r.finish()
@@ -184,6 +200,10 @@ func (r *Run) step(ctx context.Context, step int) error {
 		return err
 	}
 	rec.Look = watch.lap()
+	if err := r.saved(); err != nil { // the checkpoint of the step before: the weights change next
+		return err
+	}
+	rec.Checkpoint = watch.lap()
 
 	r.Observer.Phase(step, "update")
 	result, err := r.Updater.Step(firm, step, forUpdater(b.groups), r.gate)

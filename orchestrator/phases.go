@@ -33,7 +33,10 @@ func (r *Run) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.validate(ctx), r.halted())
+	if err := errors.Join(r.validate(ctx), r.halted()); err != nil {
+		return err
+	}
+	return r.markBest() // of a process that was killed before it could
 }
 
 // draw takes the step's rows, or with sampling.dynamic one more batch of them, from the stream.
@@ -130,11 +133,6 @@ func (r *Run) load(ctx context.Context, step int, into func(context.Context, bri
 	return err
 }
 
-func (r *Run) checkpointDue() bool {
-	done, every := r.progress.NextStep, r.Config.Checkpoint.Every
-	return done == r.Config.Steps || every > 0 && done%every == 0
-}
-
 // record writes the step down; from here on it has happened.
 func (r *Run) record(step int, rec journal.Step, b batch, watch stopwatch) error {
 	cursor, err := r.Rows.MarshalCursor()
@@ -167,41 +165,18 @@ func (r *Run) record(step int, rec journal.Step, b batch, watch stopwatch) error
 }
 
 // forget drops the rollouts of all but the newest steps, never those that a run
-// resumed from the newest checkpoint would need to get to where this one is.
+// resumed from the newest checkpoint, or should that be damaged from the one before
+// it, would need to get to where this one is.
 func (r *Run) forget() error {
 	keep := r.Config.Checkpoint.Rollouts
 	if keep == 0 {
 		return nil
 	}
-	_, saved, err := r.Journal.NewestCheckpoint() // none: everything since step 0
+	needed, err := r.Journal.FallbackStep() // none: everything since step 0
 	if err != nil {
 		return err
 	}
-	return r.Journal.DropRollouts(min(r.progress.NextStep-keep, saved.NextStep))
-}
-
-// save writes the step boundary that progress describes as a checkpoint, and
-// returns what ends the run: err, unless it is nil, and its own failure.
-func (r *Run) save(ctx context.Context, err error) error {
-	saved := r.checkpoint(ctx)
-	if err != nil && saved != nil {
-		return fmt.Errorf("%w; nor could the step before be saved: %w", err, saved)
-	}
-	return errors.Join(err, saved)
-}
-
-func (r *Run) checkpoint(ctx context.Context) error {
-	r.Observer.Phase(r.progress.NextStep-1, "checkpoint")
-	now := r.Now()
-	r.progress.WallS += now.Sub(r.since).Seconds()
-	r.since = now
-	err := r.Journal.WriteCheckpoint(r.progress, r.live.Version, r.Config.Checkpoint.Keep,
-		func(dir string) error { return r.Updater.Export(ctx, dir) },
-		func(dir string) error { return r.Updater.SaveState(ctx, dir) })
-	if err != nil {
-		return err
-	}
-	return r.forget()
+	return r.Journal.DropRollouts(min(r.progress.NextStep-keep, needed))
 }
 
 // interrupted names a cancellation that was asked for; any other error stays what it is.

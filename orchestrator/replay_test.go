@@ -1,7 +1,9 @@
 package orchestrator
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -90,6 +92,36 @@ func contents(t *testing.T, dir string) map[string]string {
 	return files
 }
 
+// asLines makes the rollouts of a step those of an older build, and returns their file.
+func asLines(t *testing.T, dir string, step int) string {
+	t.Helper()
+	var text bytes.Buffer
+	if err := journal.ExportRollouts(&text, dir, step); err != nil {
+		t.Fatal(err)
+	}
+	path := journal.RolloutsPath(dir, step)
+	lines := strings.TrimSuffix(path, ".parquet") + ".jsonl"
+	if err := errors.Join(os.WriteFile(lines, text.Bytes(), 0o644), os.Remove(path)); err != nil {
+		t.Fatal(err)
+	}
+	if got := journal.RolloutsPath(dir, step); got != lines {
+		t.Fatalf("%s is read, not %s", got, lines)
+	}
+	return lines
+}
+
+// Runs of builds that kept JSON Lines replay as they are.
+func TestReplayOfAnOlderBuildsRun(t *testing.T) {
+	dir, c := finished(t, false)
+	for step := range 4 {
+		asLines(t, dir, step)
+	}
+	got, err := replay(t, dir, c, 3)
+	if err != nil || len(got.Differences()) > 0 {
+		t.Errorf("%v, %v", err, got.Differences())
+	}
+}
+
 func TestReplayFindsWhatChanged(t *testing.T) {
 	edit := func(t *testing.T, path, from, to string) {
 		t.Helper()
@@ -111,13 +143,13 @@ func TestReplayFindsWhatChanged(t *testing.T) {
 		want   []string // step/key of some that must differ
 	}{
 		{"a reward of the step", func(t *testing.T, dir string) {
-			edit(t, journal.RolloutsPath(dir, 3), `"reward":-1`, `"reward":1`)
+			edit(t, asLines(t, dir, 3), `"reward":-1`, `"reward":1`)
 		}, []string{"3/critic/score/mean", "3/actor/pg_loss", "3/updates[0]/actor/pg_loss", "3/weights_sha256"}},
 		{"a reward of a step before it", func(t *testing.T, dir string) {
-			edit(t, journal.RolloutsPath(dir, 2), `"reward":-1`, `"reward":1`)
+			edit(t, asLines(t, dir, 2), `"reward":-1`, `"reward":1`)
 		}, []string{"2/critic/score/mean", "3/actor/pg_loss", "3/weights_sha256"}},
 		{"an answer's length", func(t *testing.T, dir string) {
-			edit(t, journal.RolloutsPath(dir, 3), `"token_ids":[1,2],"logprobs":null`, `"token_ids":[1,2,2],"logprobs":null`)
+			edit(t, asLines(t, dir, 3), `"token_ids":[1,2],"logprobs":null`, `"token_ids":[1,2,2],"logprobs":null`)
 		}, []string{"3/response_length/mean", "3/response_length/max", "3/perf/total_num_tokens"}},
 		{"the record", func(t *testing.T, dir string) {
 			edit(t, filepath.Join(dir, "steps.jsonl"), `"step":3,`, `"step":4,`)
@@ -156,10 +188,12 @@ func TestReplayRefuses(t *testing.T) {
 		change func(dir string) error
 		want   string
 	}{
-		{"rollouts that were dropped", 3, func(dir string) error { return os.Remove(journal.RolloutsPath(dir, 2)) }, "step-000002.jsonl is not there"},
+		{"rollouts that were dropped", 3, func(dir string) error { return os.Remove(journal.RolloutsPath(dir, 2)) }, "step-000002.parquet is not there"},
 		{"a step that was never done", 9, func(string) error { return nil }, "has no step 9: it records 4 steps"},
-		{"rollouts that are damaged", 2, func(dir string) error { return os.Truncate(journal.RolloutsPath(dir, 2), 100) }, "step-000002.jsonl"},
-		{"no rollouts", 2, func(dir string) error { return os.Truncate(journal.RolloutsPath(dir, 2), 0) }, "has no rollouts"},
+		{"rollouts that are damaged", 2, func(dir string) error { return os.Truncate(journal.RolloutsPath(dir, 2), 100) }, "step-000002.parquet: "},
+		{"no rollouts", 2, func(dir string) error {
+			return errors.Join(os.Remove(journal.RolloutsPath(dir, 2)), os.WriteFile(filepath.Join(dir, "rollouts/step-000002.jsonl"), nil, 0o644))
+		}, "has no rollouts"},
 		{"records that are damaged", 2, func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "steps.jsonl"), []byte("{\n"), 0o644)
 		}, "steps.jsonl:1"},

@@ -5,15 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/justrl/justrl/orchestrator/journal"
 )
 
-// Resume takes up the newest complete checkpoint, if there is one, and returns
-// the data cursor to open the rows at: nil, or JSON's null, at the very start.
-// Call it before Train.
+// Resume takes up the newest checkpoint that is as it was written, if there is one,
+// and returns the data cursor to open the rows at: nil, or JSON's null, at the very
+// start. It says so where that is not the newest. Call it before Train.
 func (r *Run) Resume(ctx context.Context) (cursor []byte, err error) {
-	dir, progress, err := r.Journal.NewestCheckpoint()
+	dir, progress, damaged, err := r.Journal.Resumable()
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +28,13 @@ func (r *Run) Resume(ctx context.Context) (cursor []byte, err error) {
 		}
 		r.progress = progress
 	}
+	if err := r.fellBack(dir, damaged); err != nil {
+		return nil, err
+	}
 	if err := r.Journal.Rewind(r.progress.NextStep); err != nil {
+		return nil, err
+	}
+	if err := r.resumed(damaged); err != nil {
 		return nil, err
 	}
 	past, err := r.Journal.Validations()
@@ -36,8 +44,53 @@ func (r *Run) Resume(ctx context.Context) (cursor []byte, err error) {
 	return r.progress.Cursor, err
 }
 
+// fellBack sets damaged checkpoints aside, and says which, why, and what is done again.
+func (r *Run) fellBack(dir string, damaged []journal.DamagedCheckpoint) error {
+	if len(damaged) == 0 {
+		return nil
+	}
+	steps, err := r.Journal.Steps()
+	if err != nil {
+		return err
+	}
+	var what []string
+	for _, c := range damaged {
+		what = append(what, c.Err.Error())
+	}
+	last := max(len(steps), damaged[0].Steps) - 1 // that was done
+	r.Observer.Notice("a damaged checkpoint is set aside: %s; the run goes on from %s, and steps %d to %d, counted from 0, are done again", strings.Join(what, "; "), dir, r.progress.NextStep, last)
+	return r.Journal.SetAside(damaged)
+}
+
+// resumed writes down that the run was taken up, where it was, and drops what another
+// recipe must not be trained on: rollouts of later steps were drawn from weights that
+// the old one led to, those of the next step are of its sampling and its rewards.
+func (r *Run) resumed(damaged []journal.DamagedCheckpoint) error {
+	if r.Resumed == nil {
+		return nil
+	}
+	line := *r.Resumed
+	line.NextStep = r.progress.NextStep
+	for _, c := range damaged {
+		line.Damaged = append(line.Damaged, c.Err.Error())
+	}
+	if err := r.Journal.AppendResume(line); err != nil || len(line.Recipe) == 0 {
+		return err
+	}
+	after := line.NextStep
+	if slices.ContainsFunc(line.Recipe, func(change string) bool {
+		return !strings.HasPrefix(change, "update.") && !strings.HasPrefix(change, "optimizer.")
+	}) {
+		after--
+	}
+	return r.Journal.DropRolloutsAfter(after)
+}
+
 // finish writes what the run came to.
 func (r *Run) finish() (journal.Summary, error) {
+	if err := r.saved(); err != nil {
+		return journal.Summary{}, err
+	}
 	steps, err := r.Journal.Steps()
 	if err != nil {
 		return journal.Summary{}, err
@@ -69,6 +122,13 @@ func (r *Run) finish() (journal.Summary, error) {
 	for _, v := range measured {
 		follow(s.Validation, v.Accuracy)
 		follow(s.Sampled, v.Sampled)
+	}
+	best, marked, err := r.Journal.Best()
+	if err != nil {
+		return journal.Summary{}, err
+	}
+	if marked {
+		s.Best = &best
 	}
 	return s, r.Journal.WriteSummary(s)
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,11 +26,13 @@ import (
 // rewards depend on the weights, an updater whose weights are one number, and
 // a server. Its log is what happened, in order.
 type world struct {
-	t      *testing.T
-	log    []string
-	next   int64
-	weight int64 // the updater's
-	served int64 // the version that the server has
+	mu      sync.Mutex // of log: a checkpoint is written beside
+	t       *testing.T
+	log     []string
+	notices []string
+	next    int64
+	weight  int64 // the updater's
+	served  int64 // the version that the server has
 
 	asked map[string]int // ordinal/sample → how often it was sampled for training
 
@@ -45,9 +48,14 @@ type world struct {
 	mismatch   updater.Mismatch
 	onUpdate   func(step int) error // after the gate
 	onLoad     func(s bridge.Snapshot) error
+	onExport   func() error // of a checkpoint, in its own goroutine
 }
 
-func (w *world) say(format string, args ...any) { w.log = append(w.log, fmt.Sprintf(format, args...)) }
+func (w *world) say(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = append(w.log, fmt.Sprintf(format, args...))
+}
 
 // Rows.
 func (w *world) Next(context.Context) (sampler.Row, error) {
@@ -172,6 +180,11 @@ func (w worldUpdater) Score(context.Context, [][]int32, float64) ([]updater.Scor
 	return nil, errors.ErrUnsupported
 }
 func (w worldUpdater) Export(_ context.Context, dir string) error {
+	if w.onExport != nil {
+		if err := w.onExport(); err != nil {
+			return err
+		}
+	}
 	return os.WriteFile(filepath.Join(dir, "weights"), fmt.Append(nil, w.weight), 0o666)
 }
 func (w worldUpdater) SaveState(_ context.Context, dir string) error {
@@ -219,7 +232,10 @@ func (w *world) Advance(_ context.Context, s bridge.Snapshot) (bridge.Report, er
 }
 
 // Observer.
-func (w *world) Phase(int, string)                                   {}
+func (w *world) Phase(int, string) {}
+func (w *world) Notice(format string, args ...any) {
+	w.notices = append(w.notices, fmt.Sprintf(format, args...))
+}
 func (w *world) StepDone(s journal.Step, _ int)                      { w.say("recorded %d", s.Step) }
 func (w *world) Validated(step int, _ string, _ float64, _ *float64) { w.say("validated %d", step) }
 func (w *world) Event(e journal.Event)                               { w.say("%s %d: %s", e.Action, e.Step, e.Signature) }
@@ -245,11 +261,7 @@ func newRun(t *testing.T, w *world, c config.Config, dir string) (*Run, func()) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Run{
-		Config: c, Rows: w, Sampler: w, Updater: worldUpdater{w}, Snapshots: w, Bridge: w, Journal: j, Observer: w,
-		HeldOut: []HeldOut{{Name: "set", Rows: []sampler.Row{{Ordinal: 900, PromptTokenIDs: []int32{1}}}}},
-		Now:     func() time.Time { return time.Unix(0, 0) },
-	}
+	r := resumable(w, c, j)
 	cursor, err := r.Resume(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -266,6 +278,10 @@ func newRun(t *testing.T, w *world, c config.Config, dir string) (*Run, func()) 
 	}
 }
 
+func heldOutSet() []HeldOut {
+	return []HeldOut{{Name: "set", Rows: []sampler.Row{{Ordinal: 900, PromptTokenIDs: []int32{1}}}}}
+}
+
 func TestTrainDoesOneThingAfterAnother(t *testing.T) {
 	w := &world{}
 	r, done := newRun(t, w, testConfig(t), filepath.Join(t.TempDir(), "run"))
@@ -277,11 +293,22 @@ func TestTrainDoesOneThingAfterAnother(t *testing.T) {
 	want := []string{
 		"load 1", "sample 900-900 n=1 T=0", "sample 900-900 n=4 T=1", "validated -1",
 		"sample 0-1 n=3 T=1", "update 0", "load 2", "recorded 0",
-		"sample 2-3 n=3 T=1", "update 1", "load 3", "recorded 1", "save", "sample 900-900 n=1 T=0", "sample 900-900 n=4 T=1", "validated 1",
+		"sample 2-3 n=3 T=1", "update 1", "load 3", "recorded 1", "sample 900-900 n=1 T=0", "sample 900-900 n=4 T=1", "validated 1",
 		"sample 4-5 n=3 T=1", "update 2", "load 4", "recorded 2",
-		"sample 6-7 n=3 T=1", "update 3", "load 5", "recorded 3", "save", "sample 900-900 n=1 T=0", "sample 900-900 n=4 T=1", "validated 3",
+		"sample 6-7 n=3 T=1", "update 3", "load 5", "recorded 3", "sample 900-900 n=1 T=0", "sample 900-900 n=4 T=1", "validated 3",
 	}
-	if d := cmp.Diff(want, w.log); d != "" {
+	// A checkpoint is written beside what follows, until the next update.
+	saves := 0
+	got := slices.DeleteFunc(slices.Clone(w.log), func(s string) bool {
+		if s == "save" {
+			saves++
+		}
+		return s == "save"
+	})
+	if saved, updated := slices.Index(w.log, "save"), slices.Index(w.log, "update 2"); saves != 2 || saved > updated || saved < slices.Index(w.log, "recorded 1") {
+		t.Errorf("%d checkpoints, the first at %d, before the update at %d", saves, saved, updated)
+	}
+	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 	if s.Steps != 4 || s.WeightsSHA256 != fmt.Sprint(w.weight) || s.Tokens != 4*2*3*2 {

@@ -107,7 +107,7 @@ func (r *Run) wait(ctx context.Context) error {
 	if !paused || err != nil {
 		return err
 	}
-	if err := r.checkpoint(context.WithoutCancel(ctx)); err != nil {
+	if err := r.save(context.WithoutCancel(ctx), nil); err != nil {
 		return err
 	}
 	if !told {

@@ -100,6 +100,9 @@ func (c stepCounter) StepDone(s journal.Step, steps int) {
 // Validated implements orchestrator.Observer.
 func (stepCounter) Validated(int, string, float64, *float64) {}
 
+// Notice implements orchestrator.Observer.
+func (stepCounter) Notice(string, ...any) {}
+
 // Event implements orchestrator.Observer.
 func (c stepCounter) Event(e journal.Event) {
 	c.o.tell(notify.Event{Event: notify.Signature, Signature: e.Signature, Action: e.Action, Message: e.Message, Evidence: e.Evidence})

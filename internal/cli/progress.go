@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -265,6 +266,9 @@ func printSummary(w io.Writer, s journal.Summary, out string) error {
 			also = fmt.Sprintf(" (%.1f %% → %.1f %% sampled)", 100*sampled.First, 100*sampled.Last)
 		}
 		_, err = fmt.Fprintf(w, "%s: %.1f %% → %.1f %% right%s\n", name, 100*v.First, 100*v.Last, also)
+	}
+	if b := s.Best; err == nil && b != nil && b.Steps != s.Steps {
+		_, err = fmt.Fprintf(w, "best by %s: %s, %.1f %% right\n", b.Of, filepath.Join(out, "checkpoints", b.Checkpoint), 100*b.Accuracy)
 	}
 	if err == nil {
 		_, err = fmt.Fprintf(w, "weights %s (sha256 %.12s…)\nrun %s\n", s.Model, s.WeightsSHA256, out)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -28,6 +30,7 @@ func replayCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "step", DefaultText: "none, it must be given", Usage: "train step `N` again, from 0"},
 			&cli.StringFlag{Name: "out", Usage: "`DIR` for the weights after the step; must not exist"},
+			&cli.StringFlag{Name: "export", Usage: "write the step's rollouts to `FILE` as JSON Lines, and train nothing"},
 			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print one JSON object"},
 			&cli.StringFlag{Name: "device", EnvVars: []string{"JUSTRL_DEVICE"}, DefaultText: "the run's", Usage: "run the updater on `DEVICE`: cpu, cuda:0 …"},
 			&cli.IntFlag{Name: "threads", EnvVars: []string{"JUSTRL_THREADS"}, DefaultText: "the run's", Usage: "let libtorch use `N` CPU threads; 0 = all cores"},
@@ -41,9 +44,32 @@ func replayCommand() *cli.Command {
 			if c.Int("step") < 0 {
 				return usagef("--step must be 0 or more, is %d", c.Int("step"))
 			}
+			if c.IsSet("export") {
+				if c.IsSet("out") || c.IsSet("json") {
+					return usagef("--export trains nothing: leave out --out and --json")
+				}
+				return exportRollouts(path, c.Int("step"), c.String("export"))
+			}
 			return replay(c, path)
 		},
 	}
+}
+
+// exportRollouts leaves what a step was trained on in a file of JSON Lines.
+func exportRollouts(run string, step int, to string) error {
+	if err := journal.Exists(run); err != nil {
+		return err
+	}
+	err := writeFile(to, func(w io.Writer) error { return journal.ExportRollouts(w, run, step) })
+	if errors.Is(err, fs.ErrNotExist) && !fileExists(journal.RolloutsPath(run, step)) {
+		return fmt.Errorf("%s is not there; checkpoint.rollouts says how many steps' rollouts are kept", journal.RolloutsPath(run, step))
+	}
+	return err
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func replay(c *cli.Context, run string) error {

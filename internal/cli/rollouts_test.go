@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/updater"
 )
 
@@ -167,5 +168,74 @@ func TestExplainKeepsOtherErrors(t *testing.T) {
 		if got := explain([]byte(text), json.Unmarshal([]byte(text), &v)).Error(); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
+	}
+}
+
+// A step's parquet file is read as its lines are, and refused for the same faults.
+func TestReadGroupsOfParquet(t *testing.T) {
+	run := filepath.Join(t.TempDir(), "run")
+	d, err := journal.Create(run, journal.Info{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close() //nolint:errcheck // of a test
+	of := func(change func([]journal.Rollout)) string {
+		var all []journal.Rollout
+		for i := range 4 {
+			all = append(all, journal.Rollout{
+				Group: int64(7 - i/2), Sample: i % 2, PromptTokenIDs: []int32{1, int32(i / 2)}, TokenIDs: []int32{2, 3}, Logprobs: []float32{-0.5, -1.0 / 3},
+				FinishReason: "stop", Reward: float64(i) - 1.25,
+			})
+		}
+		all[2].Logprobs = nil
+		change(all)
+		if err := d.WriteRollouts(3, all); err != nil {
+			t.Fatal(err)
+		}
+		return journal.RolloutsPath(run, 3)
+	}
+	lines := filepath.Join(t.TempDir(), "rollouts.jsonl")
+	parquet := of(func([]journal.Rollout) {})
+	if err := exportRollouts(t.TempDir(), 3, lines); err == nil || !strings.Contains(err.Error(), "config.yaml") {
+		t.Errorf("of a folder without a run: %v", err)
+	}
+	if err := exportRollouts(run, 4, lines); err == nil || !strings.Contains(err.Error(), "step-000004.parquet is not there") {
+		t.Errorf("a step that is not kept: %v", err)
+	}
+	if err := exportRollouts(run, 3, lines); err != nil {
+		t.Fatal(err)
+	}
+	want, err := readGroups(lines, 7)
+	if err != nil || len(want) != 2 {
+		t.Fatalf("%v, %v", want, err)
+	}
+	got, err := readGroups(parquet, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-lines +parquet):\n%s", d)
+	}
+	for _, tc := range []struct {
+		name   string
+		change func([]journal.Rollout)
+		want   string
+	}{
+		{"another vocabulary", func(all []journal.Rollout) { all[1].TokenIDs[1] = 7 }, ":2: token_ids[1] is 7, outside the model's vocabulary of 7"},
+		{"another prompt", func(all []journal.Rollout) { all[3].PromptTokenIDs = []int32{5} }, ":4: prompt_token_ids are not those of group 6, which begins on line 3"},
+		{"the same sample", func(all []journal.Rollout) { all[1].Sample = 0 }, ":2: sample 0 of group 7 is on line 1 already"},
+		{"log-probs of another length", func(all []journal.Rollout) { all[0].Logprobs = all[0].Logprobs[:1] }, ":1: logprobs has 1 entries for 2 token_ids"},
+		{"a group of another size", func(all []journal.Rollout) { all[3].Group = 5 }, ":1: group 7 begins here and has 2 rollouts where other groups have 1"},
+	} {
+		path := of(tc.change)
+		if _, err := readGroups(path, 7); err == nil || !strings.Contains(err.Error(), path+tc.want) {
+			t.Errorf("%s: error %v, want %q", tc.name, err, tc.want)
+		}
+	}
+	if err := d.WriteRollouts(3, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readGroups(parquet, 7); err == nil || !strings.Contains(err.Error(), "has no rows") {
+		t.Errorf("a file without rows: %v", err)
 	}
 }

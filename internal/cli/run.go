@@ -35,7 +35,8 @@ func runCommand() *cli.Command {
 			&cli.Int64Flag{Name: "seed", EnvVars: []string{"JUSTRL_SEED"}, DefaultText: "the preset's", Usage: "`SEED` of data order and sampling"},
 			allowRetokenizedFlag(),
 			syncFlag(),
-			&cli.BoolFlag{Name: "resume", DisableDefaultText: true, Usage: "go on with the run in --out from its newest checkpoint"},
+			&cli.BoolFlag{Name: "resume", DisableDefaultText: true, Usage: "go on with the run in --out from its newest checkpoint that is whole"},
+			&cli.BoolFlag{Name: "allow-changed-recipe", DisableDefaultText: true, Usage: "with --resume, go on with settings that make it another experiment"},
 			presetFlag(), fileFlag(), setFlag(), deviceFlag(), threadsFlag(), dtypeFlag(),
 			&cli.StringFlag{Name: "log", EnvVars: []string{"JUSTRL_LOG"}, Value: logText, Usage: "progress as `FORMAT` on stderr: text or json"},
 		}, slices.Concat(listenFlags(), shareFlags(), accessFlags())...),
@@ -47,6 +48,9 @@ func runCommand() *cli.Command {
 			if l := c.String("log"); l != logText && l != logJSON {
 				return usagef("--log must be text or json, is %q", l)
 			}
+			if c.Bool("allow-changed-recipe") && !c.Bool("resume") {
+				return usagef("--allow-changed-recipe is for --resume")
+			}
 			cfg, err := runConfig(c)
 			if err != nil {
 				return usage(err)
@@ -54,10 +58,11 @@ func runCommand() *cli.Command {
 			if err := fetchInputs(c, &cfg); err != nil {
 				return err
 			}
-			if err := settle(c, &cfg); err != nil {
+			changed, err := settle(c, &cfg)
+			if err != nil {
 				return usage(err)
 			}
-			return train(c, cfg)
+			return train(c, cfg, changed)
 		},
 	}
 }
@@ -104,15 +109,20 @@ func runConfig(c *cli.Context) (config.Config, error) {
 }
 
 // settle makes the paths of a configuration absolute and, with --resume, holds
-// it to what the run began with.
-func settle(c *cli.Context, cfg *config.Config) error {
-	if err := absolute(cfg); err != nil {
-		return err
+// it to what the run began with. changed says what a resumed run has that is other.
+func settle(c *cli.Context, cfg *config.Config) (changed changes, err error) {
+	if err := absolute(cfg); err != nil || !c.Bool("resume") {
+		return changes{}, err
 	}
-	if !c.Bool("resume") {
-		return nil
+	recorded := filepath.Join(cfg.Out, "config.yaml")
+	if changed, err = changesOf(recorded, *cfg); err != nil {
+		return changed, err
 	}
-	return sameRun(filepath.Join(cfg.Out, "config.yaml"), *cfg)
+	if len(changed.recipe) > 0 && !c.Bool("allow-changed-recipe") {
+		return changed, fmt.Errorf("--resume: %s: that makes it another experiment; leave it as %s says, start a new one, or add --allow-changed-recipe to go on with it, which resumes.jsonl will say",
+			strings.Join(changed.recipe, ", "), recorded)
+	}
+	return changed, nil
 }
 
 // overlay lays flags over --set over the environment over cfg; fromEnv tells
@@ -200,16 +210,23 @@ func pointers(list []string) (all []*string) {
 	return all
 }
 
-// sameRun refuses to resume with settings that would make it another run. What
-// may change is where, how long and how carefully it runs.
-func sameRun(recorded string, cfg config.Config) error {
+// changes are the settings in which a resumed run is not what it was, each with both values.
+type changes struct {
+	recipe  []string // of what it learns from and how: another experiment
+	conduct []string // of where, how long and how carefully it runs
+}
+
+// changesOf compares the configuration that a run has recorded with the one that it
+// is resumed with.
+func changesOf(recorded string, cfg config.Config) (all changes, err error) {
 	before, err := config.LoadRun(recorded)
 	if err == nil {
 		err = absolute(&before)
 	}
 	if err != nil {
-		return err
+		return all, err
 	}
+	was := before
 	before.Server, before.Served, before.Out, before.Steps = cfg.Server, cfg.Served, cfg.Out, cfg.Steps
 	before.Trainer.Device, before.Trainer.Threads = cfg.Trainer.Device, cfg.Trainer.Threads
 	before.Publish, before.Checkpoint, before.Mismatch = cfg.Publish, cfg.Checkpoint, cfg.Mismatch
@@ -218,11 +235,16 @@ func sameRun(recorded string, cfg config.Config) error {
 	before.Sampling.MaxBatches = cfg.Sampling.MaxBatches
 	before.Reward.Timeout, before.Reward.MaxUnscored = cfg.Reward.Timeout, cfg.Reward.MaxUnscored
 	before.Reward.Workers, before.Reward.Python, before.Reward.URL = cfg.Reward.Workers, cfg.Reward.Python, cfg.Reward.URL
-	before.Validation.Every, before.Engine, before.Notify, before.Monitor = cfg.Validation.Every, cfg.Engine, cfg.Notify, cfg.Monitor
-	if changed := cfg.Differences(before); len(changed) > 0 {
-		return fmt.Errorf("--resume: %s: a resumed run cannot change that; start a new one (%s says what it began with)", strings.Join(changed, ", "), recorded)
+	before.Validation.Every, before.Validation.Best, before.Engine = cfg.Validation.Every, cfg.Validation.Best, cfg.Engine
+	before.Notify, before.Monitor = cfg.Notify, cfg.Monitor
+	before.Update.MaxPackTokens, before.Update.Recompute = cfg.Update.MaxPackTokens, cfg.Update.Recompute // how sums are cut, not what they are of
+	all.recipe = cfg.Differences(before)
+	for _, change := range cfg.Differences(was) {
+		if !slices.Contains(all.recipe, change) {
+			all.conduct = append(all.conduct, change)
+		}
 	}
-	return nil
+	return all, nil
 }
 
 func syncFlag() cli.Flag {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -23,7 +25,7 @@ import (
 
 // train wires a run and lets it go. Everything is checked in the order of what
 // it costs: files, then the server, then libtorch; the run directory is written last.
-func train(c *cli.Context, cfg config.Config) (err error) {
+func train(c *cli.Context, cfg config.Config, changed changes) (err error) {
 	ctx := c.Context
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
@@ -51,6 +53,9 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	heldOut, err := heldOut(ctx, cfg, tok)
 	if err != nil {
 		return err
+	}
+	if err := bestSet(cfg, heldOut); err != nil {
+		return usage(err)
 	}
 	verifier, closeVerifier, err := newVerifier(ctx, cfg.Reward, notices(c.App.ErrWriter, c.String("log")))
 	if err != nil {
@@ -98,8 +103,11 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	}
 	run := orchestrator.Run{
 		Config:  cfg,
-		Updater: t, Journal: dir, HeldOut: heldOut, Now: time.Now,
+		Updater: t, Journal: dir, HeldOut: heldOut, Observer: progress, Now: time.Now,
 		Verifier: verifier, Other: other(cfg, verifier, validator),
+	}
+	if resume {
+		run.Resumed = resumed(changed)
 	}
 	cursor, err := run.Resume(ctx)
 	if errors.Is(err, orchestrator.ErrStepsDone) {
@@ -171,6 +179,30 @@ func train(c *cli.Context, cfg config.Config) (err error) {
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "report %s\n", path)
 	return err
+}
+
+// bestSet refuses a validation.best that is none of the sets.
+func bestSet(cfg config.Config, heldOut []orchestrator.HeldOut) error {
+	best := cfg.Validation.Best
+	if best == "" || slices.ContainsFunc(heldOut, func(set orchestrator.HeldOut) bool { return set.Name == best }) {
+		return nil
+	}
+	if len(heldOut) == 0 {
+		return fmt.Errorf("validation.best is %q, and there is no validation (--validation)", best)
+	}
+	var names []string
+	for _, set := range heldOut {
+		names = append(names, set.Name)
+	}
+	return fmt.Errorf("validation.best is %q, which is none of the sets: %s; leave it empty for their mean", best, strings.Join(names, ", "))
+}
+
+// resumed is what is known here of a run that is taken up again.
+func resumed(changed changes) *journal.Resume {
+	host, _ := os.Hostname()
+	return &journal.Resume{
+		Time: time.Now().UTC(), Version: version(), Host: host, CPUs: runtime.NumCPU(), Changed: changed.conduct, Recipe: changed.recipe,
+	}
 }
 
 // heldOutUnscored is the share of held-out answers that their verifier may fail on:

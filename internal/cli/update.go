@@ -19,7 +19,7 @@ func updateCommand() *cli.Command {
 		Usage: "run one training step on recorded rollouts, without a server",
 		Flags: []cli.Flag{
 			modelFlag("`DIR` of the policy in the Hugging Face layout (required)"),
-			&cli.StringFlag{Name: "rollouts", Usage: "JSON Lines `FILE` of rollouts; lines with one group number are one group"},
+			&cli.StringFlag{Name: "rollouts", Usage: "`FILE` of rollouts, JSON Lines or a run's parquet; rows with one group number are one group"},
 			&cli.StringFlag{Name: "out", Usage: "`DIR` for the new weights; must not exist"},
 			&cli.IntFlag{Name: "step", Value: -1, DefaultText: "the first after the warm-up", Usage: "training step `N` for the learning-rate schedule, from 0"},
 			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print one JSON object for each optimizer update"},

@@ -205,7 +205,7 @@ func TestSeedControlAndKeeping(t *testing.T) {
 	out := filepath.Join(dir, "kept")
 	must(t, small(scripted(t, nil), out, "--steps", "3", "--set", "checkpoint.rollouts=2")...)
 	kept, err := filepath.Glob(filepath.Join(out, "rollouts", "*"))
-	if err != nil || len(kept) != 2 || !strings.HasSuffix(kept[0], "step-000001.jsonl") {
+	if err != nil || len(kept) != 2 || !strings.HasSuffix(kept[0], "step-000001.parquet") {
 		t.Errorf("kept %v (%v), want the newest two", kept, err)
 	}
 }
@@ -291,6 +291,39 @@ func TestResumeRemembers(t *testing.T) {
 	sameRun(t, whole, out, 4)
 	refused(t, cli.ExitUsage, []string{"4 steps", "--steps"}, out, "run", "--resume", "--out", out, "--steps", "2")
 	refused(t, cli.ExitUsage, []string{"sampling.n is 8, was 4", "start a new one"}, out, "run", "--resume", "--out", out, "--set", "sampling.n=8")
+	all, err := journal.Resumes(out)
+	if err != nil || len(all) != 2 || all[0].NextStep != 2 || all[1].NextStep != 3 {
+		t.Fatalf("resumes.jsonl has %+v, %v", all, err)
+	}
+	if !slices.Contains(all[0].Changed, "steps is 4, was 2") || len(all[0].Recipe) > 0 {
+		t.Errorf("the first resume changed %q and %q", all[0].Changed, all[0].Recipe)
+	}
+}
+
+// A checkpoint with a byte of its state changed is not resumed from: the one before it
+// is, no sample is asked for again, and the end is the same.
+func TestDamagedCheckpointIsFallenBackFrom(t *testing.T) {
+	dir := t.TempDir()
+	whole, out := filepath.Join(dir, "whole"), filepath.Join(dir, "run")
+	every := []string{"--set", "checkpoint.every=1"}
+	must(t, small(scripted(t, nil), whole, append(every, "--steps", "4")...)...)
+	server := scripted(t, nil)
+	must(t, small(server, out, append(every, "--steps", "3")...)...)
+	path := filepath.Join(out, "checkpoints", "step-000003", "trainer", "optimizer.safetensors")
+	state := content(t, path)
+	state[len(state)-1] ^= 1
+	write(t, path, string(state))
+	before := len(server.Requests(completions))
+	r := must(t, "run", "--resume", "--server", server.URL, "--out", out, "--steps", "4", "--threads", "1")
+	for _, want := range []string{"step-000003: changed since it was published: trainer/optimizer.safetensors", "goes on from " + filepath.Join(out, "checkpoints", "step-000002"), "steps 2 to 2"} {
+		if !strings.Contains(r.stderr, want) {
+			t.Errorf("it does not say %q: %s", want, r.stderr)
+		}
+	}
+	if asked := streams(t, server.Requests(completions)[before:]); len(asked) != 8*4 {
+		t.Errorf("%d samples were asked for, want the 32 of step 3", len(asked))
+	}
+	sameRun(t, whole, out, 4)
 }
 
 // A server that dies ends the run with code 3 and how to go on; on another one it ends the same.

@@ -95,9 +95,16 @@ func countSteps(t *testing.T, out string) int {
 }
 
 // rollouts are those of a step, as the journal has them.
-func rollouts(t *testing.T, out string, step int) []journal.Rollout {
+func rollouts(t *testing.T, out string, step int) (all []journal.Rollout) {
 	t.Helper()
-	return readLines[journal.Rollout](t, content(t, filepath.Join(out, "rollouts", fmt.Sprintf("step-%06d.jsonl", step))))
+	recorded, err := journal.ReadRollouts(out, step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range recorded {
+		all = append(all, r.Rollout)
+	}
+	return all
 }
 
 // everyRowOnce checks that over all steps the rows are 0, 1, 2 …, each with

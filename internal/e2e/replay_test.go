@@ -59,7 +59,12 @@ func TestReplaySaysTheSame(t *testing.T) {
 func TestReplayOfAChangedRun(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "run")
 	must(t, small(scripted(t, nil), run, "--steps", "3", "--set", "checkpoint.every=2")...)
+	// As an older build has kept it: lines can be edited.
 	path := filepath.Join(run, "rollouts", "step-000002.jsonl")
+	must(t, "replay", run, "--step", "2", "--export", path)
+	if err := os.Remove(filepath.Join(run, "rollouts", "step-000002.parquet")); err != nil {
+		t.Fatal(err)
+	}
 	whole := content(t, path)
 	edit(t, path, `"reward":-1`, `"reward":1`)
 	r := justrl(t.Context(), t, "replay", run, "--step", "2")
@@ -76,7 +81,7 @@ func TestReplayOfAChangedRun(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, cli.ExitFailed, []string{path, "is not there"}, run, "replay", run, "--step", "2")
+	refused(t, cli.ExitFailed, []string{"step-000002.parquet", "is not there"}, run, "replay", run, "--step", "2")
 	refused(t, cli.ExitFailed, []string{"steps.jsonl", "no step 7"}, run, "replay", run, "--step", "7")
 	refused(t, cli.ExitFailed, []string{"holds no run"}, run, "replay", filepath.Dir(run), "--step", "0")
 }

@@ -154,9 +154,11 @@ func (p Publish) CheckSync() error {
 // Checkpoint says when the run can be resumed from.
 type Checkpoint struct {
 	Every int `yaml:"every" about:"steps; 0 = only at the end and when interrupted"`
-	Keep  int `yaml:"keep" about:"newest checkpoints kept; 0 = all"`
-	// Rollouts are kept as JSON Lines that `justrl update --rollouts` reads.
-	Rollouts int `yaml:"rollouts" about:"newest steps whose rollouts are kept, beside those since the newest checkpoint; 0 = all"`
+	Keep  int `yaml:"keep" about:"newest checkpoints kept, beside the best by validation; 0 = all"`
+	// KeepEvery is for what one wants to go back to, or to evaluate later.
+	KeepEvery int `yaml:"keep_every" about:"steps; checkpoints after a multiple of so many are kept beside those; 0 = none"`
+	// Rollouts are kept as parquet that `justrl update --rollouts` reads.
+	Rollouts int `yaml:"rollouts" about:"newest steps whose rollouts are kept, beside those since the checkpoint before the newest; 0 = all"`
 }
 
 // Validation is greedy or sampled accuracy on held-out problems, before the
@@ -166,6 +168,7 @@ type Validation struct {
 	Problems    Problems `yaml:"problems" about:"as problems, for these files; all empty = as problems"`
 	Verifier    string   `yaml:"verifier" about:"rule = where reward.verifier is strict-box, the grader of evaluations instead; empty = reward.verifier"`
 	Every       int      `yaml:"every" about:"steps; 0 = only before and after the run"`
+	Best        string   `yaml:"best" about:"set by whose accuracy the best checkpoint is marked; empty = the mean over all sets"`
 	N           int      `yaml:"n" about:"answers a problem"`
 	Temperature float64  `yaml:"temperature" about:"0 = greedy (n must be 1)"`
 	TopP        float64  `yaml:"top_p" about:"(0, 1]"`
@@ -245,6 +248,10 @@ func (c Config) Validate() error {
 	must(c.Publish.Timeout > 0, "publish.timeout", "must be more than 0s, is %s", time.Duration(c.Publish.Timeout))
 	must(c.Checkpoint.Every >= 0, "checkpoint.every", "must be 0 or more, is %d", c.Checkpoint.Every)
 	must(c.Checkpoint.Keep >= 0, "checkpoint.keep", "must be 0 or more, is %d", c.Checkpoint.Keep)
+	must(c.Checkpoint.KeepEvery >= 0, "checkpoint.keep_every", "must be 0 (none) or more, is %d", c.Checkpoint.KeepEvery)
+	if c.Checkpoint.Every > 0 && c.Checkpoint.KeepEvery > 0 {
+		must(c.Checkpoint.KeepEvery%c.Checkpoint.Every == 0, "checkpoint.keep_every", "must be a multiple of checkpoint.every (%d), is %d", c.Checkpoint.Every, c.Checkpoint.KeepEvery)
+	}
 	must(c.Checkpoint.Rollouts >= 0, "checkpoint.rollouts", "must be 0 or more, is %d", c.Checkpoint.Rollouts)
 	v := c.Validation
 	must(v.Verifier == "" || v.Verifier == VerifierRule, "validation.verifier", "must be %s or empty, is %q", VerifierRule, v.Verifier)

@@ -199,18 +199,18 @@ func TestValidateListsEveryFault(t *testing.T) {
 	}
 	c.Steps, c.Sampling.N, c.Sampling.Temperature, c.Update.ClipC = 0, 1, 0.5, 1
 	c.Validation.N, c.Publish.Keep, c.Trainer.DType, c.Optimizer.Beta1 = 4, 1, "int8", 1
-	c.Validation.SampledN = -1
+	c.Validation.SampledN, c.Checkpoint.KeepEvery = -1, 15 // and every is 10
 	err = c.Validate()
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, key := range []string{"steps:", "sampling.n:", "update.temperature:", "update.clip_c:", "validation.n:", "validation.sampled_n:", "publish.keep:", "trainer.dtype:", "optimizer.beta1:"} {
+	for _, key := range []string{"steps:", "sampling.n:", "update.temperature:", "update.clip_c:", "validation.n:", "validation.sampled_n:", "publish.keep:", "checkpoint.keep_every:", "trainer.dtype:", "optimizer.beta1:"} {
 		if !strings.Contains(err.Error(), key) {
 			t.Errorf("%s is not reported in:\n%v", key, err)
 		}
 	}
-	if got := strings.Count(err.Error(), "\n") + 1; got != 9 {
-		t.Errorf("%d faults reported, want 9:\n%v", got, err)
+	if got := strings.Count(err.Error(), "\n") + 1; got != 10 {
+		t.Errorf("%d faults reported, want 10:\n%v", got, err)
 	}
 }
 

@@ -151,7 +151,7 @@ func (d *Dir) Rewind(next int) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.dropAnswers(next), remove(d.file("summary.json"))) // of a run that goes on
+	return errors.Join(d.dropAnswers(next), d.rewindBest(next), remove(d.file("summary.json"))) // of a run that goes on
 }
 
 // WriteSummary ends the run.
@@ -184,7 +184,7 @@ func lock(path string) (*Dir, error) {
 // open opens the files that grow, and removes what a killed process left half-written.
 func (d *Dir) open() (*Dir, error) {
 	if err := errors.Join(
-		sweep(d.path, temporary), sweep(d.file("rollouts"), temporary), sweep(d.file("monitor"), temporary),
+		sweep(d.path, temporary), sweep(d.file("rollouts"), temporary), sweep(d.file("monitor"), temporary), sweep(d.file("checkpoints"), temporary),
 		d.eachAnswers(func(dir string, _ int) error { return sweep(dir, temporaryAnswers) }),
 	); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -205,7 +205,7 @@ func (d *Dir) open() (*Dir, error) {
 // The names that atomicdir.ReplaceFile gives the files of this package while it
 // fills them; in a folder of answers a set may have any name.
 var (
-	temporary        = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|report\.html|paused|(steps|validation|events|answers|step-[0-9]+)\.jsonl|step-[0-9]+\.drawn\.json)-[0-9]+$`)
+	temporary        = regexp.MustCompile(`^\.(run\.json|config\.yaml|versions\.json|summary\.json|best\.json|report\.html|paused|(steps|validation|events|answers|step-[0-9]+)\.jsonl|step-[0-9]+\.(drawn\.json|parquet))-[0-9]+$`)
 	temporaryAnswers = regexp.MustCompile(`^\..+\.jsonl-[0-9]+$`)
 )
 

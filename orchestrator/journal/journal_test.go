@@ -179,12 +179,12 @@ func TestStepKeysAreVerls(t *testing.T) {
 
 func TestCheckpoints(t *testing.T) {
 	d := create(t, filepath.Join(t.TempDir(), "run"))
-	if dir, _, err := d.NewestCheckpoint(); dir != "" || err != nil {
+	if dir, _, _, err := d.Resumable(); dir != "" || err != nil {
 		t.Fatalf("newest of none: %q, %v", dir, err)
 	}
 	save := func(next int, fail error) error {
 		p := Progress{NextStep: next, Cursor: json.RawMessage(`{"ordinal":5}`), Tokens: int64(next)}
-		return d.WriteCheckpoint(p, int64(next), 2, func(dir string) error {
+		return d.WriteCheckpoint(p, int64(next), Keep{Newest: 2}, func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "model.safetensors"), []byte{byte(next)}, 0o666)
 		}, func(dir string) error {
 			return errors.Join(fail, os.WriteFile(filepath.Join(dir, "optimizer"), []byte{byte(next)}, 0o666))
@@ -195,16 +195,24 @@ func TestCheckpoints(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// As a process that was killed while it removed one has left it.
+	killed := d.CheckpointPath(10)
+	if err := errors.Join(os.Mkdir(killed, 0o755), os.WriteFile(filepath.Join(killed, "COMPLETE.pending"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if err := save(40, nil); err != nil {
+		t.Fatal(err)
+	}
 	full := errors.New("no space left on device")
-	if err := save(40, full); !errors.Is(err, full) || !strings.Contains(err.Error(), "step-000040") {
+	if err := save(50, full); !errors.Is(err, full) || !strings.Contains(err.Error(), "step-000050") {
 		t.Fatalf("a failing checkpoint: %v", err)
 	}
-	dir, p, err := d.NewestCheckpoint()
+	dir, p, _, err := d.Resumable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.NextStep != 30 || dir != d.CheckpointPath(30) || p.Tokens != 30 {
-		t.Errorf("newest is %s with %+v, want step 30: the failed one must not count", dir, p)
+	if p.NextStep != 40 || dir != d.CheckpointPath(40) || p.Tokens != 40 {
+		t.Errorf("newest is %s with %+v, want step 40: the failed one must not count", dir, p)
 	}
 	left, err := os.ReadDir(filepath.Join(d.Path(), "checkpoints"))
 	if err != nil {
@@ -214,7 +222,7 @@ func TestCheckpoints(t *testing.T) {
 	for _, e := range left {
 		names = append(names, e.Name())
 	}
-	if diff := cmp.Diff([]string{"step-000020", "step-000030"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"step-000030", "step-000040"}, names); diff != "" {
 		t.Errorf("kept two, and nothing half-written (-want +got):\n%s", diff)
 	}
 }

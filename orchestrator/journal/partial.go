@@ -1,14 +1,16 @@
 package journal
 
 import (
+	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/justrl/justrl/internal/atomicdir"
 )
 
 // Partial is the file of the rollouts of a step that is being sampled, a line
@@ -19,11 +21,14 @@ import (
 // survives the process, however it ends, and that is what happens to runs. A
 // machine that loses power loses the last seconds of lines, which are then
 // sampled again, with the same seeds; thousands of syncs a step would buy no more.
+// What such an end leaves in the middle of the file instead of lines, or a disk
+// makes of them, is found by their checksums.
 type Partial struct {
 	path   string
 	f      *os.File
 	known  []Recorded
 	opened int64 // bytes, when it was opened
+	damage Damage
 
 	mu   sync.Mutex
 	size int64
@@ -31,8 +36,16 @@ type Partial struct {
 	err  error // of a failed write: nothing may follow what it left
 }
 
+// Damage is what was found in a partial file that is no rollout, nor the torn end
+// of one. Whoever opened it samples those rollouts again; the lines stay in the file.
+type Damage struct {
+	Lines int   // 0 for none
+	First error // what is wrong with the first: begins with file:line
+}
+
 // OpenPartial opens the partial file of a step, makes it if need be, and cuts
-// off a last line that was never finished. The caller closes it.
+// off a last line that was never finished. Whole lines that cannot be trusted are
+// left out ([Partial.Damage]). The caller closes it.
 func (d *Dir) OpenPartial(step int) (*Partial, error) {
 	path := rolloutsPath(d.path, step, partial)
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
@@ -42,23 +55,65 @@ func (d *Dir) OpenPartial(step int) (*Partial, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rollouts: %w", err)
 	}
-	known, whole, torn, err := readRollouts(path, f)
-	if err != nil {
-		err = fmt.Errorf("%w; remove the file to have the step sampled from its beginning", err)
-	} else if torn {
-		if err = f.Truncate(whole); err != nil {
+	p := &Partial{path: path, f: f}
+	var torn bool
+	p.opened, torn, p.damage, err = readPartial(path, f, func(r Recorded, _, _ int64) { p.known = append(p.known, r) })
+	if err == nil && torn {
+		if err = f.Truncate(p.opened); err != nil {
 			err = fmt.Errorf("rollouts: %w", err)
 		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Partial{path: path, f: f, known: known, opened: whole, size: whole, n: len(known)}, nil
+	p.size, p.n = p.opened, len(p.known)
+	return p, nil
+}
+
+// readPartial calls do for every rollout of a partial file that can be trusted, with
+// the bytes from which on and up to which its line is there. whole is how many bytes
+// the lines that have an end take up; torn tells that something follows them.
+func readPartial(path string, from io.Reader, do func(r Recorded, start, end int64)) (whole int64, torn bool, damage Damage, err error) {
+	lines := boundedLines{r: bufio.NewReaderSize(from, 1<<16)}
+	seen := map[sampleKey]int{}
+	for n := 1; ; n++ {
+		b, ended, err := lines.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return whole, false, damage, nil
+		case err != nil && !errors.Is(err, errLongLine):
+			return 0, false, damage, fmt.Errorf("%s: %w", path, err)
+		case !ended:
+			return whole, true, damage, nil
+		}
+		start := whole
+		whole += lines.size
+		at := fmt.Sprintf("%s:%d", path, n)
+		var r Rollout
+		if err == nil {
+			r, err = parsePartialLine(b)
+		}
+		if err == nil {
+			err = unseen(seen, r, n)
+		}
+		switch {
+		case errors.Is(err, errTakenBack):
+		case err != nil:
+			if damage.Lines++; damage.First == nil {
+				damage.First = fmt.Errorf("%s: %w", at, err)
+			}
+		default:
+			do(Recorded{r, at}, start, whole)
+		}
+	}
 }
 
 // Known are the rollouts that were there when the file was opened, and after a
 // TakeBackOf all that it has left.
 func (p *Partial) Known() []Recorded { return p.known }
+
+// Damage is what was left out when the file was opened.
+func (p *Partial) Damage() Damage { return p.damage }
 
 // Len is how many rollouts there are.
 func (p *Partial) Len() int {
@@ -69,10 +124,8 @@ func (p *Partial) Len() int {
 
 // Add writes a rollout. When it has returned nil, only the machine's end can lose it.
 func (p *Partial) Add(r Rollout) error {
-	var line bytes.Buffer
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(r); err != nil {
+	line, err := checksummed(r)
+	if err != nil {
 		return fmt.Errorf("%s: %w", p.path, err)
 	}
 	p.mu.Lock()
@@ -80,9 +133,9 @@ func (p *Partial) Add(r Rollout) error {
 	if p.err != nil {
 		return p.err
 	}
-	n, err := p.f.Write(line.Bytes())
+	n, err := p.f.Write(line)
 	if err != nil {
-		p.err = fmt.Errorf("rollouts: %w", err)
+		p.err = fmt.Errorf("rollouts: %w", atomicdir.FullDisk(err))
 		if n > 0 { // a part of the line: it would be cut off anyhow
 			p.err = errors.Join(p.err, p.f.Truncate(p.size))
 		}
@@ -97,60 +150,70 @@ func (p *Partial) Add(r Rollout) error {
 func (p *Partial) TakeBack() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	added := make([]byte, p.size-p.opened)
-	if _, err := p.f.ReadAt(added, p.opened); err != nil && len(added) > 0 {
-		return fmt.Errorf("rollouts: %w", err)
+	n := 0
+	added := io.NewSectionReader(p.f, p.opened, p.size-p.opened)
+	for lines := (boundedLines{r: bufio.NewReaderSize(added, 1<<16)}); ; {
+		line, _, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("rollouts: %w", err)
+		}
+		if !bytes.HasSuffix(line, []byte(takenBack+crcEnd)) {
+			n++
+		}
 	}
 	if err := p.f.Truncate(p.opened); err != nil {
 		return fmt.Errorf("rollouts: %w", err)
 	}
-	p.size, p.n = p.opened, p.n-bytes.Count(added, []byte("\n"))
+	p.size, p.n = p.opened, p.n-n
 	return nil
 }
 
 // TakeBackOf removes, of what was added since the file was opened, the rollouts
 // that `of` tells of, and returns how many. Known has the others from then on.
-// Nothing may be added meanwhile.
+// Nothing may be added meanwhile. Their lines are marked where they are, one small
+// write each: that needs no room on the disk, and whenever it is broken off each
+// line counts or does not.
 func (p *Partial) TakeBackOf(of func(Rollout) bool) (n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all, _, _, err := readRollouts(p.path, io.NewSectionReader(p.f, 0, p.size))
+	var known []Recorded
+	var marks []int64
+	_, _, _, err = readPartial(p.path, io.NewSectionReader(p.f, 0, p.size), func(r Recorded, start, end int64) {
+		if start >= p.opened && of(r.Rollout) {
+			marks = append(marks, end-int64(len(crcEnd)+crcDigits))
+		} else {
+			known = append(known, r)
+		}
+	})
 	if err != nil {
 		return 0, err
 	}
-	// In memory: it is a part of one step.
-	added := make([]byte, p.size-p.opened)
-	if _, err := io.ReadFull(io.NewSectionReader(p.f, p.opened, p.size-p.opened), added); err != nil {
-		return 0, fmt.Errorf("rollouts: %w", err)
-	}
-	kept, old := added[:0], len(all)-bytes.Count(added, []byte("\n"))
-	known := all[:old:old]
-	for i, line := range bytes.SplitAfter(bytes.Clone(added), []byte("\n")) {
-		if len(line) == 0 {
-			break
-		}
-		if r := all[old+i]; of(r.Rollout) {
-			n++
-		} else {
-			kept, known = append(kept, line...), append(known, r)
+	if len(marks) > 0 {
+		if err := p.mark(marks); err != nil {
+			return 0, fmt.Errorf("rollouts: %w", err)
 		}
 	}
-	if n == 0 {
-		p.known = known
-		return 0, nil
-	}
-	// Cut off first: what is lost if the process dies here is sampled again.
-	if err := p.f.Truncate(p.opened); err != nil {
-		return n, fmt.Errorf("rollouts: %w", err)
-	}
-	p.size = p.opened
-	if _, err := p.f.Write(kept); err != nil {
-		p.err = fmt.Errorf("rollouts: %w", err)
-		return n, errors.Join(p.err, p.f.Truncate(p.size))
-	}
-	p.size += int64(len(kept))
 	p.known, p.n = known, len(known)
-	return n, nil
+	return len(marks), nil
+}
+
+// mark writes takenBack over the checksums at the given places. The file is opened
+// anew: what is open for appending writes nowhere else.
+func (p *Partial) mark(places []int64) (err error) {
+	f, err := os.OpenFile(p.path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	for _, at := range places {
+		if _, err := f.WriteAt([]byte(takenBack), at); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
 }
 
 // Close leaves the file as it is.

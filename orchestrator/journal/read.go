@@ -66,7 +66,7 @@ func RolloutSteps(run string) ([]int, error) {
 		return nil
 	})
 	slices.Sort(steps)
-	return steps, err
+	return slices.Compact(steps), err // in both formats for a moment, where an older build's is rewritten
 }
 
 // Evaluation names the held-out sets whose answers are kept of one measurement.

@@ -37,7 +37,7 @@ func TestReadingNeedsNoLock(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"eval/step-000050/.b.jsonl-123", "eval/notes", "rollouts/step-9.jsonl", "rollouts/.step-000009.jsonl-1", "rollouts/step-000010.jsonl.gz"} {
+	for _, name := range []string{"eval/step-000050/.b.jsonl-123", "eval/notes", "rollouts/step-9.jsonl", "rollouts/.step-000009.jsonl-1", "rollouts/step-000010.jsonl.gz", "rollouts/step-000002.jsonl"} {
 		if err := os.WriteFile(filepath.Join(path, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}

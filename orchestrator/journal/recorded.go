@@ -6,61 +6,202 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
+	"path/filepath"
 )
 
 // Recorded is a rollout that was read from a file.
 type Recorded struct {
 	Rollout
-	At string // file:line, for errors
+	At string // file:line, for errors; of a parquet file file:row, from 1
 }
 
 // ReadRollouts returns the rollouts that a step of the run in `run` was trained
 // on, in the order of its groups. It may be called while another process works
 // there. Without the file the error wraps fs.ErrNotExist.
 func ReadRollouts(run string, step int) (all []Recorded, err error) {
-	path := RolloutsPath(run, step)
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("rollouts: %w", err)
+	for r, err := range Rollouts(run, step) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	all, _, torn, err := readRollouts(path, f)
-	if err == nil && torn {
-		err = fmt.Errorf("%s: its last line is cut short; it was not written so", path)
-	}
-	return all, err
+	return all, nil
 }
 
-// readRollouts decodes the lines of a rollouts file. whole is how many bytes
-// the lines that have an end take up; torn tells that something follows them.
-func readRollouts(path string, from io.Reader) (all []Recorded, whole int64, torn bool, err error) {
-	type key struct {
-		group  int64
-		sample int
+// Rollouts is [ReadRollouts] one rollout at a time: memory holds that one and some
+// MB of the file. An error is the last that is yielded.
+func Rollouts(run string, step int) iter.Seq2[Recorded, error] {
+	return func(yield func(Recorded, error) bool) {
+		path := RolloutsPath(run, step)
+		seen := map[sampleKey]int{}
+		ended, err := whileWanted(yield, func(each func(Recorded) error) error {
+			return eachLine(path, nil, func(n int, l rolloutLine) error {
+				r, err := l.rollout()
+				if err == nil {
+					err = unseen(seen, r, n)
+				}
+				if err != nil {
+					return fmt.Errorf("%s:%d: %w", path, n, err)
+				}
+				return each(Recorded{r, fmt.Sprintf("%s:%d", path, n)})
+			})
+		})
+		if err != nil && !ended {
+			yield(Recorded{}, err)
+		}
 	}
-	seen := map[key]int{}
-	for r, n := bufio.NewReaderSize(from, 1<<16), 1; ; n++ {
-		b, err := r.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return all, whole, len(b) > 0, nil
+}
+
+// RolloutText is what a page needs of a [Rollout], whose lists of tokens are long.
+type RolloutText struct {
+	ProblemID    string  `json:"problem_id"`
+	Text         string  `json:"text"`
+	FinishReason string  `json:"finish_reason"`
+	Reward       float64 `json:"reward"`
+}
+
+// RolloutTexts yields the texts of the rollouts that a step was trained on, in the
+// order of its groups, and reads no more of the file than it must. A file that is
+// not there has none. An error is the last that is yielded.
+func RolloutTexts(run string, step int) iter.Seq2[RolloutText, error] {
+	path := RolloutsPath(run, step)
+	if !isParquet(path) {
+		return Lines[RolloutText](path)
+	}
+	return func(yield func(RolloutText, error) bool) {
+		ended, err := whileWanted(yield, func(each func(RolloutText) error) error {
+			return eachLine(path, textColumns, func(_ int, l rolloutLine) error {
+				t := RolloutText{ProblemID: l.ProblemID, Text: l.Text, FinishReason: l.FinishReason}
+				if l.Reward != nil {
+					t.Reward = *l.Reward
+				}
+				return each(t)
+			})
+		})
+		if err != nil && !ended {
+			yield(RolloutText{}, err)
+		}
+	}
+}
+
+// ForUpdate yields the rows of a parquet file as `justrl update` takes them: of any
+// writer that has the columns group, prompt_token_ids, token_ids and reward. Sample
+// is -1 where the file does not say it, and Logprobs nil. An error, which names file
+// and row, is the last that is yielded.
+func ForUpdate(path string) iter.Seq2[Recorded, error] {
+	return func(yield func(Recorded, error) bool) {
+		ended, err := whileWanted(yield, func(each func(Recorded) error) error {
+			return eachLine(path, []int{colGroup, colSample, colPrompt, colTokens, colLogprobs, colReward}, func(n int, l rolloutLine) error {
+				at := fmt.Sprintf("%s:%d", path, n)
+				switch {
+				case l.Group == nil:
+					return fmt.Errorf("%s: has no group", at)
+				case l.Reward == nil:
+					return fmt.Errorf("%s: has no reward", at)
+				}
+				r := l.Rollout
+				if r.Group, r.Sample, r.Reward = *l.Group, -1, *l.Reward; l.Sample != nil {
+					r.Sample = *l.Sample
+				}
+				return each(Recorded{r, at})
+			})
+		})
+		if err != nil && !ended {
+			yield(Recorded{}, err)
+		}
+	}
+}
+
+// ExportRollouts writes the rollouts of a step to w as JSON Lines, one [Rollout] each.
+func ExportRollouts(w io.Writer, run string, step int) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	for r, err := range Rollouts(run, step) {
+		if err == nil {
+			err = enc.Encode(r.Rollout)
 		}
 		if err != nil {
-			return nil, 0, false, fmt.Errorf("%s: %w", path, err)
+			return err
 		}
-		at := fmt.Sprintf("%s:%d", path, n)
-		rollout, err := parseRollout(b)
-		if err != nil {
-			return nil, 0, false, fmt.Errorf("%s: %w", at, err)
-		}
-		k := key{rollout.Group, rollout.Sample}
-		if before := seen[k]; before > 0 {
-			return nil, 0, false, fmt.Errorf("%s: sample %d of group %d is there already, in line %d", at, k.sample, k.group, before)
-		}
-		seen[k] = n
-		all = append(all, Recorded{rollout, at})
-		whole += int64(len(b))
 	}
+	return nil
+}
+
+var errEnough = errors.New("enough")
+
+// whileWanted runs over with a callee that yields until the consumer has enough:
+// then ended is true, and nothing more may be yielded.
+func whileWanted[T any](yield func(T, error) bool, over func(each func(T) error) error) (ended bool, err error) {
+	err = over(func(v T) error {
+		if !yield(v, nil) {
+			ended = true
+			return errEnough
+		}
+		return nil
+	})
+	return ended, err
+}
+
+func isParquet(path string) bool { return filepath.Ext(path) == ".parquet" }
+
+// eachLine calls do with every row of a finished step's file, from 1; want are the
+// columns that are read of a parquet file. An error names the file, and do's comes
+// as it is. Such a file is always written whole: one that was cut is refused.
+func eachLine(path string, want []int, do func(n int, l rolloutLine) error) (err error) {
+	if isParquet(path) {
+		var own error
+		err := openParquet(path, func(f io.ReaderAt, size int64) error {
+			return readParquet(f, size, want, func(row int, l rolloutLine) error {
+				own = do(row, l)
+				return own
+			})
+		})
+		if err != nil && own == nil && !errors.Is(err, os.ErrNotExist) {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("rollouts: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	lines := boundedLines{r: bufio.NewReaderSize(f, 1<<16)}
+	for n := 1; ; n++ {
+		b, whole, err := lines.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s:%d: %w", path, n, err)
+		case !whole:
+			return fmt.Errorf("%s: its last line is cut short; it was not written so", path)
+		}
+		l, err := parseLine(b)
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		if err := do(n, l); err != nil {
+			return err
+		}
+	}
+}
+
+type sampleKey struct {
+	group  int64
+	sample int
+}
+
+// unseen refuses a sample that an earlier line has.
+func unseen(seen map[sampleKey]int, r Rollout, line int) error {
+	k := sampleKey{r.Group, r.Sample}
+	if before := seen[k]; before > 0 {
+		return fmt.Errorf("sample %d of group %d is there already, in line %d", k.sample, k.group, before)
+	}
+	seen[k] = line
+	return nil
 }
 
 // rolloutLine is a [Rollout] whose pointers must be there, but for Correct: a missing reward is not 0.
@@ -73,11 +214,10 @@ type rolloutLine struct {
 	WeightsVersion *int64   `json:"weights_version"`
 }
 
-func parseRollout(b []byte) (Rollout, error) {
-	var l rolloutLine
-	if err := json.Unmarshal(b, &l); err != nil {
-		return Rollout{}, err
-	}
+func parseLine(b []byte) (l rolloutLine, err error) { return l, json.Unmarshal(b, &l) }
+
+// rollout is the line, if it has all that one to be trained on must have.
+func (l rolloutLine) rollout() (Rollout, error) {
 	for _, must := range []struct {
 		there bool
 		key   string

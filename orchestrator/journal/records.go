@@ -68,7 +68,10 @@ type Step struct {
 
 	Sample float64 `json:"timing_s/gen"`     // verification included
 	Look   float64 `json:"timing_s/monitor"` // what is looked at for the monitor, verdicts included
-	Update float64 `json:"timing_s/update_actor"`
+	// Checkpoint is what the update waited for the checkpoint of the step before, which
+	// is written while this one is sampled.
+	Checkpoint float64 `json:"timing_s/checkpoint"`
+	Update     float64 `json:"timing_s/update_actor"`
 	// Publish is from the last optimizer step to the first tokens under the new
 	// weights, which the canary has every server generate and judges: snapshot, load and canary.
 	Publish float64 `json:"timing_s/publish"`
@@ -226,6 +229,7 @@ type Summary struct {
 	Tokens        int64                   `json:"tokens"`         // response tokens sampled
 	WeightsSHA256 string                  `json:"weights_sha256"` // over the final tensors in name order
 	Model         string                  `json:"model"`          // folder of the final weights
+	Best          *Best                   `json:"best,omitempty"` // the best checkpoint by validation; nil where there was none
 }
 
 // Rollout is one line of rollouts/step-….jsonl and of what `justrl update` reads.

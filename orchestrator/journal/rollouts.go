@@ -10,14 +10,25 @@ import (
 
 // The kinds of rollouts files, as the ending of their names.
 const (
-	complete = ".jsonl"         // of a step that was trained on: all of them, in the order of the groups
-	partial  = ".partial.jsonl" // of a step that is being sampled: in the order in which they finished
-	refused  = ".refused.jsonl" // not trained on, because the log-probs were not the trainer's
-	drawn    = ".drawn.json"    // no rollouts: what a finished step drew beside those that it trained on
+	complete      = ".parquet"         // of a step that was trained on: all of them, in the order of the groups
+	completeLines = ".jsonl"           // the same, of a run of an older build
+	partial       = ".partial.jsonl"   // of a step that is being sampled: in the order in which they finished
+	refused       = ".refused.parquet" // not trained on, because the log-probs were not the trainer's: it was complete
+	refusedLines  = ".refused.jsonl"   // the same: it was partial, or complete in lines
+	drawn         = ".drawn.json"      // no rollouts: what a finished step drew beside those that it trained on
 )
 
-// RolloutsPath is the file of a step's rollouts in a run directory.
-func RolloutsPath(run string, step int) string { return rolloutsPath(run, step, complete) }
+// RolloutsPath is the file of a step's rollouts in a run directory. It is parquet,
+// unless there is only one of JSON Lines, which an older build wrote.
+func RolloutsPath(run string, step int) string {
+	path, lines := rolloutsPath(run, step, complete), rolloutsPath(run, step, completeLines)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(lines); err == nil {
+			return lines
+		}
+	}
+	return path
+}
 
 // DrawnPath is where a run keeps what a step with sampling.dynamic drew.
 func DrawnPath(run string, step int) string { return rolloutsPath(run, step, drawn) }
@@ -42,13 +53,15 @@ func (d *Dir) ReadDrawn(step int) (Drawn, error) {
 	return what, d.readJSON(rolloutsPath("", step, drawn), &what)
 }
 
-// WriteRollouts replaces the rollouts of a step by all that it was trained on;
-// they are on the disk when it returns, and the partial file is gone.
+// WriteRollouts replaces the rollouts of a step by all that it was trained on, as
+// parquet; they are on the disk when it returns, and the partial file is gone, as
+// is the file of JSON Lines that an older build may have left of the step. Beside
+// the rollouts it holds some MB at a time.
 func (d *Dir) WriteRollouts(step int, rollouts []Rollout) error {
-	if err := replaceLines("rollouts", RolloutsPath(d.path, step), rollouts); err != nil {
+	if err := replaceParquet(rolloutsPath(d.path, step, complete), rollouts); err != nil {
 		return err
 	}
-	return remove(rolloutsPath(d.path, step, partial))
+	return errors.Join(remove(rolloutsPath(d.path, step, completeLines)), remove(rolloutsPath(d.path, step, partial)))
 }
 
 // DropRollouts removes the rollouts of all steps before `before`.
@@ -70,13 +83,17 @@ func (d *Dir) dropRollouts(which func(step int) bool) error {
 	})
 }
 
-// RefuseRollouts sets the rollouts of a step aside as step-NNNNNN.refused.jsonl:
-// they are there to look at, and will not be trained on. Those that were
-// refused before them go.
+// RefuseRollouts sets the rollouts of a step aside as step-NNNNNN.refused.jsonl, or
+// .refused.parquet of a step that was trained on before: they are there to look at,
+// and will not be trained on. Those that were refused before them go.
 func (d *Dir) RefuseRollouts(step int) error {
-	aside := rolloutsPath(d.path, step, refused)
-	for _, kind := range []string{partial, complete} {
-		err := os.Rename(rolloutsPath(d.path, step, kind), aside)
+	for _, move := range []struct{ from, to, old string }{
+		{partial, refusedLines, refused}, {completeLines, refusedLines, refused}, {complete, refused, refusedLines},
+	} {
+		err := os.Rename(rolloutsPath(d.path, step, move.from), rolloutsPath(d.path, step, move.to))
+		if err == nil {
+			err = remove(rolloutsPath(d.path, step, move.old))
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("rollouts: %w", err)
 		}

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -147,46 +148,123 @@ func TestPartialStopsAfterAFailure(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with a line is told with its file and number.
+// Whatever is wrong with a line is told with its file and number: a file of an older
+// build's finished step is refused, a partial one read without the line.
 func TestBadRolloutLines(t *testing.T) {
 	line := func(changes ...string) string {
 		s := `{"group":4,"sample":0,"prompt_token_ids":[1],"token_ids":[2],"logprobs":null,"text":"","finish_reason":"stop","reward":1,"correct":true,"answer":"","weights_version":3}`
 		return strings.NewReplacer(changes...).Replace(s) + "\n"
 	}
 	other := line(`"sample":0`, `"sample":1`)
-	for _, tc := range []struct{ name, text, want string }{
-		{"not JSON", other + "<html>\n" + line(), ":2: invalid character"},
-		{"an empty line", other + "\n", ":2: "},
-		{"zeros, as some file systems leave after a power failure", other + "\x00\x00\x00\n", ":2: "},
-		{"no group", line(`"group"`, `"grp"`), ":1: has no group"},
-		{"no sample", line(`"sample"`, `"smp"`), ":1: has no sample"},
-		{"no reward", line(`"reward":1`, `"reward":null`), ":1: has no reward"},
-		{"no version", line(`"weights_version"`, `"version"`), ":1: has no weights_version"},
-		{"no prompt", line(`[1]`, `[]`), ":1: has no prompt_token_ids"},
-		{"no answer", line(`[2]`, `[]`), ":1: has no token_ids"},
-		{"no finish reason", line(`"stop"`, `""`), ":1: has no finish_reason"},
-		{"log-probs of another length", line(`"logprobs":null`, `"logprobs":[-1,-2]`), ":1: logprobs has 2 entries for 1 token_ids"},
-		{"a token that is none", line(`[2]`, `[2.5]`), ":1: "},
-		{"the same sample twice", line() + other + line(), ":3: sample 0 of group 4 is there already, in line 1"},
+	for _, tc := range []struct {
+		name, text, want string
+		damaged          int // lines of the partial
+	}{
+		{"not JSON", other + "<html>\n" + line(), ":2: invalid character", 1},
+		{"an empty line", other + "\n", ":2: ", 1},
+		{"zeros, as some file systems leave after a power failure", other + "\x00\x00\x00\n", ":2: ", 1},
+		{"no group", line(`"group"`, `"grp"`), ":1: ", 1},
+		{"no sample", line(`"sample":0,`, ``), ":1: has no sample", 1},
+		{"no reward", line(`"reward":1`, `"reward":null`), ":1: has no reward", 1},
+		{"no version", line(`,"weights_version":3`, ``), ":1: has no weights_version", 1},
+		{"no prompt", line(`[1]`, `[]`), ":1: has no prompt_token_ids", 1},
+		{"no answer", line(`[2]`, `[]`), ":1: has no token_ids", 1},
+		{"no finish reason", line(`"stop"`, `""`), ":1: has no finish_reason", 1},
+		{"log-probs of another length", line(`"logprobs":null`, `"logprobs":[-1,-2]`), ":1: logprobs has 2 entries for 1 token_ids", 1},
+		{"a token that is none", line(`[2]`, `[2.5]`), ":1: ", 1},
+		{"the same sample twice", line() + other + line(), ":3: sample 0 of group 4 is there already, in line 1", 1},
+		{"two of them", "x\n" + line() + "y\n", ":1: invalid character 'x'", 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := create(t, filepath.Join(t.TempDir(), "run"))
-			if err := d.WriteRollouts(3, nil); err != nil {
-				t.Fatal(err)
-			}
-			for _, kind := range []string{partial, complete} {
+			mustOpenPartial(t, d, 3)
+			for _, kind := range []string{partial, completeLines} {
 				if err := os.WriteFile(rolloutsPath(d.Path(), 3, kind), []byte(tc.text), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
-			_, open := d.OpenPartial(3)
+			p := mustOpenPartial(t, d, 3)
+			if len(p.Known())+tc.damaged != strings.Count(tc.text, "\n") || p.Len() != len(p.Known()) {
+				t.Errorf("%d rollouts are known, %d counted", len(p.Known()), p.Len())
+			}
+			if p.Damage().Lines != tc.damaged {
+				t.Errorf("%d lines are damaged, want %d", p.Damage().Lines, tc.damaged)
+			}
 			_, read := ReadRollouts(d.Path(), 3)
-			for _, err := range []error{open, read} {
+			for _, err := range []error{p.Damage().First, read} {
 				if err == nil || !strings.Contains(err.Error(), "jsonl"+tc.want) || strings.Contains(err.Error(), "\n") {
 					t.Errorf("error %v, want one line with %q", err, tc.want)
 				}
 			}
 		})
+	}
+}
+
+// A line that a disk or the end of a machine has changed is not trusted, wherever
+// the change is; the others are, and what is added follows.
+func TestPartialDropsDamagedLines(t *testing.T) {
+	d := create(t, filepath.Join(t.TempDir(), "run"))
+	all := []Rollout{someRollout(1, 0), someRollout(1, 1), someRollout(1, 2)}
+	p := mustOpenPartial(t, d, 0)
+	for _, r := range all {
+		if err := p.Add(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := rolloutsPath(d.Path(), 0, partial)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := bytes.IndexByte(whole, '\n') + 1
+	second := first + bytes.IndexByte(whole[first:], '\n') // its end is not of the line alone
+	for at := first; at < second; at++ {
+		b := bytes.Clone(whole)
+		if b[at] ^= 1; b[at] == '\n' {
+			continue
+		}
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p := mustOpenPartial(t, d, 0)
+		if diff := cmp.Diff([]Rollout{all[0], all[2]}, rolloutsOf(p.Known())); diff != "" {
+			t.Fatalf("byte %d of the line changed (-want +got):\n%s", at-first, diff)
+		}
+		if p.Damage().Lines != 1 || p.Len() != 2 {
+			t.Fatalf("byte %d: %+v", at-first, p.Damage())
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(mustOpenPartial(t, d, 0).Add(all[1])); err != nil {
+		t.Fatal(err)
+	}
+	if p = mustOpenPartial(t, d, 0); p.Len() != 3 || p.Damage().Lines != 1 {
+		t.Errorf("after it was sampled again: %d rollouts, %+v", p.Len(), p.Damage())
+	}
+}
+
+// What builds without checksums have left is read, and gone on with.
+func TestPartialOfAnOlderBuild(t *testing.T) {
+	d := create(t, filepath.Join(t.TempDir(), "run"))
+	mustOpenPartial(t, d, 0)
+	want := []Rollout{someRollout(1, 0), someRollout(1, 1)}
+	var old bytes.Buffer
+	for _, r := range want {
+		if err := json.NewEncoder(&old).Encode(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(rolloutsPath(d.Path(), 0, partial), old.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := mustOpenPartial(t, d, 0).Add(someRollout(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	p := mustOpenPartial(t, d, 0)
+	if diff := cmp.Diff(append(want, someRollout(1, 2)), rolloutsOf(p.Known())); diff != "" || p.Damage().Lines != 0 {
+		t.Errorf("%+v; (-want +got):\n%s", p.Damage(), diff)
 	}
 }
 
@@ -196,7 +274,10 @@ func TestReadRolloutsRefusesATornLine(t *testing.T) {
 	if err := d.WriteRollouts(0, []Rollout{someRollout(0, 0), someRollout(0, 1)}); err != nil {
 		t.Fatal(err)
 	}
-	path := RolloutsPath(d.Path(), 0)
+	path := rolloutsPath(d.Path(), 0, completeLines)
+	if err := errors.Join(os.Remove(RolloutsPath(d.Path(), 0)), replaceLines("", path, []Rollout{someRollout(0, 0), someRollout(0, 1)})); err != nil {
+		t.Fatal(err)
+	}
 	st, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +303,7 @@ func TestRewindKeepsRollouts(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"eval/step-000000/held.jsonl", "eval/step-000001/held.jsonl", "eval/step-000002/held.jsonl",
-		"rollouts/step-000000.jsonl", "rollouts/step-000001.jsonl", "rollouts/step-000002.jsonl", "rollouts/step-000003.jsonl", "rollouts/step-000004.partial.jsonl",
+		"rollouts/step-000000.parquet", "rollouts/step-000001.parquet", "rollouts/step-000002.parquet", "rollouts/step-000003.parquet", "rollouts/step-000004.partial.jsonl",
 	}, below(t, d.Path(), "eval", "rollouts")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -255,7 +336,7 @@ func TestDrawnGoesWithTheRollouts(t *testing.T) {
 	if err := errors.Join(d.Rewind(0), d.DropRollouts(1), d.DropRolloutsAfter(2), d.RefuseRollouts(2)); err != nil {
 		t.Fatal(err)
 	}
-	left := []string{"rollouts/step-000001.drawn.json", "rollouts/step-000001.jsonl", "rollouts/step-000002.refused.jsonl"}
+	left := []string{"rollouts/step-000001.drawn.json", "rollouts/step-000001.parquet", "rollouts/step-000002.refused.parquet"}
 	if diff := cmp.Diff(left, below(t, d.Path(), "rollouts")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -311,44 +392,64 @@ func TestARolloutIsABeginning(t *testing.T) {
 	}
 }
 
-// FuzzReadRollouts: whatever is in the file, what comes back was in its whole
-// lines, and reading those alone gives the same.
-func FuzzReadRollouts(f *testing.F) {
+// FuzzReadPartial: whatever is in the file, what comes back was in its whole lines,
+// can be trained on, and reading those alone gives the same.
+func FuzzReadPartial(f *testing.F) {
 	f.Add([]byte(`{"group":4,"sample":0,"prompt_token_ids":[1],"token_ids":[2],"logprobs":[-0.5],"text":"x","finish_reason":"stop","reward":1,"correct":true,"answer":"","weights_version":3}` + "\n" + `{"group":4,"sa`))
+	line, err := checksummed(someRollout(1, 2))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(line)
+	f.Add(bytes.Replace(line, line[len(line)-11:], []byte(takenBack+crcEnd), 1))
 	f.Add([]byte("\n"))
 	f.Add([]byte("{}\n"))
 	f.Add([]byte{0, 0, '\n'})
 	f.Add([]byte(`{"group":1e99,"sample":-1}` + "\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		all, whole, torn, err := readRollouts("f", bytes.NewReader(b))
-		if err != nil {
-			if all != nil || !strings.HasPrefix(err.Error(), "f:") {
-				t.Fatalf("%d rollouts with error %v", len(all), err)
+		read := func(b []byte) (all []Recorded, whole int64, torn bool, damage Damage) {
+			whole, torn, damage, err := readPartial("f", bytes.NewReader(b), func(r Recorded, start, end int64) {
+				if start < 0 || end > int64(len(b)) || b[end-1] != '\n' {
+					t.Fatalf("a line from byte %d to %d", start, end)
+				}
+				all = append(all, r)
+			})
+			if err != nil {
+				t.Fatal(err)
 			}
-			return
+			return all, whole, torn, damage
 		}
-		if n := bytes.Count(b, []byte("\n")); len(all) != n || whole != int64(bytes.LastIndexByte(b, '\n')+1) || torn != (whole < int64(len(b))) {
-			t.Fatalf("%d rollouts in %d lines, %d whole bytes of %d, torn %t", len(all), n, whole, len(b), torn)
+		all, whole, torn, damage := read(b)
+		if n := bytes.Count(b, []byte("\n")); len(all)+damage.Lines > n || whole != int64(bytes.LastIndexByte(b, '\n')+1) || torn != (whole < int64(len(b))) {
+			t.Fatalf("%d rollouts and %d damaged in %d lines, %d whole bytes of %d, torn %t", len(all), damage.Lines, n, whole, len(b), torn)
 		}
-		again, same, cut, err := readRollouts("f", bytes.NewReader(b[:whole]))
-		if err != nil || same != whole || cut {
-			t.Fatalf("the whole lines alone: %d bytes, torn %t, %v", same, cut, err)
+		if (damage.Lines > 0) != (damage.First != nil) || damage.First != nil && !strings.HasPrefix(damage.First.Error(), "f:") {
+			t.Fatalf("damage %+v", damage)
+		}
+		again, same, cut, _ := read(b[:whole])
+		if same != whole || cut {
+			t.Fatalf("the whole lines alone: %d bytes, torn %t", same, cut)
 		}
 		if d := cmp.Diff(all, again); d != "" {
 			t.Fatalf("the whole lines alone give something else:\n%s", d)
 		}
 		for _, r := range all {
-			if len(r.PromptTokenIDs) == 0 || len(r.TokenIDs) == 0 || r.Logprobs != nil && len(r.Logprobs) != len(r.TokenIDs) {
-				t.Fatalf("a rollout that cannot be trained on: %+v", r)
-			}
+			trainable(t, r.Rollout)
 		}
 	})
+}
+
+func trainable(t *testing.T, r Rollout) {
+	t.Helper()
+	if len(r.PromptTokenIDs) == 0 || len(r.TokenIDs) == 0 || r.Logprobs != nil && len(r.Logprobs) != len(r.TokenIDs) {
+		t.Fatalf("a rollout that cannot be trained on: %+v", r)
+	}
 }
 
 // Runs of the first versions recorded no verdict, only the reward.
 func TestRolloutsWithoutAVerdict(t *testing.T) {
 	for reward, want := range map[string]bool{"1": true, "-1": false} {
-		got, err := parseRollout([]byte(`{"group":0,"problem_id":"p","sample":0,"prompt_token_ids":[1],"token_ids":[2],"logprobs":null,"text":"","finish_reason":"stop","reward":` + reward + `,"weights_version":3}`))
+		got, err := parsePartialLine([]byte(`{"group":0,"problem_id":"p","sample":0,"prompt_token_ids":[1],"token_ids":[2],"logprobs":null,"text":"","finish_reason":"stop","reward":` + reward + `,"weights_version":3}`))
 		if err != nil || got.Correct != want {
 			t.Errorf("reward %s: correct %t, %v", reward, got.Correct, err)
 		}

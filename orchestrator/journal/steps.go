@@ -16,9 +16,10 @@ import (
 
 // How things are named that a run keeps by step; somebody's copy has another name.
 var (
-	stepFolder   = regexp.MustCompile(`^step-([0-9]{6,9})$`) // a checkpoint's, or one of answers
-	stepRollouts = regexp.MustCompile(`^step-([0-9]{6,9})(?:(?:\.partial|\.refused)?\.jsonl|\.drawn\.json)$`)
-	stepComplete = regexp.MustCompile(`^step-([0-9]{6,9})\.jsonl$`)
+	stepFolder   = regexp.MustCompile(`^step-([0-9]{6,9})$`)          // a checkpoint's, or one of answers
+	stepDamaged  = regexp.MustCompile(`^step-([0-9]{6,9})\.damaged$`) // a checkpoint's that was set aside
+	stepRollouts = regexp.MustCompile(`^step-([0-9]{6,9})(?:(?:\.partial|\.refused)?\.jsonl|(?:\.refused)?\.parquet|\.drawn\.json)$`)
+	stepComplete = regexp.MustCompile(`^step-([0-9]{6,9})\.(?:parquet|jsonl)$`)
 )
 
 // eachStep calls do for everything in a folder, which need not exist, whose

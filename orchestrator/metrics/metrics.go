@@ -135,6 +135,9 @@ func (m *Metrics) Rollout(tokens int, err error) {
 // ServerEvent is told of a server that left the run or came back.
 func (m *Metrics) ServerEvent(e journal.ServerEvent) { m.serverEvents.WithLabelValues(e.Event).Inc() }
 
+// Notice implements orchestrator.Observer.
+func (m *Metrics) Notice(string, ...any) {}
+
 // Event implements orchestrator.Observer.
 func (m *Metrics) Event(e journal.Event) { m.events.WithLabelValues(e.Signature, e.Action).Inc() }
 

@@ -13,17 +13,9 @@ const perKind = 2
 // excerpt is some of a training step's rollouts: what the page shows where no
 // answers to held-out problems were kept.
 type excerpt struct {
-	step            int           // counted from 0
-	total, rewarded int           // rollouts; those with a reward above 0
-	examples        []rolloutText // the most reward first
-}
-
-// rolloutText is what an excerpt needs of a [journal.Rollout], whose lists of tokens are long.
-type rolloutText struct {
-	ProblemID    string  `json:"problem_id"`
-	Text         string  `json:"text"`
-	FinishReason string  `json:"finish_reason"`
-	Reward       float64 `json:"reward"`
+	step            int                   // counted from 0
+	total, rewarded int                   // rollouts; those with a reward above 0
+	examples        []journal.RolloutText // the most reward first
 }
 
 // readExcerpts takes the first and the last step whose rollouts are kept.
@@ -50,7 +42,7 @@ func readExcerpt(path string, step int) (excerpt, error) {
 	e := excerpt{step: step}
 	taken := map[string]bool{}
 	left := map[bool]int{true: perKind, false: perKind}
-	for r, err := range journal.Lines[rolloutText](journal.RolloutsPath(path, step)) {
+	for r, err := range journal.RolloutTexts(path, step) {
 		if err != nil {
 			return e, err
 		}
@@ -65,6 +57,6 @@ func readExcerpt(path string, step int) (excerpt, error) {
 			e.examples = append(e.examples, r)
 		}
 	}
-	slices.SortStableFunc(e.examples, func(a, b rolloutText) int { return cmp.Compare(b.Reward, a.Reward) })
+	slices.SortStableFunc(e.examples, func(a, b journal.RolloutText) int { return cmp.Compare(b.Reward, a.Reward) })
 	return e, nil
 }

@@ -214,6 +214,9 @@ func (w *Writer) Validated(step int, set string, accuracy float64, sampled *floa
 	w.write(scalars(w.now(), step+1, v.Scalars()))
 }
 
+// Notice implements orchestrator.Observer.
+func (w *Writer) Notice(string, ...any) {}
+
 // Event implements orchestrator.Observer.
 func (w *Writer) Event(e journal.Event) {
 	w.Text(e.Step, "events", fmt.Sprintf("**%s** (%s): %s", e.Signature, e.Action, e.Message))

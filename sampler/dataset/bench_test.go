@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/justrl/justrl/internal/parquetfile"
 )
 
 // BenchmarkDAPOSize opens a file of the published DAPO-Math-17k's size
@@ -125,14 +127,14 @@ func BenchmarkPages(b *testing.B) {
 	b.Run("checked", func(b *testing.B) {
 		b.SetBytes(int64(len(raw)))
 		for range b.N {
-			if err := withParquet(in, in.Size(), func(file *parquetFile) error {
+			if err := parquetfile.Read(in, in.Size(), func(file *parquetfile.File) error {
 				for group := range file.RowGroups() {
 					for _, leaf := range leaves {
-						p, err := file.pages(group, leaf)
+						p, err := file.Pages(group, leaf)
 						if err != nil {
 							return err
 						}
-						read(b, pagesOf{p})
+						read(b, p)
 					}
 				}
 				return nil

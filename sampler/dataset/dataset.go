@@ -33,6 +33,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/justrl/justrl/internal/parquetfile"
 	"github.com/justrl/justrl/sampler"
 )
 
@@ -118,8 +119,6 @@ type record struct {
 	choices  string // lettered lines; "" if there are none
 }
 
-var parquetMagic = []byte("PAR1")
-
 func readerFor(f io.ReaderAt, path string, m *mapping) (reader, error) {
 	head := make([]byte, 512)
 	n, err := f.ReadAt(head, 0)
@@ -134,7 +133,7 @@ func readerFor(f io.ReaderAt, path string, m *mapping) (reader, error) {
 		parquet, lines = m.readParquet, jsonlReader(m.parseLine)
 	}
 	switch {
-	case bytes.HasPrefix(head, parquetMagic):
+	case bytes.HasPrefix(head, parquetfile.Magic):
 		return parquet, nil
 	case ext == ".parquet":
 		return nil, fmt.Errorf("is not a parquet file: it begins with %q", head[:min(n, 8)])

@@ -8,12 +8,14 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/justrl/justrl/internal/parquetfile"
 )
 
 // readParquet reads the mapping's columns side by side, as the function of the
 // known schemas does.
 func (m *mapping) readParquet(f io.ReaderAt, size int64, add func(record) error) error {
-	return withParquet(f, size, func(file *parquetFile) error {
+	return parquetfile.Read(f, size, func(file *parquetfile.File) error {
 		leaves, err := m.leaves(file.Root())
 		if err != nil {
 			var have []string
@@ -23,7 +25,7 @@ func (m *mapping) readParquet(f io.ReaderAt, size int64, add func(record) error)
 			return fmt.Errorf("%w; it has %s", err, strings.Join(have, ", "))
 		}
 		row := int64(0)
-		for group := range file.groups {
+		for group := range file.Groups {
 			if err := m.readGroup(file, group, leaves, &row, add); err != nil {
 				return err
 			}
@@ -92,7 +94,7 @@ func leafAt(c *parquet.Column, steps []pathStep, inList bool) *parquet.Column {
 	return nil
 }
 
-func (m *mapping) readGroup(file *parquetFile, group int, leaves map[string]int, row *int64, add func(record) error) (err error) {
+func (m *mapping) readGroup(file *parquetfile.File, group int, leaves map[string]int, row *int64, add func(record) error) (err error) {
 	open := map[string]*cells{}
 	defer func() {
 		for _, c := range open {
@@ -100,7 +102,7 @@ func (m *mapping) readGroup(file *parquetFile, group int, leaves map[string]int,
 		}
 	}()
 	for text, i := range leaves {
-		c, err := file.cells(group, i, text)
+		c, err := openCells(file, group, i, text)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/justrl/justrl/internal/parquetfile"
 )
 
 // readParquet reads the few columns that are needed side by side, a page at a
@@ -18,13 +20,13 @@ import (
 // differently, and a struct's list that the file lacks would read as one empty
 // element.
 func readParquet(f io.ReaderAt, size int64, add func(record) error) error {
-	return withParquet(f, size, func(file *parquetFile) error {
+	return parquetfile.Read(f, size, func(file *parquetfile.File) error {
 		want, err := pickColumns(file.Schema())
 		if err != nil {
 			return err
 		}
 		row := int64(0)
-		for group := range file.groups {
+		for group := range file.Groups {
 			if err := readGroup(file, group, want, &row, add); err != nil {
 				return err
 			}
@@ -74,7 +76,7 @@ func pickColumns(schema *parquet.Schema) (columns, error) {
 	return c, nil
 }
 
-func readGroup(file *parquetFile, group int, want columns, row *int64, add func(record) error) (err error) {
+func readGroup(file *parquetfile.File, group int, want columns, row *int64, add func(record) error) (err error) {
 	var all []*cells
 	defer func() {
 		for _, c := range all {
@@ -84,7 +86,7 @@ func readGroup(file *parquetFile, group int, want columns, row *int64, add func(
 	for _, i := range append([]int{want.question, want.role, want.answer}, want.ids...) {
 		var c *cells // of none
 		if i >= 0 {
-			if c, err = file.cells(group, i, want.names[i]); err != nil {
+			if c, err = openCells(file, group, i, want.names[i]); err != nil {
 				return err
 			}
 		}
@@ -133,10 +135,13 @@ func rowRecord(question, role, answer *cells, ids []*cells) (record, error) {
 	return r.checked()
 }
 
+// maxRowEntries bounds a list.
+const maxRowEntries = 1 << 20
+
 // cells reads one column row by row. A nil *cells is a column that the file lacks.
 type cells struct {
 	name   string
-	pages  *pages
+	pages  *parquetfile.Pages
 	page   parquet.Page
 	values parquet.ValueReader
 	buf    [128]parquet.Value
@@ -146,9 +151,9 @@ type cells struct {
 	text   func(parquet.Value) (*string, error)
 }
 
-// cells opens the column of a leaf in a row group.
-func (f *parquetFile) cells(group, leaf int, name string) (*cells, error) {
-	p, err := f.pages(group, leaf)
+// openCells opens the column of a leaf in a row group.
+func openCells(f *parquetfile.File, group, leaf int, name string) (*cells, error) {
+	p, err := f.Pages(group, leaf)
 	if err != nil {
 		return nil, fmt.Errorf("is damaged: read %s: %w", name, err)
 	}
@@ -207,7 +212,7 @@ func (c *cells) nextRow() error {
 func (c *cells) fill() error {
 	for {
 		if c.values != nil {
-			n, err := c.pages.read(c.values, c.buf[:])
+			n, err := c.pages.Read(c.values, c.buf[:])
 			c.have = c.buf[:n]
 			if n > 0 {
 				return nil
@@ -217,7 +222,7 @@ func (c *cells) fill() error {
 			}
 			c.release()
 		}
-		page, err := c.pages.readPage()
+		page, err := c.pages.ReadPage()
 		if err != nil {
 			return err
 		}
@@ -237,7 +242,7 @@ func (c *cells) close() error {
 		return nil
 	}
 	c.release()
-	return c.pages.close()
+	return c.pages.Close()
 }
 
 func (c *cells) one() (string, error) {

@@ -18,6 +18,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/justrl/justrl/internal/parquetfile"
 )
 
 // TestParquetOfOtherWriters reads the files of testdata/parquet/make.py: all have the same rows.
@@ -110,22 +112,22 @@ func TestNineSetsAreAsTheLibraryReadsThem(t *testing.T) {
 			t.Fatal(err)
 		}
 		values := 0
-		err = withParquet(bytes.NewReader(b), int64(len(b)), func(file *parquetFile) error {
+		err = parquetfile.Read(bytes.NewReader(b), int64(len(b)), func(file *parquetfile.File) error {
 			raw, err := parquet.OpenFile(bytes.NewReader(b), int64(len(b)))
 			if err != nil {
 				return err
 			}
-			for g := range file.groups {
+			for g := range file.Groups {
 				for leaf, chunk := range raw.RowGroups()[g].ColumnChunks() {
 					if chunk.Type().Kind() == parquet.Boolean { // see plainBooleans
 						continue
 					}
 					want := everyValue(t, chunk.Pages())
-					p, err := file.pages(g, leaf)
+					p, err := file.Pages(g, leaf)
 					if err != nil {
 						return err
 					}
-					got := everyValue(t, pagesOf{p})
+					got := everyValue(t, p)
 					if !slices.Equal(got, want) {
 						t.Errorf("%s, row group %d, column %d: %.200q, want %.200q", path, g, leaf, got, want)
 					}
@@ -139,12 +141,6 @@ func TestNineSetsAreAsTheLibraryReadsThem(t *testing.T) {
 		}
 	}
 }
-
-// pagesOf has the library's names.
-type pagesOf struct{ *pages }
-
-func (p pagesOf) ReadPage() (parquet.Page, error) { return p.readPage() }
-func (p pagesOf) Close() error                    { return p.close() }
 
 func everyValue(t *testing.T, pages interface {
 	ReadPage() (parquet.Page, error)
@@ -174,6 +170,8 @@ func everyValue(t *testing.T, pages interface {
 	return all
 }
 
+var compact thrift.CompactProtocol
+
 // rewritten is a parquet file with every page and then the footer changed by edits.
 func rewritten(t testing.TB, b []byte, page func(column string, h *format.PageHeader, body []byte) []byte, footer func(*format.FileMetaData)) []byte {
 	t.Helper()
@@ -182,7 +180,7 @@ func rewritten(t testing.TB, b []byte, page func(column string, h *format.PageHe
 	if err := thrift.Unmarshal(&compact, b[len(b)-8-n:len(b)-8], &meta); err != nil {
 		t.Fatal(err)
 	}
-	out := bytes.Clone(parquetMagic)
+	out := bytes.Clone(parquetfile.Magic)
 	for g := range meta.RowGroups {
 		for c := range meta.RowGroups[g].Columns {
 			m := &meta.RowGroups[g].Columns[c].MetaData
@@ -226,7 +224,7 @@ func rewritten(t testing.TB, b []byte, page func(column string, h *format.PageHe
 	}
 	out = append(out, plain...)
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(plain)))
-	return append(out, parquetMagic...)
+	return append(out, parquetfile.Magic...)
 }
 
 func TestDamagedParquetIsRefusedBeforeItTakesMemory(t *testing.T) {
@@ -372,7 +370,7 @@ func TestDamagedParquetIsRefusedBeforeItTakesMemory(t *testing.T) {
 
 // withFooter is a file of nothing but a footer.
 func withFooter(footer []byte) []byte {
-	b := append(bytes.Clone(parquetMagic), footer...)
+	b := append(bytes.Clone(parquetfile.Magic), footer...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(footer)))
-	return append(b, parquetMagic...)
+	return append(b, parquetfile.Magic...)
 }

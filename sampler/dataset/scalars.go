@@ -16,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/justrl/justrl/internal/parquetfile"
 )
 
 // Scalars calls each for every row of the file at path, in order, with all of the
@@ -55,7 +57,7 @@ func scalars(ctx context.Context, path string, each func(map[string]string) erro
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
 		return err
-	case bytes.Equal(magic[:n], parquetMagic):
+	case bytes.Equal(magic[:n], parquetfile.Magic):
 		return parquetScalars(f, info.Size(), add)
 	case strings.EqualFold(filepath.Ext(path), ".parquet"):
 		return fmt.Errorf("is not a parquet file: it begins with %q", magic[:n])
@@ -83,7 +85,7 @@ const (
 )
 
 func parquetScalars(f io.ReaderAt, size int64, each func(map[string]string) error) error {
-	return withParquet(f, size, func(file *parquetFile) error {
+	return parquetfile.Read(f, size, func(file *parquetfile.File) error {
 		leaves := map[int]leaf{}
 		for i, path := range file.Schema().Columns() {
 			if l, ok := leafOf(file.Schema(), path); ok {
@@ -94,7 +96,7 @@ func parquetScalars(f io.ReaderAt, size int64, each func(map[string]string) erro
 			return errors.New("has no columns that are text or numbers")
 		}
 		row := 0
-		for group := range file.groups {
+		for group := range file.Groups {
 			if err := groupScalars(file, group, leaves, &row, each); err != nil {
 				return err
 			}
@@ -144,7 +146,7 @@ func leafOf(node parquet.Node, path []string) (leaf, bool) {
 	return l, true
 }
 
-func groupScalars(file *parquetFile, group int, leaves map[int]leaf, row *int, each func(map[string]string) error) (err error) {
+func groupScalars(file *parquetfile.File, group int, leaves map[int]leaf, row *int, each func(map[string]string) error) (err error) {
 	open := map[int]*column{}
 	defer func() {
 		for _, c := range open {
@@ -152,7 +154,7 @@ func groupScalars(file *parquetFile, group int, leaves map[int]leaf, row *int, e
 		}
 	}()
 	for i, l := range leaves {
-		c, err := file.cells(group, i, l.name)
+		c, err := openCells(file, group, i, l.name)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/justrl/justrl/internal/parquetfile"
 )
 
 func allScalars(t testing.TB, path string) (rows []map[string]string) {
@@ -149,7 +151,7 @@ func FuzzScalars(f *testing.F) {
 				rows = append(rows, maps.Clone(v))
 				return nil
 			}
-			if bytes.HasPrefix(b, parquetMagic) {
+			if bytes.HasPrefix(b, parquetfile.Magic) {
 				err = parquetScalars(bytes.NewReader(b), int64(len(b)), add)
 				return rows, err
 			}

@@ -1,4 +1,4 @@
-package dataset
+package parquetfile
 
 import (
 	"bytes"
@@ -33,7 +33,7 @@ func maxRatio(c format.CompressionCodec) int64 {
 
 // decompress fills dst, whose length is what the file says; whatever src says, no more
 // room is made than that.
-func (f *parquetFile) decompress(c format.CompressionCodec, dst, src []byte) error {
+func (f *File) decompress(c format.CompressionCodec, dst, src []byte) error {
 	if len(dst) == 0 {
 		return nil
 	}
@@ -66,7 +66,7 @@ func (f *parquetFile) decompress(c format.CompressionCodec, dst, src []byte) err
 	return nil
 }
 
-func (f *parquetFile) unzstd(dst, src []byte) (int, error) {
+func (f *File) unzstd(dst, src []byte) (int, error) {
 	if f.zstd == nil {
 		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(maxPage))

@@ -1,4 +1,4 @@
-package dataset
+package parquetfile
 
 import (
 	"encoding/binary"
@@ -19,7 +19,7 @@ const plainDictionary = format.PlainDictionary //nolint:staticcheck // the same
 var errPageShort = errors.New("the page ends within its levels: fetch the file again")
 
 // page decompresses p.packed, the page of h, checks it and puts it up for the library.
-func (p *pages) page(h *format.PageHeader) (err error) {
+func (p *Pages) page(h *format.PageHeader) (err error) {
 	out := format.PageHeader{Type: h.Type}
 	switch h.Type {
 	case format.DictionaryPage:
@@ -83,7 +83,7 @@ func (p *pages) page(h *format.PageHeader) (err error) {
 }
 
 // unpacked is b decompressed to n bytes; the first levels of them are not compressed.
-func (p *pages) unpacked(b []byte, n, levels int) ([]byte, error) {
+func (p *Pages) unpacked(b []byte, n, levels int) ([]byte, error) {
 	if p.codec == format.Uncompressed {
 		return b, nil
 	}
@@ -93,7 +93,7 @@ func (p *pages) unpacked(b []byte, n, levels int) ([]byte, error) {
 }
 
 // checkV1 finds where the n values or fewer begin in b, and checks them and what is before.
-func (p *pages) checkV1(d format.DataPageHeader, b []byte) (at, n int, err error) {
+func (p *Pages) checkV1(d format.DataPageHeader, b []byte) (at, n int, err error) {
 	size := len(b)
 	values := bounds{int(d.NumValues), int(d.NumValues)}
 	for i, most := range [...]int{p.column.MaxRepetitionLevel(), p.column.MaxDefinitionLevel()} {
@@ -119,7 +119,7 @@ func (p *pages) checkV1(d format.DataPageHeader, b []byte) (at, n int, err error
 }
 
 // checkV2 is checkV1 of a page that says where its levels end.
-func (p *pages) checkV2(d format.DataPageHeaderV2, b []byte) (at, n int, err error) {
+func (p *Pages) checkV2(d format.DataPageHeaderV2, b []byte) (at, n int, err error) {
 	size := len(b)
 	values := bounds{int(d.NumValues), int(d.NumValues)}
 	for i, most := range [...]int{p.column.MaxRepetitionLevel(), p.column.MaxDefinitionLevel()} {
@@ -166,7 +166,7 @@ func checkLevels(e format.Encoding, b []byte, most, n int) (bounds, error) {
 }
 
 // checkValues wants values that can be in b, and that take no more room than a page may.
-func (p *pages) checkValues(e format.Encoding, b []byte, n bounds) error {
+func (p *Pages) checkValues(e format.Encoding, b []byte, n bounds) error {
 	kind, width := p.column.Type().Kind(), 0
 	switch kind {
 	case parquet.Boolean:
@@ -177,8 +177,8 @@ func (p *pages) checkValues(e format.Encoding, b []byte, n bounds) error {
 	case parquet.Int96:
 		width = 12
 	case parquet.FixedLenByteArray:
-		if width = p.column.Type().Length(); width <= 0 || width > maxLine {
-			return fmt.Errorf("values of %d bytes; from 1 to %d are read: write it as text", width, maxLine)
+		if width = p.column.Type().Length(); width <= 0 || width > maxFixed {
+			return fmt.Errorf("values of %d bytes; from 1 to %d are read: write it as text", width, maxFixed)
 		}
 	default:
 		return errors.New("no such type of values: fetch the file again")

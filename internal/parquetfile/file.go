@@ -1,4 +1,11 @@
-package dataset
+// Package parquetfile reads parquet files that others wrote, or damaged, within bounds.
+//
+// It stands between a file and github.com/parquet-go/parquet-go, which believes
+// whatever number a file has: the footer is checked before it is decoded, and each page
+// is checked and decompressed here before the library gets it. Nothing that a file
+// claims makes room beyond what its bytes can hold and the limits below. Columns are
+// read page by page, front to back, whatever their writer named them.
+package parquetfile
 
 import (
 	"bytes"
@@ -23,13 +30,13 @@ const (
 	maxPageHeader   = 65 << 20  // bytes; some writers put the least and the greatest text into it
 	maxPage         = 256 << 20 // bytes of a page, as it is in the file and decompressed
 	maxPageValues   = 1 << 26   // nulls included; older writers' pages of one repeated value are that long
-	maxRowEntries   = 1 << 20   // of a list
+	maxFixed        = 16 << 20  // bytes of a value of fixed length
 )
 
-// parquetFile is a file whose footer has been checked. The library sees the footer
+// File is a parquet file whose footer has been checked. The library sees the footer
 // alone: it believes whatever number a file has, so that each page is checked and
 // decompressed here before it gets it.
-type parquetFile struct {
+type File struct {
 	*parquet.File
 	in   io.ReaderAt
 	size int64                // without the footer
@@ -37,9 +44,11 @@ type parquetFile struct {
 	zstd *zstd.Decoder        // made at first use
 }
 
-// withParquet opens a file for read. The parquet library panics on some damaged
-// ones.
-func withParquet(f io.ReaderAt, size int64, read func(*parquetFile) error) (err error) {
+// Read opens a file of size bytes for read, which may use it until it returns, from
+// one goroutine. The parquet library panics on some damaged files; that, like any
+// other damage, is an error of one line that says where it is. Errors of read's own
+// come as they are.
+func Read(f io.ReaderAt, size int64, read func(*File) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("is damaged: %v", p)
@@ -66,7 +75,7 @@ func readFooter(f io.ReaderAt, size int64) ([]byte, error) {
 	if _, err := f.ReadAt(tail[:], size-8); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if string(tail[4:]) != string(parquetMagic) {
+	if string(tail[4:]) != string(Magic) {
 		return nil, errors.New("is truncated: a parquet file begins here but does not end")
 	}
 	n := int64(binary.LittleEndian.Uint32(tail[:]))
@@ -85,7 +94,7 @@ func readFooter(f io.ReaderAt, size int64) ([]byte, error) {
 
 // openFooter checks what a footer says against itself and opens it. What it says of the
 // pages is checked when they are read: damage to a column that nobody needs does no harm.
-func openFooter(f io.ReaderAt, size int64, footer []byte) (*parquetFile, error) {
+func openFooter(f io.ReaderAt, size int64, footer []byte) (*File, error) {
 	if err := checkThrift(footer, maxFooterMemory); err != nil {
 		return nil, fmt.Errorf("the footer of %d bytes at byte %d: %w: fetch the file again", len(footer), size-8-int64(len(footer)), err)
 	}
@@ -114,14 +123,14 @@ func openFooter(f io.ReaderAt, size int64, footer []byte) (*parquetFile, error) 
 	if err != nil {
 		return nil, fmt.Errorf("the footer: %w", err)
 	}
-	b := append(bytes.Clone(parquetMagic), plain...)
+	b := append(bytes.Clone(Magic), plain...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(plain)))
-	b = append(b, parquetMagic...)
+	b = append(b, Magic...)
 	file, err := parquet.OpenFile(bytes.NewReader(b), int64(len(b)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, err
 	}
-	return &parquetFile{File: file, in: f, size: size - 8 - int64(len(footer)), meta: &meta}, nil
+	return &File{File: file, in: f, size: size - 8 - int64(len(footer)), meta: &meta}, nil
 }
 
 // checkMeta finds contradictions before the library goes by them.
@@ -169,9 +178,9 @@ func checkMeta(meta *format.FileMetaData) error {
 	return nil
 }
 
-// groups are the row groups that have rows. One without has no pages that it could
+// Groups are the row groups that have rows. One without has no pages that it could
 // point to, and some writers write such.
-func (f *parquetFile) groups(yield func(group int) bool) {
+func (f *File) Groups(yield func(group int) bool) {
 	for g, of := range f.meta.RowGroups {
 		if of.NumRows > 0 && !yield(g) {
 			return
@@ -179,8 +188,11 @@ func (f *parquetFile) groups(yield func(group int) bool) {
 	}
 }
 
-func (f *parquetFile) close() {
+func (f *File) close() {
 	if f.zstd != nil {
 		f.zstd.Close()
 	}
 }
+
+// Magic is what a parquet file begins and ends with.
+var Magic = []byte("PAR1")

@@ -1,6 +1,7 @@
-package dataset
+package parquetfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -72,7 +73,7 @@ func (c *thriftCheck) value(t thrift.Type, depth int) (err error) {
 	case thrift.UUID:
 		_, first := c.r.ReadFloat64()
 		_, second := c.r.ReadFloat64()
-		err = errors.Join(first, second)
+		err = cmp.Or(first, second) // one line
 	case thrift.STRUCT:
 		err = c.fields(depth + 1)
 	case thrift.LIST, thrift.SET:

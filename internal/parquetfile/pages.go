@@ -1,4 +1,4 @@
-package dataset
+package parquetfile
 
 import (
 	"errors"
@@ -16,10 +16,10 @@ import (
 // endless is the length of a column chunk that pages makes up as it is read.
 const endless = math.MaxInt64 / 2
 
-// pages reads a column chunk front to back. As an [io.ReaderAt] it is what the library
+// Pages reads a column chunk front to back. As an [io.ReaderAt] it is what the library
 // reads: one page after the other, each checked, decompressed, and with a header that says so.
-type pages struct {
-	file    *parquetFile
+type Pages struct {
+	file    *File
 	column  *parquet.Column
 	codec   format.CompressionCodec
 	group   int
@@ -37,8 +37,9 @@ type pages struct {
 	decoded *parquet.FilePages
 }
 
-// pages opens the column chunk of a leaf in a row group.
-func (f *parquetFile) pages(group, leaf int) (*pages, error) {
+// Pages opens the column chunk of a leaf column in a row group, both counted from 0.
+// The caller closes it.
+func (f *File) Pages(group, leaf int) (*Pages, error) {
 	chunk, ok := f.RowGroups()[group].ColumnChunks()[leaf].(*parquet.FileColumnChunk)
 	if !ok {
 		return nil, errors.New("the parquet library has changed")
@@ -49,11 +50,11 @@ func (f *parquetFile) pages(group, leaf int) (*pages, error) {
 	}
 	of := f.meta.RowGroups[group].Columns[leaf]
 	m := of.MetaData
-	p := &pages{file: f, column: column, codec: m.Codec, group: group, at: m.DataPageOffset, values: m.NumValues, left: m.NumValues}
+	p := &Pages{file: f, column: column, codec: m.Codec, group: group, at: m.DataPageOffset, values: m.NumValues, left: m.NumValues}
 	if d := m.DictionaryPageOffset; d > 0 && d < p.at {
 		p.at = d
 	}
-	fail := func(format string, args ...any) (*pages, error) {
+	fail := func(format string, args ...any) (*Pages, error) {
 		return nil, fmt.Errorf("row group %d: %w", group, fmt.Errorf(format, args...))
 	}
 	rows := f.meta.RowGroups[group].NumRows
@@ -62,7 +63,7 @@ func (f *parquetFile) pages(group, leaf int) (*pages, error) {
 		return fail("its pages are in another file (%q); write one file", of.FilePath)
 	case len(of.EncryptedColumnMetadata) > 0 || of.CryptoMetadata.Value != nil:
 		return fail("it is encrypted; write it without")
-	case p.at < int64(len(parquetMagic)) || m.TotalCompressedSize < 0 || p.at > size || m.TotalCompressedSize > size-p.at:
+	case p.at < int64(len(Magic)) || m.TotalCompressedSize < 0 || p.at > size || m.TotalCompressedSize > size-p.at:
 		return fail("its pages are %d bytes at byte %d, and the file has %d up to its footer: fetch it again", m.TotalCompressedSize, p.at, size)
 	case m.NumValues < rows || column.MaxRepetitionLevel() == 0 && m.NumValues != rows:
 		return fail("it has %d values for %d rows: fetch the file again", m.NumValues, rows)
@@ -72,8 +73,8 @@ func (f *parquetFile) pages(group, leaf int) (*pages, error) {
 	return p, nil
 }
 
-// readPage gives the next page; io.EOF after the last. It is the caller's to release.
-func (p *pages) readPage() (page parquet.Page, err error) {
+// ReadPage gives the next page; io.EOF after the last. It is the caller's to release.
+func (p *Pages) ReadPage() (page parquet.Page, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			page, err = nil, p.fail(p.from, "%v: fetch the file again", v)
@@ -89,8 +90,8 @@ func (p *pages) readPage() (page parquet.Page, err error) {
 	return nil, p.fail(p.from, "%w: fetch the file again", err)
 }
 
-// read fills buf with values of the page that was read last.
-func (p *pages) read(values parquet.ValueReader, buf []parquet.Value) (n int, err error) {
+// Read fills buf with values of the page that was read last.
+func (p *Pages) Read(values parquet.ValueReader, buf []parquet.Value) (n int, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			n, err = 0, p.fail(p.from, "%v: fetch the file again", v)
@@ -99,12 +100,12 @@ func (p *pages) read(values parquet.ValueReader, buf []parquet.Value) (n int, er
 	return values.ReadValues(buf)
 }
 
-// close ends the reading.
-func (p *pages) close() error { return p.decoded.Close() }
+// Close ends the reading.
+func (p *Pages) Close() error { return p.decoded.Close() }
 
 // ReadAt implements io.ReaderAt for a reader that begins at the start and never goes
 // back. It gives less than it is asked for: never bytes of two pages at once.
-func (p *pages) ReadAt(b []byte, _ int64) (int, error) {
+func (p *Pages) ReadAt(b []byte, _ int64) (int, error) {
 	for len(p.head) == 0 && len(p.body) == 0 {
 		if p.err == nil {
 			p.err = p.next()
@@ -120,12 +121,12 @@ func (p *pages) ReadAt(b []byte, _ int64) (int, error) {
 	return n + m, nil
 }
 
-func (p *pages) fail(at int64, format string, args ...any) error {
+func (p *Pages) fail(at int64, format string, args ...any) error {
 	return fmt.Errorf("row group %d, page at byte %d: %w", p.group, at, fmt.Errorf(format, args...))
 }
 
 // next puts the next page that the library needs into head and body.
-func (p *pages) next() error {
+func (p *Pages) next() error {
 	if p.left == 0 {
 		return io.EOF
 	}
@@ -161,7 +162,7 @@ func (p *pages) next() error {
 }
 
 // header reads the header at p.at, which is n bytes long.
-func (p *pages) header() (h *format.PageHeader, n int64, err error) {
+func (p *Pages) header() (h *format.PageHeader, n int64, err error) {
 	room := p.end - p.at
 	for window := int64(512); ; window *= 8 {
 		window = min(window, room, maxPageHeader)
@@ -192,7 +193,7 @@ func (p *pages) header() (h *format.PageHeader, n int64, err error) {
 }
 
 // sizes checks what a header of n bytes says before any room is made by it.
-func (p *pages) sizes(h *format.PageHeader, n int64) error {
+func (p *Pages) sizes(h *format.PageHeader, n int64) error {
 	packed, plain := int64(h.CompressedPageSize), int64(h.UncompressedPageSize)
 	left := p.end - p.at - n
 	switch ratio := maxRatio(p.codec); {

@@ -1,0 +1,143 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/justrl/justrl/orchestrator/journal"
+)
+
+// checkpointDue tells whether the boundary that was just recorded is to be saved.
+func (r *Run) checkpointDue() bool {
+	done, every := r.progress.NextStep, r.Config.Checkpoint.Every
+	return done == r.Config.Steps || every > 0 && done%every == 0
+}
+
+// saveBeside begins to write the step boundary that progress describes as a
+// checkpoint, and returns: until the next update the weights stay what they are, and
+// the updater is idle while that is sampled or validated. [Run.saved] waits for it
+// and tells how it went; it comes before the weights change, before the next
+// checkpoint, and before Train returns.
+func (r *Run) saveBeside(ctx context.Context) {
+	write := r.checkpoint()
+	r.saving = new(errgroup.Group)
+	r.saving.Go(func() error { return write(ctx) })
+}
+
+// saved waits for the checkpoint that is being written, if one is.
+func (r *Run) saved() error {
+	if r.saving == nil {
+		return nil
+	}
+	err := r.saving.Wait()
+	if r.saving = nil; err != nil {
+		return err
+	}
+	return errors.Join(r.forget(), r.markBest())
+}
+
+// save writes the step boundary that progress describes as a checkpoint, and
+// returns what ends the run: err, unless it is nil, and its own failure.
+func (r *Run) save(ctx context.Context, err error) error {
+	beside := r.saving != nil // of this boundary, then; where it fails it is tried again
+	saved := r.saved()
+	if !beside || saved != nil {
+		if saved = r.checkpoint()(ctx); saved == nil {
+			saved = errors.Join(r.forget(), r.markBest())
+		}
+	}
+	if err != nil && saved != nil {
+		return fmt.Errorf("%w; nor could the step before be saved: %w", err, saved)
+	}
+	return errors.Join(err, saved)
+}
+
+// checkpoint returns what writes the boundary that progress describes now.
+func (r *Run) checkpoint() func(ctx context.Context) error {
+	r.Observer.Phase(r.progress.NextStep-1, "checkpoint")
+	now := r.Now()
+	r.progress.WallS += now.Sub(r.since).Seconds()
+	r.since = now
+	progress, version, c := r.progress, r.live.Version, r.Config.Checkpoint
+	return func(ctx context.Context) error {
+		return r.Journal.WriteCheckpoint(progress, version, journal.Keep{Newest: c.Keep, Every: c.KeepEvery},
+			func(dir string) error { return r.Updater.Export(ctx, dir) },
+			func(dir string) error { return r.Updater.SaveState(ctx, dir) })
+	}
+}
+
+// saveBest saves a boundary that no checkpoint is due at, where it was measured and
+// is better than all before: the best is to be there in the end.
+func (r *Run) saveBest(ctx context.Context) error {
+	done := r.progress.NextStep
+	if r.saving != nil || done == 0 || r.validated != done {
+		return nil
+	}
+	if has, err := r.Journal.HasCheckpoint(done); has || err != nil {
+		return err
+	}
+	best, err := r.best(func(steps int) (bool, error) {
+		if steps == done {
+			return true, nil
+		}
+		return r.Journal.HasCheckpoint(steps)
+	})
+	if err == nil && best != nil && best.Steps == done {
+		r.saveBeside(ctx)
+	}
+	return err
+}
+
+// markBest marks the best of the checkpoints that are there by validation.
+func (r *Run) markBest() error {
+	best, err := r.best(r.Journal.HasCheckpoint)
+	if err != nil || best == nil {
+		return err
+	}
+	marked, is, err := r.Journal.Best()
+	if err != nil || is && marked.Steps == best.Steps && marked.Of == best.Of {
+		return err
+	}
+	return r.Journal.MarkBest(*best)
+}
+
+// best is the highest accuracy that was measured after steps of which there says
+// that a checkpoint is, the first of several; nil if there is none.
+func (r *Run) best(there func(steps int) (bool, error)) (best *journal.Best, err error) {
+	measured, err := r.Journal.Validations()
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range measured {
+		accuracy, of, ok := r.accuracy(v)
+		if !ok || v.Steps == 0 || best != nil && accuracy <= best.Accuracy {
+			continue
+		}
+		has, err := there(v.Steps)
+		if err != nil {
+			return nil, err
+		}
+		if has {
+			best = &journal.Best{Steps: v.Steps, Accuracy: accuracy, Of: of}
+		}
+	}
+	return best, nil
+}
+
+// accuracy is what validation.best goes by, and its name; false where the
+// measurement does not have the set.
+func (r *Run) accuracy(v journal.Validation) (accuracy float64, of string, ok bool) {
+	if of = r.Config.Validation.Best; of != "" {
+		accuracy, ok = v.Accuracy[of]
+		return accuracy, of, ok
+	}
+	for _, set := range slices.Sorted(maps.Keys(v.Accuracy)) { // in one order: it is compared
+		accuracy += v.Accuracy[set]
+	}
+	return accuracy / float64(max(len(v.Accuracy), 1)), "mean", len(v.Accuracy) > 0
+}

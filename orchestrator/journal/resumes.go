@@ -1,0 +1,44 @@
+package journal
+
+import (
+	"errors"
+	"time"
+)
+
+// Resume is a line of resumes.jsonl: a run that was taken up again, and what was
+// other than when it began or was resumed last.
+type Resume struct {
+	Time     time.Time `json:"time"`
+	NextStep int       `json:"next_step"` // with which it goes on
+	Version  string    `json:"version"`   // of the program
+	Host     string    `json:"host"`
+	CPUs     int       `json:"cpus"`
+	// Changed names the settings of where, how long and how carefully it runs that
+	// are others now, each with both values: "trainer.threads is 4, was 2".
+	Changed []string `json:"changed,omitempty"`
+	// Recipe names those that make it another experiment, which --allow-changed-recipe allowed.
+	Recipe []string `json:"recipe,omitempty"`
+	// Damaged names the checkpoints that it could not take, with what is wrong with each.
+	Damaged []string `json:"damaged,omitempty"`
+}
+
+// AppendResume adds a line to resumes.jsonl and syncs it.
+func (d *Dir) AppendResume(r Resume) (err error) {
+	l, err := openLines(d.file("resumes.jsonl"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.f.Close()) }()
+	return l.append(r)
+}
+
+// Resumes returns the lines of resumes.jsonl, without the run's lock.
+func Resumes(run string) (all []Resume, err error) {
+	for r, err := range Lines[Resume]((&Dir{path: run}).file("resumes.jsonl")) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
