@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/justrl/justrl/internal/webpage/webpagetest"
@@ -41,14 +42,14 @@ func TestBrowserLooks(t *testing.T) {
 	fixture(t, dir, 213, 400)
 	p, s := looked(dir, 213, 400, "")
 	going(p, 213)
-	server := httptest.NewServer(s)
-	defer server.Close()
+	url, stop := serveAt(t, "127.0.0.1:0", s)
+	defer stop()
 	browser := webpagetest.Browser(t)
 	for _, width := range []int{390, 1280} {
 		for _, scheme := range []string{"light", "dark"} {
 			t.Run(fmt.Sprintf("%s %d", scheme, width), func(t *testing.T) {
 				tab := webpagetest.Open(t, browser, width, scheme)
-				tab.Go(server.URL)
+				tab.Go(url)
 				tab.Wait(`document.body.dataset.steps === '213'`)
 				webpagetest.Eval[bool](tab, `document.getElementById('heldout-show').click(), document.getElementById('answers-newest').click(), true`)
 				tab.Wait(`document.querySelectorAll('#answers-list .answer').length === 4 && document.querySelectorAll('#heldout .example').length > 0`)
@@ -71,7 +72,7 @@ func TestBrowserLooks(t *testing.T) {
 				if text := webpagetest.Eval[string](tab, `document.querySelector('#answers-list').innerText + document.querySelector('#events-list').innerText`); strings.Count(text, "<script>") != 2 {
 					t.Errorf("an answer is not shown as it is: %s", text)
 				}
-				clean(t, tab, server.URL)
+				clean(t, tab, url)
 			})
 		}
 	}
@@ -82,10 +83,10 @@ func TestBrowserLive(t *testing.T) {
 	dir := t.TempDir()
 	fixture(t, dir, 3, 9)
 	p, s := looked(dir, 3, 9, "")
-	server := httptest.NewServer(s)
-	defer server.Close()
+	url, stop := serveAt(t, "127.0.0.1:0", s)
+	defer stop()
 	tab := webpagetest.Open(t, webpagetest.Browser(t), 1280, "light")
-	tab.Go(server.URL)
+	tab.Go(url)
 	tab.Wait(`document.body.dataset.steps === '3'`)
 	p.Phase(3, "sample")
 	p.Rollout(1000)
@@ -102,7 +103,7 @@ func TestBrowserLive(t *testing.T) {
 	tab.Wait(`document.getElementById('validation-table').textContent.includes('87.5')`)
 	p.Ended("Finished: 9 steps")
 	tab.Wait(`document.getElementById('status').className === 'status ended'`)
-	clean(t, tab, server.URL)
+	clean(t, tab, url)
 }
 
 // serveAt serves on an address, which a browser knows from before; stop ends it.
@@ -164,28 +165,45 @@ func TestBrowserReconnects(t *testing.T) {
 	}
 }
 
-// 5,000 steps, and then a thousand more while it is looked at: little is
+// counting counts what is sent of bodies.
+type counting struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+func (c counting) Write(b []byte) (int, error) {
+	c.n.Add(int64(len(b)))
+	return c.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (c counting) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// 5,000 steps, and then some more while it is looked at: little is
 // transferred, and the page answers at once.
 func TestBrowserLong(t *testing.T) {
 	dir := t.TempDir()
 	const steps, more, planned = 5000, 50, 6000
 	fixture(t, dir, steps, planned)
 	p, s := looked(dir, 0, planned, "")
-	server := httptest.NewServer(s)
-	defer server.Close()
+	var sent atomic.Int64
+	url, stop := serveAt(t, "127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.ServeHTTP(counting{w, &sent}, r)
+	}))
+	defer stop()
 	tab := webpagetest.Open(t, webpagetest.Browser(t), 1280, "light")
-	tab.Go(server.URL)
+	tab.Go(url)
 	tab.Wait(`document.body.dataset.steps === '5000'`)
 	tab.Wait(`document.querySelector('#figure-reward path.line') !== null`)
-	first := tab.Transferred()
+	first := sent.Load()
 	for i := range more {
 		p.Phase(steps+i, "sample")
 		appendSteps(t, dir, steps+i, steps+i+1, planned)
 		p.StepDone(fixtureStep(steps+i, planned), planned)
 	}
 	tab.Wait(`document.body.dataset.steps === '5050'`)
-	t.Logf("%d steps are %.2f MB, and %d more %.3f MB", steps, float64(first)/1e6, more, float64(tab.Transferred()-first)/1e6)
-	if n := tab.Transferred(); first < 100_000 || n > 30_000_000 {
+	t.Logf("%d steps are %.2f MB, and %d more %.3f MB", steps, float64(first)/1e6, more, float64(sent.Load()-first)/1e6)
+	if n := sent.Load(); first < 100_000 || n > 30_000_000 {
 		t.Errorf("%d bytes were transferred", n)
 	}
 	// A key is answered within a frame or a few; and no curve has more points than can be seen.
@@ -204,7 +222,7 @@ func TestBrowserLong(t *testing.T) {
 		t.Errorf("a curve of %d steps is drawn with %d points", steps+more, points)
 	}
 	tab.Screenshot("page-long.png")
-	clean(t, tab, server.URL)
+	clean(t, tab, url)
 }
 
 // All can be reached and read by keys alone.
@@ -213,10 +231,10 @@ func TestBrowserKeys(t *testing.T) {
 	fixture(t, dir, 30, 40)
 	p, s := looked(dir, 30, 40, "")
 	going(p, 30)
-	server := httptest.NewServer(s)
-	defer server.Close()
+	url, stop := serveAt(t, "127.0.0.1:0", s)
+	defer stop()
 	tab := webpagetest.Open(t, webpagetest.Browser(t), 1280, "light")
-	tab.Go(server.URL)
+	tab.Go(url)
 	tab.Wait(`document.body.dataset.steps === '30' && document.querySelector('#figure-reward path.line') !== null`)
 	at := func() string {
 		return webpagetest.Eval[string](tab, `document.activeElement.id || document.activeElement.closest('figure, section')?.id || document.activeElement.className`)
@@ -242,7 +260,7 @@ func TestBrowserKeys(t *testing.T) {
 	tab.Wait(`document.querySelector('#figure-length .box').getAttribute('aria-valuetext').startsWith('step 29: ')`)
 	webpagetest.Eval[bool](tab, `document.getElementById('axis').value = 'tokens', document.getElementById('axis').dispatchEvent(new Event('change')), true`)
 	tab.Wait(`document.querySelector('#figure-reward svg').textContent.includes('tokens')`)
-	clean(t, tab, server.URL)
+	clean(t, tab, url)
 }
 
 // Beyond loopback: the token is asked for, a wrong one is not taken, and the right one is asked once.
@@ -250,10 +268,10 @@ func TestBrowserToken(t *testing.T) {
 	dir := t.TempDir()
 	fixture(t, dir, 3, 9)
 	_, s := looked(dir, 3, 9, secret)
-	server := httptest.NewServer(s)
-	defer server.Close()
+	url, stop := serveAt(t, "127.0.0.1:0", s)
+	defer stop()
 	tab := webpagetest.Open(t, webpagetest.Browser(t), 390, "dark")
-	tab.Go(server.URL)
+	tab.Go(url)
 	tab.Wait(`document.activeElement.id === 'token'`)
 	tab.Axe()
 	tab.Screenshot("page-login.png")
@@ -261,7 +279,7 @@ func TestBrowserToken(t *testing.T) {
 	tab.Wait(`document.body.innerText.includes('That is not the token.')`)
 	tab.Key(secret + "\r")
 	tab.Wait(`document.body.dataset.steps === '3'`)
-	tab.Go(server.URL)
+	tab.Go(url)
 	tab.Wait(`document.body.dataset.steps === '3'`)
 	if cookie := webpagetest.Eval[string](tab, `document.cookie`); cookie != "" {
 		t.Errorf("a script can read the cookie %s", cookie)

@@ -13,12 +13,10 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -27,9 +25,6 @@ type Tab struct {
 	t    *testing.T
 	ctx  context.Context
 	said *seen
-
-	mu    sync.Mutex
-	bytes float64 // that came over the network, headers included
 }
 
 // Browser starts a Chromium for the test.
@@ -43,15 +38,6 @@ func Open(t *testing.T, browser context.Context, width int, scheme string) *Tab 
 	tab := &Tab{t: t, ctx: ctx}
 	var err error
 	if tab.said, err = watch(ctx); err == nil {
-		err = chromedp.Listen(ctx, func(event any) {
-			if e, ok := event.(*network.EventDataReceived); ok {
-				tab.mu.Lock()
-				tab.bytes += float64(max(e.EncodedDataLength, 0))
-				tab.mu.Unlock()
-			}
-		})
-	}
-	if err == nil {
 		_, err = chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 		})
@@ -73,12 +59,17 @@ func (tab *Tab) Go(address string) {
 	}
 }
 
-// Wait waits until an expression is true, for a minute.
+// Wait waits until an expression is true, for a minute, also of another page that
+// the tab goes to meanwhile.
 func (tab *Tab) Wait(expression string) {
 	tab.t.Helper()
 	ctx, cancel := context.WithTimeout(tab.ctx, time.Minute)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression)); err != nil {
+	_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression))
+	for err != nil && (strings.Contains(err.Error(), "context") || strings.Contains(err.Error(), "navigated")) && ctx.Err() == nil {
+		_, err = chromedp.Run(ctx, chromedp.Poll[bool](expression))
+	}
+	if err != nil {
 		body, _ := chromedp.Run(tab.ctx, chromedp.Evaluate[string](`document.body.innerText.slice(0, 1500)`))
 		tab.t.Fatalf("%s: never true: %v; the page says: %s", expression, err, body)
 	}
@@ -100,13 +91,6 @@ func (tab *Tab) Key(keys string) {
 	if err := chromedp.Do(tab.ctx, chromedp.KeyEvent(keys)); err != nil {
 		tab.t.Fatal(err)
 	}
-}
-
-// Transferred is how many bytes came over the network.
-func (tab *Tab) Transferred() int {
-	tab.mu.Lock()
-	defer tab.mu.Unlock()
-	return int(tab.bytes)
 }
 
 // Screenshot writes the whole page as an image into the folder that

@@ -66,6 +66,9 @@ export function thin(points) {
 
 const pathOf = points => 'M' + points.map(([x, y]) => x.toFixed(1) + ',' + y.toFixed(1)).join('L');
 
+// empty tells whether there is nothing to draw.
+export const empty = figure => !figure.curves.some(c => c.y.some(ok));
+
 // Chart is one figure of the page. It is drawn only where it can be seen.
 export class Chart {
 	constructor(figure, data, onCursor) {
@@ -125,10 +128,6 @@ export class Chart {
 		this.onCursor(low);
 	}
 
-	empty() {
-		return !this.figure.curves.some(c => c.y.some(ok));
-	}
-
 	// curves are those of the figure with where their values are.
 	curves() {
 		return this.figure.curves.filter(c => c.y.some(ok)).map(c => ({ ...c, at: c.dots ? c.x.map(x => this.data.placeOf(x)) : this.data.places() }));
@@ -141,10 +140,12 @@ export class Chart {
 
 	// draw draws what has changed, if it can be seen.
 	draw() {
-		if (!this.seen || !this.stale) return;
+		if (!this.seen) return;
+		if (!this.stale) {
+			if (this.shown !== this.cursor) this.read(); // it moved while this was out of sight
+			return;
+		}
 		this.stale = false;
-		this.root.hidden = this.empty();
-		if (this.root.hidden) return;
 		const f = this.figure, curves = this.curves(), window = this.window();
 		const width = this.box.clientWidth, height = this.svg.clientHeight;
 		if (width < 80 || height < 80) { // not laid out yet
@@ -264,6 +265,7 @@ export class Chart {
 	// read shows the values at the cursor, or from first to last.
 	read() {
 		const d = this.drawn, n = this.data.x.length;
+		this.shown = this.cursor;
 		this.overlay.replaceChildren();
 		const items = [], words = [];
 		const at = this.cursor < n ? this.cursor : -1;

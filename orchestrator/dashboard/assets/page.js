@@ -2,7 +2,7 @@
 // what is new in the run's files. What comes from the run gets into the page as
 // text, never as HTML: a model's answers can hold anything.
 
-import { Chart, Data, change } from './charts.js';
+import { Chart, Data, change, empty } from './charts.js';
 import { Answers } from './answers.js';
 import { amount, count, formats, percent, plain, reward, span } from './numbers.js';
 
@@ -225,24 +225,21 @@ function tiles() {
 
 // curves shows the data anew.
 function curves() {
-	for (const f of data.figures) {
+	const roots = data.figures.filter(f => !empty(f)).map(f => {
 		let chart = charts.get(f.id);
 		if (!chart) {
 			chart = new Chart(f, data, cursor);
 			charts.set(f.id, chart);
-			(charts.size <= 2 ? $('main-figures') : $('more-figures')).append(chart.root);
 			watcher.observe(chart.root);
 			sizes.observe(chart.box);
 		}
 		chart.figure = f;
 		chart.stale = true;
-		chart.root.hidden = chart.empty();
-	}
-	for (const [id, chart] of charts) {
-		if (!data.figures.some(f => f.id === id)) {
-			chart.root.remove();
-			charts.delete(id);
-		}
+		return chart.root;
+	});
+	// The first two are the main ones. What is there already is not moved: it may have the focus.
+	for (const [place, want] of [[$('main-figures'), roots.slice(0, 2)], [$('more-figures'), roots.slice(2)]]) {
+		if (want.length !== place.children.length || want.some((r, i) => r !== place.children[i])) place.replaceChildren(...want);
 	}
 	const axis = $('axis'), ids = data.axes.map(a => a.id).join();
 	if (axis.dataset.ids !== ids) {
@@ -337,6 +334,7 @@ function servers() {
 		r.children[6].className = 'words';
 		return r;
 	}));
+	$('servers-table').querySelector('thead th:last-child').className = 'words';
 }
 
 function events(more) {
