@@ -2,8 +2,11 @@ package report
 
 import (
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/justrl/justrl/internal/numerals"
 	"github.com/justrl/justrl/orchestrator/journal"
 )
 
@@ -35,4 +38,18 @@ func readEvents(path string) (newest []Event, n int, err error) {
 		newest = append(newest, e)
 	}
 	return newest[max(0, len(newest)-mostEvents):], n, nil
+}
+
+// eventView is an event as the page shows it.
+type eventView struct{ Step, Action, Signature, Message string }
+
+// eventViews are the newest events, the newest first, and a word on the others.
+func (r *run) eventViews() (all []eventView, left string) {
+	for _, e := range slices.Backward(r.events) {
+		all = append(all, eventView{numerals.Count(int64(e.Step) + 1), e.Action, strings.ReplaceAll(e.Signature, "_", " "), e.Message})
+	}
+	if n := r.noticed - len(all); n > 0 {
+		left = numerals.CountOf(n, "older one") + " in events.jsonl."
+	}
+	return all, left
 }

@@ -160,6 +160,7 @@ function progress() {
 	const time = $('stage-time');
 	if (time) time.textContent = span(spent) + (usual ? ' (last ' + span(usual) + ')' : '');
 	let share = -1, words = [], left;
+	const remain = [];
 	if (state.of > 0) {
 		share = Math.min(1, state.rollouts / state.of);
 		words.push(count(state.rollouts) + ' of ' + count(state.of) + ' rollouts' + (state.batch > 1 ? ' of batch ' + state.batch : ''));
@@ -170,12 +171,13 @@ function progress() {
 		left = Math.max(0, usual - spent);
 	}
 	if (left !== undefined) {
-		words.push('stage: about ' + span(left) + ' left');
+		remain.push('stage ' + span(left));
 		const then = { sample: ['update', 'publish'], update: ['publish'] }[state.phase];
-		if (then) words.push('step: ' + span(left + then.reduce((sum, p) => sum + (state.took[p] ?? 0), 0)));
+		if (then) remain.push('step ' + span(left + then.reduce((sum, p) => sum + (state.took[p] ?? 0), 0)));
 	}
 	const run = runLeft();
-	if (run !== null) words.push('run: ' + span(run));
+	if (run !== null) remain.push('run ' + span(run));
+	if (remain.length) words.push('left: about ' + remain.join(', '));
 	if (state.ended || !state.phase) [share, words] = [state.ended ? 1 : 0, state.ended ? [state.ended] : []];
 	const text = words.join(' · '), bar = $('bar');
 	if ($('progress-text').textContent !== text) $('progress-text').textContent = text;
