@@ -3,11 +3,13 @@
 package dashboard
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -124,6 +126,16 @@ func serveAt(t *testing.T, address string, h http.Handler) (url string, stop fun
 		server.CloseClientConnections()
 		server.Close()
 	}
+}
+
+// rewind drops a run's steps after the first so many, as --resume does.
+func rewind(dir string, steps int) error {
+	b, err := os.ReadFile(journal.StepsPath(dir))
+	if err != nil {
+		return err
+	}
+	lines := bytes.SplitAfter(b, []byte("\n"))
+	return os.WriteFile(journal.StepsPath(dir), bytes.Join(lines[:steps], nil), 0o644)
 }
 
 // After a restart of the run, from a checkpoint and so with fewer steps, the page

@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -152,14 +151,4 @@ func looked(dir string, recorded, planned int, token string) (*Page, *Server) {
 	p, s := NewPage(o), New(token)
 	p.On(s)
 	return p, s
-}
-
-// rewind drops a run's steps after the first so many, as --resume does.
-func rewind(dir string, steps int) error {
-	b, err := os.ReadFile(journal.StepsPath(dir))
-	if err != nil {
-		return err
-	}
-	lines := bytes.SplitAfter(b, []byte("\n"))
-	return os.WriteFile(journal.StepsPath(dir), bytes.Join(lines[:steps], nil), 0o644)
 }

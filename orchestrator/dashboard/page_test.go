@@ -128,7 +128,7 @@ func follow(t *testing.T, address string) (next func() state, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := http.DefaultClient.Do(r) //nolint:bodyclose // stop does
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,13 +229,18 @@ func TestCrowded(t *testing.T) {
 	}
 }
 
+// cookies are those that an answer sets.
+func cookies(w *httptest.ResponseRecorder) []*http.Cookie {
+	return (&http.Response{Header: w.Header()}).Cookies()
+}
+
 // A browser gives the token once; its cookie is good for that token alone.
 func TestLogin(t *testing.T) {
 	dir := t.TempDir()
 	fixture(t, dir, 3, 9)
 	_, s := looked(dir, 3, 9, secret)
 	_, other := looked(dir, 3, 9, secret+"0")
-	do := func(s *Server, method, path, token string, cookie *http.Cookie) *http.Response {
+	do := func(s *Server, method, path, token string, cookie *http.Cookie) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(url.Values{"token": {token}}.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		if cookie != nil {
@@ -243,21 +248,21 @@ func TestLogin(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
-		return w.Result()
+		return w
 	}
-	if r := do(s, http.MethodGet, "/", "", nil); r.StatusCode != 303 || r.Header.Get("Location") != "/login" {
-		t.Errorf("without: %d to %s", r.StatusCode, r.Header.Get("Location"))
+	if r := do(s, http.MethodGet, "/", "", nil); r.Code != 303 || r.Header().Get("Location") != "/login" {
+		t.Errorf("without: %d to %s", r.Code, r.Header().Get("Location"))
 	}
 	for _, wrong := range []string{"", "x", secret + "0", secret[1:]} {
-		if r := do(s, http.MethodPost, "/login", wrong, nil); r.StatusCode != 401 || len(r.Cookies()) > 0 {
-			t.Errorf("%q: %d", wrong, r.StatusCode)
+		if r := do(s, http.MethodPost, "/login", wrong, nil); r.Code != 401 || len(cookies(r)) > 0 {
+			t.Errorf("%q: %d", wrong, r.Code)
 		}
 	}
 	r := do(s, http.MethodPost, "/login", secret, nil)
-	if r.StatusCode != 303 || len(r.Cookies()) != 1 {
-		t.Fatalf("%d, %d cookies", r.StatusCode, len(r.Cookies()))
+	if r.Code != 303 || len(cookies(r)) != 1 {
+		t.Fatalf("%d, %d cookies", r.Code, len(cookies(r)))
 	}
-	c := r.Cookies()[0]
+	c := cookies(r)[0]
 	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || strings.Contains(c.Value+c.Name, secret) {
 		t.Errorf("the cookie is %s", c)
 	}
@@ -271,8 +276,8 @@ func TestLogin(t *testing.T) {
 		{"the page", s, "/", c, 200}, {"its data", s, "/api/state", c, 200}, {"another run's", other, "/api/state", c, 401},
 		{"a made-up one", s, "/api/state", &http.Cookie{Name: c.Name, Value: strings.Repeat("0", len(c.Value))}, 401}, {"none", s, "/api/live", nil, 401},
 	} {
-		if r := do(k.to, http.MethodGet, k.path, "", k.c); r.StatusCode != k.want {
-			t.Errorf("%s: %d, want %d", k.name, r.StatusCode, k.want)
+		if r := do(k.to, http.MethodGet, k.path, "", k.c); r.Code != k.want {
+			t.Errorf("%s: %d, want %d", k.name, r.Code, k.want)
 		}
 	}
 }
