@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 torch := scripts/with-torch
 # Packages with files behind the build tag torch; the others are tested without it.
 torch_packages := ./updater/torch ./internal/... ./examples/...
-browser_packages := ./internal/webpage/... ./orchestrator/report ./benchmarks/report
+browser_packages := ./internal/webpage/... ./orchestrator/report ./orchestrator/dashboard ./benchmarks/report
 
 .DELETE_ON_ERROR:
 .PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-llama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-sample bench-grade bench-publish lint fuzz policy example-logic example-commonsense example-multihop install clean help
@@ -57,7 +57,7 @@ test-llama: ## rollouts and log-probs of a real llama-server on this CPU (6 minu
 test-cuda: build ## the updater's tests on a GPU, where there is one (a PyTorch with CUDA in python3, or LIBTORCH=)
 	JUSTRL_TEST_DEVICE=cuda $(torch) scripts/gotest -tags torch -timeout 20m ./updater/torch
 
-test-browser: ## the reports as a browser shows them (installs Chromium where it is missing and you are root)
+test-browser: ## reports and the page of a run as a browser shows them, judged by axe-core from npm (installs Chromium where it is missing and you are root)
 	scripts/need-chromium
 	go vet -tags browser $(browser_packages)
 	scripts/gotest -tags browser -run Browser -timeout 15m -v -p 1 $(browser_packages)

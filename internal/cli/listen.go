@@ -21,7 +21,7 @@ const listenVariable = "JUSTRL_LISTEN_TOKEN"
 // recorded nowhere.
 func listenFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "listen", EnvVars: []string{"JUSTRL_RUN_LISTEN"}, Usage: "let the run be looked at on `HOST:PORT`: /metrics for Prometheus, /healthz; port 0 takes a free one"},
+		&cli.StringFlag{Name: "listen", EnvVars: []string{"JUSTRL_RUN_LISTEN"}, Usage: "let the run be looked at on `HOST:PORT`: its page for a browser, /metrics for Prometheus, /healthz; port 0 takes a free one"},
 		&cli.StringFlag{Name: "listen-token-file", EnvVars: []string{"JUSTRL_LISTEN_TOKEN_FILE"}, Usage: "ask for the token in `FILE` there (or in JUSTRL_LISTEN_TOKEN); needed where other machines can reach it"},
 		&cli.StringFlag{Name: "listen-cert", EnvVars: []string{"JUSTRL_LISTEN_CERT"}, Usage: "answer over TLS with the certificate in `FILE` (PEM)"},
 		&cli.StringFlag{Name: "listen-key", EnvVars: []string{"JUSTRL_LISTEN_KEY"}, Usage: "and its key in `FILE` (PEM)"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/justrl/justrl/orchestrator"
 	"github.com/justrl/justrl/orchestrator/config"
+	"github.com/justrl/justrl/orchestrator/dashboard"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/orchestrator/metrics"
 	"github.com/justrl/justrl/orchestrator/notify"
@@ -27,6 +28,7 @@ type outside struct {
 	*progress
 	board   *tensorboard.Writer // nil where it cannot be written
 	metrics *metrics.Metrics
+	page    *dashboard.Page // nil where nobody can look at it
 	notify  *notify.Notifier
 	fleet   atomic.Pointer[fleet.Fleet] // nil before there is one
 
@@ -39,8 +41,9 @@ var (
 	_ keeperVoice           = (*outside)(nil)
 )
 
-// openOutside begins with what the run in dir has recorded. The caller closes it.
-func openOutside(cfg config.Config, info journal.Info, dir *journal.Dir, p *progress) (*outside, error) {
+// openOutside begins with what the run in dir has recorded; web is where it can be
+// looked at, if anywhere. The caller closes it.
+func openOutside(cfg config.Config, info journal.Info, dir *journal.Dir, p *progress, web *listening) (*outside, error) {
 	steps, err := dir.Steps()
 	if err != nil {
 		return nil, err
@@ -59,6 +62,14 @@ func openOutside(cfg config.Config, info journal.Info, dir *journal.Dir, p *prog
 	o.metrics = metrics.New(metrics.Options{
 		Run: info.ID, Model: cfg.Model, Preset: cfg.Preset, Version: version(), Steps: cfg.Steps, Servers: o.servers,
 	}, steps, validations, events)
+	web.Handle("GET /metrics", o.metrics.Handler())
+	if url := web.url(); url != "" {
+		o.page = dashboard.NewPage(dashboard.Options{
+			Dir: dir.Path(), Info: info, Planned: cfg.Steps, Recorded: steps, Sizes: p.stage.sizes, Servers: o.members,
+		})
+		o.page.On(web.Server)
+		p.Listening(url)
+	}
 	if o.board, err = tensorboard.Open(dir.Path(), filepath.Join(dir.Path(), tensorboard.Folder), warn); err != nil {
 		warn(err)
 	}
@@ -71,6 +82,9 @@ func (o *outside) observers() orchestrator.Observers {
 	all := orchestrator.Observers{o.progress, o.metrics, stepCounter{o}}
 	if o.board != nil {
 		all = append(all, o.board)
+	}
+	if o.page != nil {
+		all = append(all, o.page)
 	}
 	return all
 }
@@ -112,6 +126,9 @@ func (c stepCounter) Event(e journal.Event) {
 func (o *outside) Rollout(row sampler.Row, r sampler.Rollout, err error) {
 	o.progress.Rollout(row, r, err)
 	o.metrics.Rollout(len(r.TokenIDs), err)
+	if o.page != nil {
+		o.page.Rollout(len(r.TokenIDs))
+	}
 }
 
 // Server implements keeperVoice.
@@ -137,8 +154,29 @@ func (o *outside) servers() (all []metrics.Server) {
 	return all
 }
 
+// members are those of the fleet, for the page.
+func (o *outside) members() (all []dashboard.Member) {
+	f := o.fleet.Load()
+	if f == nil {
+		return nil
+	}
+	for _, m := range f.Stats() {
+		one := dashboard.Member{
+			Name: m.Name, Fenced: m.Fenced, Since: m.Since, InFlight: m.InFlight, Limit: m.Limit, Version: m.Version, Samples: m.Samples, Tokens: m.Tokens,
+		}
+		if m.Why != nil {
+			one.Why = m.Why.Error()
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
 // ended tells how the run did.
 func (o *outside) ended(ctx context.Context, s journal.Summary, err error) {
+	if o.page != nil {
+		o.page.Ended(howEnded(ctx, s, err))
+	}
 	switch {
 	case err == nil:
 		o.tell(notify.Event{Event: notify.RunFinished, Message: fmt.Sprintf("%d steps, reward %+.3f → %+.3f", s.Steps, s.RewardFirst, s.RewardLast)})
@@ -146,6 +184,18 @@ func (o *outside) ended(ctx context.Context, s journal.Summary, err error) {
 		o.tell(notify.Event{Event: notify.RunInterrupted, Message: err.Error()})
 	default:
 		o.tell(notify.Event{Event: notify.RunFailed, Message: err.Error()})
+	}
+}
+
+// howEnded is that in words.
+func howEnded(ctx context.Context, s journal.Summary, err error) string {
+	switch {
+	case err == nil:
+		return fmt.Sprintf("Finished: %d steps, reward %+.3f → %+.3f", s.Steps, s.RewardFirst, s.RewardLast)
+	case isInterrupted(ctx, err):
+		return "Interrupted; it can be resumed"
+	default:
+		return "Failed: " + err.Error()
 	}
 }
 

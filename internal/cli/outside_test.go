@@ -45,12 +45,11 @@ func TestOutside(t *testing.T) {
 	script := file(t, "tell", "cat >>"+told+"\n")
 	cfg := config.Config{Preset: "tiny-cpu", Steps: 9, Notify: config.Notify{Command: []string{"/bin/sh", script}, Timeout: config.Duration(time.Minute)}}
 	var said bytes.Buffer
-	o, err := openOutside(cfg, info, dir, newProgress(&said, "text", cfg, nil))
+	web := &listening{Server: dashboard.New("")}
+	o, err := openOutside(cfg, info, dir, newProgress(&said, "text", cfg, nil), web)
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := dashboard.New("")
-	web.Handle("GET /metrics", o.metrics.Handler())
 	all := o.observers()
 	all.Phase(0, "sample")
 	o.Rollout(sampler.Row{}, sampler.Rollout{TokenIDs: make([]int32, 7)}, nil)
@@ -116,7 +115,7 @@ func TestOutsideThatFails(t *testing.T) {
 	}
 	cfg := config.Config{Steps: 9, Notify: config.Notify{Command: []string{"/no/such/program"}, Timeout: config.Duration(time.Minute)}}
 	var said bytes.Buffer
-	o, err := openOutside(cfg, info, dir, newProgress(&said, "text", cfg, nil))
+	o, err := openOutside(cfg, info, dir, newProgress(&said, "text", cfg, nil), &listening{Server: dashboard.New("")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +155,7 @@ func TestListen(t *testing.T) {
 func BenchmarkOutside(b *testing.B) {
 	dir, info := begun(b)
 	cfg := config.Config{Steps: math.MaxInt32, Notify: config.Notify{Timeout: config.Duration(time.Minute)}}
-	o, err := openOutside(cfg, info, dir, newProgress(io.Discard, "text", cfg, nil))
+	o, err := openOutside(cfg, info, dir, newProgress(io.Discard, "text", cfg, nil), &listening{Server: dashboard.New("")})
 	if err != nil {
 		b.Fatal(err)
 	}

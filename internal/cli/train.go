@@ -122,7 +122,7 @@ func train(c *cli.Context, cfg config.Config, changed changes) (err error) {
 			return err
 		}
 	}
-	outside, err := openOutside(cfg, info, dir, progress)
+	outside, err := openOutside(cfg, info, dir, progress, web)
 	if err != nil {
 		return err
 	}
@@ -130,10 +130,6 @@ func train(c *cli.Context, cfg config.Config, changed changes) (err error) {
 	var summary journal.Summary
 	defer func() { outside.ended(ctx, summary, err) }()
 	run.Observer = outside.observers()
-	web.Handle("GET /metrics", outside.metrics.Handler())
-	if url := web.url(); url != "" {
-		progress.Listening(url)
-	}
 	if run.Rows, err = data.stream(cfg, cursor); err != nil {
 		return err
 	}

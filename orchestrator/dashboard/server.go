@@ -9,24 +9,50 @@ import (
 // Server has the routes of a run's web server; it is an http.Handler. Routes may
 // be added while it answers. It is safe for concurrent use.
 type Server struct {
-	token  string
-	all    *http.ServeMux // what is asked without a token
-	behind *http.ServeMux // what needs it
+	token   string
+	session session
+	all     *http.ServeMux // what is asked without a token
+	behind  *http.ServeMux // what needs it
 }
 
-// New makes a server with one route, /healthz, which says that the process
-// lives and asks for no token. With a token every route that [Server.Handle] adds
-// asks for it. Without one only who names this machine is answered: a page of
-// elsewhere that a browser shows must not read the run by a name of its own that
-// leads here.
+// New makes a server with the routes that show nothing of a run and ask for no
+// token: /healthz, which says that the process lives, and what its pages look
+// like. With a token every route that [Server.Handle] adds asks for it, as a
+// bearer token or, of a browser, by the cookie that /login gives for it. Without
+// one only who names this machine is answered: a page of elsewhere that a browser
+// shows must not read the run by a name of its own that leads here.
 func New(token string) *Server {
 	s := &Server{token: token, all: http.NewServeMux(), behind: http.NewServeMux()}
-	s.all.Handle("/", guard.RequireToken(token, s.behind))
 	s.Open("GET /healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n")) // the client may be gone
 	}))
+	s.Open("GET /assets/{name}", compressed(http.HandlerFunc(asset)))
+	if token == "" {
+		s.all.Handle("/", s.behind)
+	} else {
+		s.session = newSession(token)
+		s.all.Handle("/", s.browsers(guard.RequireToken(token, s.behind)))
+		s.Open("GET /login", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			writeHTML(w, http.StatusOK, "login.html", loginPage{})
+		}))
+		s.Open("POST /login", http.HandlerFunc(s.login))
+	}
 	return s
+}
+
+// browsers lets those pass that had the token, and asks for it who opens the page.
+func (s *Server) browsers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case s.session.has(r):
+			s.behind.ServeHTTP(w, r)
+		case r.Method == http.MethodGet && r.URL.Path == "/" && r.Header.Get("Authorization") == "":
+			http.Redirect(w, r, "/login", http.StatusSeeOther)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 // Handle adds a route that asks for the token, with a pattern of http.ServeMux.

@@ -14,10 +14,7 @@ import (
 // figures are the diagrams of a run, in the order of the page, which leaves out
 // those without data.
 func (r *run) figures() []chart.Figure {
-	x := make([]float64, len(r.steps))
-	for i, s := range r.steps {
-		x[i] = s.done()
-	}
+	x := r.stepsDone()
 	line := func(name, key string, i int) chart.Curve {
 		return chart.Curve{Name: name, X: x, Y: r.column(key), Ink: chart.Line(i)}
 	}
@@ -89,6 +86,15 @@ func (r *run) figures() []chart.Figure {
 			About:  "Prompt and response tokens trained on, over the time of the whole step.",
 			Curves: one(line("whole step", "perf/throughput", 0))},
 	}
+}
+
+// stepsDone is, for each record, how many steps were done after it.
+func (r *run) stepsDone() []float64 {
+	x := r.column("step")
+	for i := range x {
+		x[i]++
+	}
+	return x
 }
 
 // accuracyCurves are two for each held-out set: as validated, and sampled at
@@ -175,7 +181,7 @@ func (r *run) rewardedFor() string {
 // strictReward: no reward lies outside −1 … 1, so that the axis can show all that was possible.
 func (r *run) strictReward() bool {
 	for _, key := range []string{"critic/score/min", "critic/score/max", "critic/score/mean"} {
-		if slices.ContainsFunc(r.column(key), func(x float64) bool { return numerals.Finite(x) && math.Abs(x) > 1 }) {
+		if slices.ContainsFunc(r.steps.by[key], func(x float64) bool { return numerals.Finite(x) && math.Abs(x) > 1 }) {
 			return false
 		}
 	}

@@ -10,6 +10,9 @@
 // Whatever comes from the run is escaped: answers can hold HTML. The page's
 // Content-Security-Policy allows its own style sheet and nothing else.
 //
-// Deliberately absent: comparisons of runs, anything live (that is for a
-// dashboard), and judgements. The page shows what was measured.
+// [Follow] gives the same figures of a run that goes on in parts, as they come, for
+// its live page (package dashboard).
+//
+// Deliberately absent: comparisons of runs, and judgements. The page shows what
+// was measured.
 package report

@@ -158,7 +158,7 @@ func (r *run) tiles() []tile {
 			tile{Name: "Wall time", Last: numerals.Duration(r.summary.WallS), Note: "of the whole run"},
 			tile{Name: "Tokens sampled", Last: numerals.Amount(float64(r.summary.Tokens)), Note: "in answers for training"})
 	}
-	if len(r.steps) > 0 {
+	if r.steps.n > 0 {
 		all = append(all,
 			tile{Name: "Time in steps", Last: numerals.Duration(r.sum("timing_s/step")), Note: "so far"},
 			tile{Name: "Tokens trained on", Last: numerals.Amount(r.sum("tokens")), Note: "of answers, so far"})
@@ -204,8 +204,8 @@ func (r *run) facts() []fact {
 		if r.checkpoint != "" {
 			all = append(all, fact{"Newest checkpoint", r.checkpoint})
 		}
-		if n := len(r.steps); n > 0 && r.steps[n-1].sha256 != "" {
-			all = append(all, fact{"SHA-256 of the weights after the last step", r.steps[n-1].sha256})
+		if r.steps.sha256 != "" {
+			all = append(all, fact{"SHA-256 of the weights after the last step", r.steps.sha256})
 		}
 	}
 	all = append(all, fact{"Trained from", r.info.Model}, fact{"Problems", r.config.Data}, fact{"Run", r.path})

@@ -32,6 +32,8 @@ type page struct {
 	Servers       []serverRow
 	ServerColumns []string
 	Table         table
+	Events        []eventView // the newest first
+	EventsLeft    string      // what is said of those that are not among them
 	Config        string
 	Info          []fact
 }
@@ -50,6 +52,7 @@ func newPage(r *run) (*page, error) {
 		Tiles:  r.tiles(), Sets: r.setRows(), Facts: r.facts(),
 		Answers: r.answerSets(), Excerpts: r.excerptViews(), Servers: r.serverRows(), ServerColumns: serverColumns, Table: r.table(), Config: r.configText, Info: r.infoFacts(),
 	}
+	p.Events, p.EventsLeft = r.eventViews()
 	for i, f := range r.figures() {
 		if f.Empty() {
 			continue

@@ -19,8 +19,11 @@ type run struct {
 	infoText     []byte // run.json
 	configText   string
 	config       config.Config // the zero value where config.yaml is missing or not to be understood
-	steps        []record
+	steps        columns
+	from         int // the first step that curves are wanted of; 0 but for a live page
 	measurements []journal.Validation
+	events       []journal.Event  // the newest
+	noticed      int              // all of them
 	summary      *journal.Summary // nil while the run has not finished
 	checkpoint   string           // the newest; "" if there is none
 	compared     []comparison     // by held-out set
@@ -29,36 +32,22 @@ type run struct {
 
 // read collects the run. Only run.json must be there.
 func read(path string) (*run, error) {
-	r := &run{path: path}
-	if abs, err := filepath.Abs(path); err == nil {
-		r.path = abs
-	}
-	var err error
-	if r.info, err = journal.ReadInfo(path); err != nil {
+	head, err := readHead(path)
+	if err != nil {
 		return nil, err
 	}
-	if r.infoText, err = os.ReadFile(filepath.Join(path, "run.json")); err != nil {
-		return nil, fmt.Errorf("run directory: %w", err)
-	}
-	text, err := os.ReadFile(filepath.Join(path, "config.yaml"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("run directory: %w", err)
-	}
-	r.configText = string(text)
-	if c, err := config.Recorded(text); err == nil { // else the page does without what it would say
-		r.config = c
-	}
+	r := &head
 	for s, err := range journal.Lines[record](journal.StepsPath(path)) {
 		if err != nil {
 			return nil, err
 		}
-		r.steps = append(r.steps, s)
+		r.steps.add(s)
 	}
-	for v, err := range journal.Lines[journal.Validation](journal.ValidationsPath(path)) {
-		if err != nil {
-			return nil, err
-		}
-		r.measurements = append(r.measurements, v)
+	if r.measurements, err = readMeasurements(path); err != nil {
+		return nil, err
+	}
+	if r.events, r.noticed, err = readEvents(path); err != nil {
+		return nil, err
 	}
 	summary, finished, err := journal.ReadSummary(path)
 	if err != nil {
@@ -74,15 +63,49 @@ func read(path string) (*run, error) {
 	return r, r.readAnswers(path)
 }
 
+// readHead collects what stands in a run directory before its first step.
+func readHead(path string) (r run, err error) {
+	r.path = path
+	if abs, err := filepath.Abs(path); err == nil {
+		r.path = abs
+	}
+	if r.info, err = journal.ReadInfo(path); err != nil {
+		return r, err
+	}
+	if r.infoText, err = os.ReadFile(filepath.Join(path, "run.json")); err != nil {
+		return r, fmt.Errorf("run directory: %w", err)
+	}
+	text, err := os.ReadFile(filepath.Join(path, "config.yaml"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return r, fmt.Errorf("run directory: %w", err)
+	}
+	r.configText = string(text)
+	if c, err := config.Recorded(text); err == nil { // else the page does without what it would say
+		r.config = c
+	}
+	return r, nil
+}
+
+func readMeasurements(path string) (all []journal.Validation, err error) {
+	for v, err := range journal.Lines[journal.Validation](journal.ValidationsPath(path)) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
 // done is the number of steps that were recorded, as the last record counts them.
 func (r *run) done() int {
-	if len(r.steps) == 0 {
+	n := r.steps.n
+	if n == 0 {
 		return 0
 	}
-	if d := r.steps[len(r.steps)-1].done(); numerals.Finite(d) && d >= 0 && d < 1<<31 {
+	if d := r.steps.at(n-1, "step") + 1; numerals.Finite(d) && d >= 0 && d < 1<<31 {
 		return int(d)
 	}
-	return len(r.steps)
+	return n
 }
 
 // planned is the number of steps that the run is to have; 0 if that is unknown.

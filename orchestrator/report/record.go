@@ -55,24 +55,54 @@ func (r *record) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// at is the number under a key; NaN if there is none.
-func (r record) at(key string) float64 {
-	if x, ok := r.numbers[key]; ok {
-		return x
+// columns are the records of a run, each number under its key a list over the
+// steps: a long run takes megabytes so, and not a hundred.
+type columns struct {
+	n      int                  // steps
+	by     map[string][]float64 // as long as the last step that has the number
+	canary []string
+	sha256 string // of the last step
+
+	servers serverTally
+}
+
+// add appends a record.
+func (c *columns) add(r record) {
+	if c.by == nil {
+		c.by = map[string][]float64{}
+	}
+	for key, x := range r.numbers {
+		c.by[key] = append(padded(c.by[key], c.n), x)
+	}
+	c.servers.add(r)
+	c.canary, c.sha256 = append(c.canary, r.canary), r.sha256
+	c.n++
+}
+
+// padded makes a list so long with NaN.
+func padded(y []float64, n int) []float64 {
+	for len(y) < n {
+		y = append(y, math.NaN())
+	}
+	return y
+}
+
+// at is the number of a step under a key; NaN if there is none.
+func (c *columns) at(i int, key string) float64 {
+	if y := c.by[key]; i < len(y) {
+		return y[i]
 	}
 	return math.NaN()
 }
 
-// done is the number of steps done after this one; NaN if the record has no number.
-func (r record) done() float64 { return r.at("step") + 1 }
-
-// column is one number of every step.
+// column is a copy of one number of every step from the first that is wanted on.
 func (r *run) column(key string) []float64 {
-	all := make([]float64, len(r.steps))
-	for i, s := range r.steps {
-		all[i] = s.at(key)
+	y := r.steps.by[key]
+	all := make([]float64, 0, r.steps.n-r.from)
+	if r.from < len(y) {
+		all = append(all, y[r.from:]...)
 	}
-	return all
+	return padded(all, r.steps.n-r.from)
 }
 
 // sum adds up one number of every step, where it is there.

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"slices"
+
 	"math"
 
 	"github.com/justrl/justrl/internal/numerals"
@@ -24,49 +26,64 @@ type serverSums struct {
 	fenced, rejoined    int64
 }
 
+// serverTally adds up what the records say of servers.
+type serverTally struct {
+	by       map[string]*serverSums
+	names    []string // in the order of their first record
+	happened bool     // anything at all to any of them
+}
+
+func (t *serverTally) of(name string) *serverSums {
+	s := t.by[name]
+	if s == nil {
+		if t.by == nil {
+			t.by = map[string]*serverSums{}
+		}
+		s = &serverSums{}
+		t.by[name], t.names = s, append(t.names, name)
+	}
+	return s
+}
+
+// add takes a record in.
+func (t *serverTally) add(r record) {
+	for _, p := range r.servers {
+		s := t.of(p.Server)
+		s.samples, s.tokens = s.samples+int64(p.Rollouts), s.tokens+int64(p.Tokens)
+		s.retries, s.stragglers = s.retries+int64(p.Retries), s.stragglers+int64(p.Stragglers)
+		s.seconds += p.Seconds
+	}
+	for _, e := range r.events {
+		s := t.of(e.Server)
+		t.happened = true
+		switch e.Event {
+		case journal.ServerFenced:
+			s.fenced++
+		case journal.ServerRejoined:
+			s.rejoined++
+		}
+	}
+}
+
 // serverRows are the run's servers in the order of run.json, and then of their
 // first record; none for a run with one server to which nothing happened.
 func (r *run) serverRows() []serverRow {
-	by := map[string]*serverSums{}
+	t := &r.steps.servers
 	var names []string
-	of := func(name string) *serverSums {
-		s := by[name]
-		if s == nil {
-			s = &serverSums{}
-			by[name], names = s, append(names, name)
-		}
-		return s
-	}
 	if len(r.info.Servers) > 1 {
-		for _, name := range r.info.Servers {
-			of(name)
+		names = append(names, r.info.Servers...)
+	}
+	for _, name := range t.names {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
-	happened := false
-	for _, step := range r.steps {
-		for _, p := range step.servers {
-			s := of(p.Server)
-			s.samples, s.tokens = s.samples+int64(p.Rollouts), s.tokens+int64(p.Tokens)
-			s.retries, s.stragglers = s.retries+int64(p.Retries), s.stragglers+int64(p.Stragglers)
-			s.seconds += p.Seconds
-		}
-		for _, e := range step.events {
-			s := of(e.Server)
-			happened = true
-			switch e.Event {
-			case journal.ServerFenced:
-				s.fenced++
-			case journal.ServerRejoined:
-				s.rejoined++
-			}
-		}
-	}
-	if len(names) < 2 && !happened {
+	if len(names) < 2 && !t.happened {
 		return nil
 	}
 	var rows []serverRow
 	for _, name := range names {
-		s := by[name]
+		s := t.of(name)
 		took, rate := numerals.None, numerals.None
 		if s.seconds > 0 && numerals.Finite(s.seconds) { // older runs did not say
 			took, rate = numerals.Duration(s.seconds), numerals.Plain(math.Round(float64(s.tokens)/s.seconds))

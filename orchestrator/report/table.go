@@ -47,7 +47,7 @@ func tableColumns() []struct {
 
 func (r *run) table() table {
 	t := table{Every: 1}
-	for len(r.steps)/t.Every > mostRows {
+	for r.steps.n/t.Every > mostRows {
 		t.Every = nextRound(t.Every)
 	}
 	columns := tableColumns()
@@ -55,19 +55,19 @@ func (r *run) table() table {
 		t.Columns = append(t.Columns, c.name)
 	}
 	t.Columns = append(t.Columns, "canary")
-	for i, s := range r.steps {
-		if i != 0 && i != len(r.steps)-1 && (i+1)%t.Every != 0 {
+	for i := range r.steps.n {
+		if i != 0 && i != r.steps.n-1 && (i+1)%t.Every != 0 {
 			continue
 		}
 		cells := make([]string, 0, len(columns)+1)
 		for _, c := range columns {
-			cells = append(cells, c.format(s.at(c.key)*c.scale))
+			cells = append(cells, c.format(r.steps.at(i, c.key)*c.scale))
 		}
-		canary := s.canary
+		canary := r.steps.canary[i]
 		if canary == "" {
 			canary = numerals.None
 		}
-		t.Rows = append(t.Rows, row{Step: numerals.Step(s.done()), Cells: append(cells, canary)})
+		t.Rows = append(t.Rows, row{Step: numerals.Step(r.steps.at(i, "step") + 1), Cells: append(cells, canary)})
 	}
 	return t
 }

@@ -14,7 +14,7 @@ var allowed = map[string]string{
 	"section": "aria-labelledby", "h1": "", "h2": "id", "h3": "", "h4": "", "p": "class", "div": "class role aria-label tabindex",
 	"dl": "class", "dt": "", "dd": "", "span": "class", "strong": "", "small": "", "b": "", "code": "", "mark": "", "ul": "class", "li": "",
 	"figure": "id", "figcaption": "", "article": "class", "details": "", "summary": "", "table": "", "caption": "", "thead": "", "tbody": "",
-	"tr": "", "th": "scope", "td": "class", "svg": "viewBox class role aria-label", "g": "transform",
+	"tr": "", "th": "scope class", "td": "class", "svg": "viewBox class role aria-label", "g": "transform",
 	"path": "d fill stroke-width stroke-dasharray stroke-dashoffset class", "text": "x y transform font-size class",
 }
 
