@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/internal/flops"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/sampler"
@@ -95,7 +96,7 @@ type Observer interface {
 }
 
 // Run is one training run, wired but not started. All fields are needed but
-// HeldOut, Validator and Servers; internal/cli opens them and closes them.
+// HeldOut, Validator, Servers and Shape; internal/cli opens them and closes them.
 type Run struct {
 	Config    config.Config
 	Rows      Rows
@@ -108,6 +109,7 @@ type Run struct {
 	HeldOut   []HeldOut
 	Observer  Observer
 	Servers   Servers
+	Shape     flops.Shape      // of the model, for what a step costs; zero counts no FLOPs
 	Now       func() time.Time // time.Now
 
 	progress  journal.Progress
@@ -116,6 +118,7 @@ type Run struct {
 	live      bridge.Snapshot // what the servers serve
 	drawn     []sampler.Row   // of the step that is being sampled, so far
 	again     []sampler.Row   // of these, what is to be drawn once more
+	thrown    journal.Cost    // of the step: sampled, and thrown away since
 	torn      bool            // the weights are past the boundary that progress describes
 }
 
@@ -159,22 +162,26 @@ func (r *Run) step(ctx context.Context, step int) error {
 	r.Observer.Phase(step, "sample")
 	_ = r.asked() // what the validation before asked for is no step's
 	b, err := r.sample(ctx, step)
+	asked := r.asked()
 	if err != nil {
+		return r.broken(step, err, r.thrown.Add(journal.Cost{ServerSeconds: serverSeconds(asked)}))
+	}
+	if rec.Cost, err = r.samplingCost(step, b, asked); err != nil {
 		return err
 	}
 	describe(&rec, b.groups, r.Config.Sampling.MaxTokens)
-	rec.Drawn, rec.Unscored, rec.Servers, rec.Sample = b.drawn, b.failed, parts(b.groups, r.asked()), watch.lap()
+	rec.Drawn, rec.Unscored, rec.Servers, rec.Sample = b.drawn, b.failed, parts(b.groups, asked), watch.lap()
 
 	r.Observer.Phase(step, "update")
-	result, err := r.Updater.Step(firm, step, forUpdater(b.groups), r.gate)
-	if errors.Is(err, ErrMismatch) {
-		err = errors.Join(err, r.Journal.RefuseRollouts(step))
-	}
+	groups := forUpdater(b.groups)
+	result, err := r.Updater.Step(firm, step, groups, r.gate)
+	rec.Update = watch.lap()
+	rec.TrainerSeconds = rec.Update
 	if err != nil {
-		return fmt.Errorf("step %d: %w", step, err)
+		return fmt.Errorf("step %d: %w", step, r.notTrained(step, err, rec.Cost, asked))
 	}
 	trained(&rec, result)
-	rec.Update = watch.lap()
+	rec.FLOPsTrained = r.Config.Update.FLOPs(r.Shape, groups)
 
 	r.Observer.Phase(step, "publish")
 	err = r.publish(firm, step, &rec)

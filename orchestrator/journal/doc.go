@@ -5,6 +5,7 @@
 //	run.json                 id, build, host, seed, servers ([Info])
 //	steps.jsonl              one line a finished step ([Step])
 //	validation.jsonl         one line a measurement on held-out problems ([Validation])
+//	spent.jsonl              one line for work that no record holds, or no longer ([Spent])
 //	eval/step-000050/SET.jsonl   the answers to a held-out set after so many steps ([Answer])
 //	rollouts/step-000012.jsonl   the scored rollouts of a step ([Rollout]), what `justrl update --rollouts` reads
 //	rollouts/step-000012.drawn.json    what was drawn for it, with sampling.dynamic ([Drawn])
