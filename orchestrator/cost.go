@@ -78,12 +78,31 @@ func withSpent(err, failed error) error {
 	return errors.Join(err, failed)
 }
 
-// sampledAnew notes that what a step that was rewound had sampled is for nothing:
-// its rollouts are gone since.
+// sampledAnew notes, before a step is sampled that was not trained on before, what
+// is for nothing: what that step had when it was rewound, whose rollouts are gone
+// since, and what later steps had. How many tokens those had that were broken off
+// is not known any more.
 func (r *Run) sampledAnew(step int) error {
-	was, err := r.Journal.SampledBefore(step, true)
-	if err != nil || was.TokensGenerated == 0 {
+	spent, err := r.Journal.Spent()
+	if err != nil {
 		return err
 	}
-	return r.Journal.AppendSpent(journal.Spent{Step: step, Why: journal.SpentAnew, Cost: was})
+	seen := map[int]bool{}
+	for _, s := range spent {
+		if s.Validation || s.Step < step || seen[s.Step] {
+			continue
+		}
+		seen[s.Step] = true
+		was, err := r.Journal.SampledBefore(s.Step, true)
+		if err != nil {
+			return err
+		}
+		if s.Step == step && was.TokensGenerated == 0 { // broken off: it goes on
+			continue
+		}
+		if err := r.Journal.AppendSpent(journal.Spent{Step: s.Step, Why: journal.SpentAnew, Cost: was}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

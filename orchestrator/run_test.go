@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/internal/flops"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/sampler"
@@ -248,6 +249,7 @@ func newRun(t *testing.T, w *world, c config.Config, dir string) (*Run, func()) 
 		Config: c, Rows: w, Sampler: w, Updater: worldUpdater{w}, Snapshots: w, Bridge: w, Journal: j, Observer: w,
 		HeldOut: []HeldOut{{Name: "set", Rows: []sampler.Row{{Ordinal: 900, PromptTokenIDs: []int32{1}}}}},
 		Now:     func() time.Time { return time.Unix(0, 0) },
+		Shape:   flops.Shape{Layers: 1, Hidden: 2, Intermediate: 3, Heads: 1, KVHeads: 1, HeadDim: 2, Vocab: 5},
 	}
 	cursor, err := r.Resume(t.Context())
 	if err != nil {
