@@ -34,7 +34,7 @@ var axes = [axisCount]Axis{
 		units: []unit{{1, "seconds"}, {60, "minutes"}, {3600, "hours"}}},
 	{ID: "flops", Name: "FLOPs", About: "Floating-point operations by formula (docs/formulas.md): what drawing the answers and training on them cannot do without, whatever the machines.", equal: true,
 		each:  func(s journal.Step) float64 { return known(s.FLOPsGenerated) + known(s.FLOPsTrained) },
-		units: []unit{{1e6, "MFLOP"}, {1e9, "GFLOP"}, {1e12, "TFLOP"}, {1e15, "PFLOP"}, {1e18, "EFLOP"}, {1e21, "ZFLOP"}}},
+		units: []unit{{1, "FLOP"}, {1e3, "kFLOP"}, {1e6, "MFLOP"}, {1e9, "GFLOP"}, {1e12, "TFLOP"}, {1e15, "PFLOP"}, {1e18, "EFLOP"}, {1e21, "ZFLOP"}}},
 }
 
 // known is a figure that a record has; 0 is none.

@@ -271,7 +271,9 @@ func TestFaults(t *testing.T) {
 		{"no-run", func(dir string) error { return os.Remove(filepath.Join(dir, "run.json")) }, "holds no run"},
 		{"no-config", func(dir string) error { return os.Remove(filepath.Join(dir, "config.yaml")) }, "config.yaml"},
 		{"no-yaml", func(dir string) error { return os.WriteFile(filepath.Join(dir, "config.yaml"), []byte("{[:"), 0o644) }, "config.yaml"},
-		{"steps", func(dir string) error { return os.WriteFile(filepath.Join(dir, "steps.jsonl"), []byte("{}\nx\n"), 0o644) }, "steps.jsonl:2"},
+		{"steps", func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "steps.jsonl"), []byte("{}\nx\n"), 0o644)
+		}, "steps.jsonl:2"},
 		{"spent", func(dir string) error { return os.WriteFile(filepath.Join(dir, "spent.jsonl"), []byte("x\n"), 0o644) }, "spent.jsonl:1"},
 	} {
 		good.name = tc.name

@@ -59,6 +59,7 @@ type Row struct {
 	Measure string `json:"measure"`
 	Cells   []Cell `json:"recipes"`
 	Verdict string `json:"verdict"`
+	Told    bool   `json:"told"` // one is ahead of all others
 
 	measure measure
 }
@@ -90,7 +91,7 @@ func (c *Comparison) equal(axis Axis) Equal {
 		for _, p := range c.Recipes {
 			row.Cells = append(row.Cells, p.at(m, e.axis, budget))
 		}
-		row.Verdict = c.verdict(row)
+		row.Verdict, row.Told = c.verdict(row)
 		e.Rows = append(e.Rows, row)
 	}
 	return e
@@ -134,21 +135,21 @@ func (r *Run) within(m measure, axis int, budget float64) (x float64, steps int,
 }
 
 // verdict says which recipe is ahead, and by how much; or why that cannot be told.
-func (c *Comparison) verdict(row Row) string {
+func (c *Comparison) verdict(row Row) (said string, told bool) {
 	switch {
 	case len(c.Recipes) < 2:
-		return "one recipe: nothing to compare it with"
+		return "one recipe: nothing to compare it with", false
 	case row.measure.id == "reward" && c.otherRewards():
-		return "not compared: the recipes do not reward the same (their rewards differ, or dynamic sampling chooses what the mean is over)"
+		return "not compared: the recipes do not reward the same (their rewards differ, or dynamic sampling chooses what the mean is over)", false
 	}
 	var missing, single []string
 	best := -1
 	for i, cell := range row.Cells {
-		switch name := c.Recipes[i].Name; {
-		case cell.N == 0:
+		switch name := c.Recipes[i].Name; cell.N {
+		case 0:
 			missing = append(missing, name)
 			continue
-		case cell.N == 1:
+		case 1:
 			single = append(single, name)
 		}
 		if best < 0 || cell.Mean > row.Cells[best].Mean {
@@ -157,9 +158,9 @@ func (c *Comparison) verdict(row Row) string {
 	}
 	switch {
 	case len(missing) > 0:
-		return "cannot be told: within this budget " + strings.Join(missing, ", ") + " was not measured"
+		return "cannot be told: within this budget " + strings.Join(missing, ", ") + " was not measured", false
 	case len(single) > 0:
-		return fmt.Sprintf("cannot be told: one seed of %s shows no spread (%s has the highest value)", strings.Join(single, ", "), c.Recipes[best].Name)
+		return fmt.Sprintf("cannot be told: one seed of %s shows no spread (%s has the highest value)", strings.Join(single, ", "), c.Recipes[best].Name), false
 	}
 	var over, not []string
 	for i, cell := range row.Cells {
@@ -177,11 +178,11 @@ func (c *Comparison) verdict(row Row) string {
 	name := c.Recipes[best].Name
 	switch {
 	case len(not) == 0:
-		return name + " is ahead of " + strings.Join(over, ", ")
+		return name + " is ahead of " + strings.Join(over, ", "), true
 	case len(over) == 0:
-		return "cannot be told: " + name + " has the highest mean, but cannot be told from " + strings.Join(not, ", ")
+		return "cannot be told: " + name + " has the highest mean, but cannot be told from " + strings.Join(not, ", "), false
 	default:
-		return name + " is ahead of " + strings.Join(over, ", ") + ", but cannot be told from " + strings.Join(not, ", ")
+		return name + " is ahead of " + strings.Join(over, ", ") + ", but cannot be told from " + strings.Join(not, ", "), false
 	}
 }
 

@@ -37,6 +37,7 @@ type equalView struct {
 
 type rowView struct {
 	Measure, Verdict string
+	Told             bool // one is ahead of all others
 	Cells            []string
 }
 
@@ -117,7 +118,7 @@ func (e Equal) view() equalView {
 		v.About = fmt.Sprintf("The smallest budget that all runs have reached. Of training the mean of the last %d steps within it, of held-out problems the last measurement within it. ± is half of the 95 %% interval over seeds.", LastSteps)
 	}
 	for _, row := range e.Rows {
-		r := rowView{Measure: row.Measure, Verdict: row.Verdict}
+		r := rowView{Measure: row.Measure, Verdict: row.Verdict, Told: row.Told}
 		for _, cell := range row.Cells {
 			r.Cells = append(r.Cells, cell.words(row.measure))
 		}
