@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 torch := scripts/with-torch
 # Packages with files behind the build tag torch; the others are tested without it.
 torch_packages := ./updater/torch ./internal/... ./examples/...
-browser_packages := ./internal/webpage/... ./orchestrator/report ./orchestrator/dashboard ./benchmarks/report
+browser_packages := ./internal/webpage/... ./orchestrator/report ./orchestrator/compare ./orchestrator/dashboard ./benchmarks/report
 
 .DELETE_ON_ERROR:
 .PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-llama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-sample bench-grade bench-publish lint fuzz policy example-logic example-commonsense example-multihop install clean help

@@ -66,6 +66,8 @@ var rules = []rule{
 		why: "it is below everything"},
 	{from: "internal/chart", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
 		why: "it is below everything"},
+	{from: "internal/flops", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
+		why: "it is below everything"},
 	{from: "internal/prompt", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
 		why: "it is below everything"},
 	{from: "internal/numerals", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,

@@ -13,6 +13,8 @@ import (
 type batch struct {
 	groups []sampler.Group   // sampling.batch of them, in the order in which they were drawn
 	tokens int64             // response tokens of everything that was drawn
+	flops  float64           // that it takes to draw it; 0 is not known
+	again  bool              // the step was trained on before, and nothing was drawn
 	drawn  *journal.Drawn    // nil without sampling.dynamic
 	failed *journal.Unscored // nil for nothing; of a step that was trained on before, not known
 
@@ -49,6 +51,7 @@ func (r *Run) fill(ctx context.Context, step int, l *ledger) (batch, error) {
 			return b, err
 		}
 		b.failed = b.failed.And(unscored(groups))
+		b.flops += r.forwardFLOPs(groups)
 		if b.tokens += int64(responseTokens(groups)); b.drawn == nil {
 			if b.groups = comparable(groups); len(b.groups) == 0 {
 				return b, fmt.Errorf("step %d: %w: of none of the %d rows could two rollouts be scored", step, ErrTooFewGroups, len(rows))
@@ -90,7 +93,7 @@ func (b *batch) take(groups []sampler.Group, want int) {
 	d.Batches++
 	d.Groups += len(groups)
 	d.CorrectShare = float64(b.right) / float64(max(b.answers, 1))
-	d.ResponseTokens = b.tokens
+	d.ResponseTokens, d.FLOPs = b.tokens, b.flops
 }
 
 // oneVerdict: the answers are all right or all wrong, and there is nothing to
@@ -107,7 +110,7 @@ func (r *Run) asTrained(ctx context.Context, step int, recorded []journal.Record
 	if err != nil {
 		return batch{}, err
 	}
-	var b batch
+	b := batch{again: true}
 	lack := r.mayLack(len(rows))
 	if s.Dynamic {
 		drawn, err := r.Journal.ReadDrawn(step)
@@ -133,10 +136,10 @@ func (r *Run) asTrained(ctx context.Context, step int, recorded []journal.Record
 		if rows = slices.DeleteFunc(rows, func(row sampler.Row) bool { return !trained[row.Ordinal] }); len(rows) != s.Batch {
 			return b, fmt.Errorf("%s: has rollouts of %d of the step's rows, not of %d: have the data changed since? %s", path, len(rows), s.Batch, remedy)
 		}
-		b.drawn, b.tokens = &drawn, drawn.ResponseTokens
+		b.drawn, b.tokens, b.flops = &drawn, drawn.ResponseTokens, drawn.FLOPs
 	}
 	if b.groups, err = wholeStep(path, rows, s.N, lack, recorded); b.drawn == nil {
-		b.tokens = int64(responseTokens(b.groups))
+		b.tokens, b.flops = int64(responseTokens(b.groups)), r.forwardFLOPs(b.groups)
 	}
 	return b, err
 }

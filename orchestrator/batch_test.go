@@ -47,10 +47,10 @@ var dynamicSteps = []struct {
 	trained []int64
 	want    journal.Drawn
 }{
-	{"-x xx", []int64{1, 2}, journal.Drawn{Batches: 2, Groups: 4, EqualGroups: 1, SurplusGroups: 1, CorrectShare: 3.0 / 12, ResponseTokens: 24}},
-	{"+- -+ xx", []int64{8, 9}, journal.Drawn{Batches: 3, Groups: 6, EqualGroups: 4, CorrectShare: 8.0 / 18, ResponseTokens: 36}},
-	{"-x +x", []int64{11, 13}, journal.Drawn{Batches: 2, Groups: 4, EqualGroups: 2, CorrectShare: 5.0 / 12, ResponseTokens: 24}},
-	{"-x xx", []int64{15, 16}, journal.Drawn{Batches: 2, Groups: 4, EqualGroups: 1, SurplusGroups: 1, CorrectShare: 3.0 / 12, ResponseTokens: 24}},
+	{"-x xx", []int64{1, 2}, journal.Drawn{Batches: 2, Groups: 4, EqualGroups: 1, SurplusGroups: 1, CorrectShare: 3.0 / 12, ResponseTokens: 24, FLOPs: 12 * 292}},
+	{"+- -+ xx", []int64{8, 9}, journal.Drawn{Batches: 3, Groups: 6, EqualGroups: 4, CorrectShare: 8.0 / 18, ResponseTokens: 36, FLOPs: 18 * 292}},
+	{"-x +x", []int64{11, 13}, journal.Drawn{Batches: 2, Groups: 4, EqualGroups: 2, CorrectShare: 5.0 / 12, ResponseTokens: 24, FLOPs: 12 * 292}},
+	{"-x xx", []int64{15, 16}, journal.Drawn{Batches: 2, Groups: 4, EqualGroups: 1, SurplusGroups: 1, CorrectShare: 3.0 / 12, ResponseTokens: 24, FLOPs: 12 * 292}},
 }
 
 func TestDynamicSampling(t *testing.T) {
@@ -66,6 +66,9 @@ func TestDynamicSampling(t *testing.T) {
 	for i, want := range dynamicSteps {
 		if d := cmp.Diff(&want.want, steps[i].Drawn); d != "" {
 			t.Errorf("step %d drew %s (-want +got):\n%s", i, want.drawn, d)
+		}
+		if c := steps[i].Cost; c.TokensGenerated != want.want.ResponseTokens || c.TokensUnused != want.want.ResponseTokens-6*2 || c.FLOPsGenerated != want.want.FLOPs {
+			t.Errorf("step %d cost %+v", i, c)
 		}
 		if steps[i].EqualRows != 0 || steps[i].Correct != 2.0/6 {
 			t.Errorf("step %d trained on groups with nothing to learn: %+v", i, steps[i])

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/justrl/justrl/internal/flops"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
 )
@@ -355,6 +356,7 @@ func resumable(w *world, c config.Config, j *journal.Dir) *Run {
 	return &Run{
 		Config: c, Rows: w, Sampler: w, Updater: worldUpdater{w}, Snapshots: w, Bridge: w, Journal: j, Observer: w,
 		HeldOut: heldOutSet(), Now: func() time.Time { return time.Unix(0, 0) },
+		Shape: flops.Shape{Layers: 1, Hidden: 2, Intermediate: 3, Heads: 1, KVHeads: 1, HeadDim: 2, Vocab: 5},
 	}
 }
 

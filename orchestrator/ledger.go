@@ -18,6 +18,7 @@ import (
 // was trained on once comes back as it was, and one that was broken off is
 // asked for what is missing.
 func (r *Run) sample(ctx context.Context, step int) (batch, error) {
+	r.thrown = journal.Cost{}
 	recorded, err := journal.ReadRollouts(r.Journal.Path(), step)
 	switch {
 	case err == nil:
@@ -27,7 +28,7 @@ func (r *Run) sample(ctx context.Context, step int) (batch, error) {
 	}
 	// What later steps have was drawn from weights that this one leads to only
 	// if it comes out as it did, and nobody knows that of a step sampled anew.
-	if err := r.Journal.DropRolloutsAfter(step); err != nil {
+	if err := errors.Join(r.Journal.DropRolloutsAfter(step), r.sampledAnew(step)); err != nil {
 		return batch{}, err
 	}
 	l, err := openLedger(r.Journal, step, r.Config.Sampling.N)
@@ -78,7 +79,12 @@ func (r *Run) takeBack(l *ledger, servers []string) error {
 		return nil
 	}
 	for _, server := range servers {
-		n, err := l.file.TakeBackOf(func(o journal.Rollout) bool { return o.Server == server })
+		n, err := l.file.TakeBackOf(func(o journal.Rollout) bool {
+			if o.Server == server {
+				r.thrown = r.thrown.Add(r.thrownAway(o))
+			}
+			return o.Server == server
+		})
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/justrl/justrl/bridge"
+	"github.com/justrl/justrl/internal/flops"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/orchestrator/monitor"
@@ -104,7 +105,7 @@ type Observer interface {
 }
 
 // Run is one training run, wired but not started. All fields are needed but
-// HeldOut, Validator, Verifier, Other, Servers and Resumed; internal/cli opens them and closes them.
+// HeldOut, Validator, Verifier, Other, Servers, Shape and Resumed; internal/cli opens them and closes them.
 // Export and SaveState are called while rows are sampled, when Bridge may score.
 type Run struct {
 	Config    config.Config
@@ -120,6 +121,7 @@ type Run struct {
 	HeldOut   []HeldOut
 	Observer  Observer
 	Servers   Servers
+	Shape     flops.Shape      // of the model, for what a step costs; zero counts no FLOPs
 	Now       func() time.Time // time.Now
 	// Resumed, where an earlier process began the run, is what [Run.Resume] writes into
 	// resumes.jsonl, beside the step and the checkpoints that it fills in itself.
@@ -132,6 +134,7 @@ type Run struct {
 	drawn     []sampler.Row   // of the step that is being sampled, so far
 	again     []sampler.Row   // of these, what is to be drawn once more
 	saving    *errgroup.Group // a checkpoint that is being written
+	thrown    journal.Cost    // of the step: sampled, and thrown away since
 	torn      bool            // the weights are past the boundary that progress describes
 	monitor   *monitor.Monitor
 	fixed     []journal.Fixed // kept answers; nil before it is known which
@@ -191,11 +194,15 @@ func (r *Run) step(ctx context.Context, step int) error {
 	r.Observer.Phase(step, "sample")
 	_ = r.asked() // what the validation before asked for is no step's
 	b, err := r.sample(ctx, step)
+	asked := r.asked()
 	if err != nil {
+		return r.broken(step, err, r.thrown.Add(journal.Cost{ServerSeconds: serverSeconds(asked)}))
+	}
+	if rec.Cost, err = r.samplingCost(step, b, asked); err != nil {
 		return err
 	}
 	describe(&rec, b.groups, r.Config.Sampling.MaxTokens)
-	rec.Drawn, rec.Unscored, rec.Servers, rec.Sample = b.drawn, b.failed, parts(b.groups, r.asked()), watch.lap()
+	rec.Drawn, rec.Unscored, rec.Servers, rec.Sample = b.drawn, b.failed, parts(b.groups, asked), watch.lap()
 	if err := r.look(firm, &rec, b.groups); err != nil {
 		return err
 	}
@@ -206,15 +213,15 @@ func (r *Run) step(ctx context.Context, step int) error {
 	rec.Checkpoint = watch.lap()
 
 	r.Observer.Phase(step, "update")
-	result, err := r.Updater.Step(firm, step, forUpdater(b.groups), r.gate)
-	if errors.Is(err, ErrMismatch) {
-		err = errors.Join(err, r.Journal.RefuseRollouts(step))
-	}
+	groups := forUpdater(b.groups)
+	result, err := r.Updater.Step(firm, step, groups, r.gate)
+	rec.Update = watch.lap()
+	rec.TrainerSeconds = rec.Update
 	if err != nil {
-		return fmt.Errorf("step %d: %w", step, err)
+		return fmt.Errorf("step %d: %w", step, r.notTrained(step, err, rec.Cost, asked))
 	}
 	trained(&rec, result)
-	rec.Update = watch.lap()
+	rec.FLOPsTrained = r.Config.Update.FLOPs(r.Shape, groups)
 
 	r.Observer.Phase(step, "publish")
 	err = r.publish(firm, step, &rec)

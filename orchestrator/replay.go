@@ -194,7 +194,8 @@ func figures(s journal.Step) (map[string]json.RawMessage, error) {
 		delete(all, key)
 	}
 	maps.DeleteFunc(all, func(key string, _ json.RawMessage) bool {
-		return strings.HasPrefix(key, "timing_s/") || strings.HasPrefix(key, "data/") || strings.HasPrefix(key, "sampling/") || strings.HasPrefix(key, "monitor/")
+		return strings.HasPrefix(key, "timing_s/") || strings.HasPrefix(key, "data/") || strings.HasPrefix(key, "sampling/") ||
+			strings.HasPrefix(key, "monitor/") || strings.HasPrefix(key, "cost/")
 	})
 	for i, u := range updates {
 		for key, v := range u {

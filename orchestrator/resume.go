@@ -115,6 +115,9 @@ func (r *Run) finish() (journal.Summary, error) {
 			}
 		}
 	}
+	if s.Cost, err = r.Journal.Costs(); err != nil {
+		return journal.Summary{}, err
+	}
 	measured, err := r.Journal.Validations()
 	if err != nil {
 		return journal.Summary{}, err

@@ -43,6 +43,14 @@ func onAandB(ordinal int64, sample int) string {
 	return []string{"http://a", "http://b"}[(int(ordinal)+sample)%2]
 }
 
+// costsApart leaves out what it costs to draw rollouts twice.
+func costsApart(yes bool) cmp.Option {
+	if !yes {
+		return cmp.Options{}
+	}
+	return cmpopts.IgnoreFields(journal.Cost{}, "TokensResampled", "FLOPsGenerated")
+}
+
 // What a server gave that no longer serves what it was to serve is drawn again,
 // from others and under the same seeds; nothing else is, and the run ends the same.
 func TestLiarsRolloutsAreDrawnAgain(t *testing.T) {
@@ -108,8 +116,18 @@ func TestLiarsRolloutsAreDrawnAgain(t *testing.T) {
 				t.Errorf("%d samples were asked for, and again %d times; want 24 and %d", len(w.asked), twice, tc.twice)
 			}
 			got, again := recordsOf(t, dir)
-			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(journal.Step{}, "Servers")); diff != "" {
+			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(journal.Step{}, "Servers"), costsApart(tc.twice > 0)); diff != "" {
 				t.Errorf("the records differ (-undisturbed +got):\n%s", diff)
+			}
+			thrown := int64(0)
+			for _, s := range got {
+				thrown += s.TokensResampled
+			}
+			if thrown != 2*int64(tc.twice) {
+				t.Errorf("%d tokens were thrown away, of %d answers of 2", thrown, tc.twice)
+			}
+			if tc.twice == 0 { // both measurements cost
+				measured[0].Cost = measured[0].Add(measured[0].Cost)
 			}
 			if diff := cmp.Diff(measured, again); diff != "" {
 				t.Errorf("the validations differ (-undisturbed +got):\n%s", diff)

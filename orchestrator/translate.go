@@ -128,6 +128,9 @@ func describe(rec *journal.Step, groups []sampler.Group, maxTokens int) {
 // trained fills in what the updater said of the step.
 func trained(rec *journal.Step, result updater.StepResult) {
 	rec.Updates, rec.UpdateMetrics, rec.Mismatch = result.Updates, meanUpdate(result.Updates), result.Mismatch
+	for _, u := range result.Updates {
+		rec.TokensTrained += int64(u.Tokens)
+	}
 }
 
 // meanUpdate is the plain mean over a step's updates, as verl reports it;

@@ -25,9 +25,11 @@ func (r *Run) validate(ctx context.Context) error {
 		return nil
 	}
 	watch := startStopwatch(r.Now)
+	_ = r.asked() // what came before is no validation's
 	record, answers, err := r.measureAll(ctx, done)
+	record.ServerSeconds = serverSeconds(r.asked())
 	if err != nil {
-		return err
+		return withSpent(err, r.Journal.AppendSpent(journal.Spent{Step: done, Validation: true, Why: journal.SpentBroken, Cost: record.Cost}))
 	}
 	for _, set := range r.HeldOut {
 		var sampled *float64
@@ -52,12 +54,13 @@ func (r *Run) validate(ctx context.Context) error {
 // measureAll measures every set, until no server had a part in it that did not
 // serve what it was to serve.
 func (r *Run) measureAll(ctx context.Context, done int) (journal.Validation, [][]journal.Answer, error) {
+	var cost journal.Cost // of all measurements
 	for {
 		r.Observer.Phase(done-1, "validate")
-		record := journal.Validation{Steps: done, Accuracy: map[string]float64{}, Answers: map[string]int{}}
+		record := journal.Validation{Steps: done, Accuracy: map[string]float64{}, Answers: map[string]int{}, Cost: cost}
 		answers := make([][]journal.Answer, len(r.HeldOut))
 		for i, set := range r.HeldOut {
-			accuracy, sampled, err := r.measure(ctx, set, &answers[i])
+			accuracy, sampled, err := r.measure(ctx, set, &answers[i], &record.Cost)
 			if err != nil {
 				return record, nil, fmt.Errorf("validate on %s: %w", set.Name, err)
 			}
@@ -83,13 +86,14 @@ func (r *Run) measureAll(ctx context.Context, done int) (journal.Validation, [][
 		if len(others) == 0 {
 			return record, answers, nil
 		}
+		cost = record.Cost
 	}
 }
 
 // measure answers a set as validation.temperature says, and once more at the
 // training temperature where validation.sampled_n asks for it; sampled is nil
-// where it does not. The answers are added to answers.
-func (r *Run) measure(ctx context.Context, set HeldOut, answers *[]journal.Answer) (accuracy float64, sampled *float64, err error) {
+// where it does not. The answers are added to answers, and what they took to cost.
+func (r *Run) measure(ctx context.Context, set HeldOut, answers *[]journal.Answer, cost *journal.Cost) (accuracy float64, sampled *float64, err error) {
 	v, s := r.Config.Validation, r.Validator
 	if s == nil {
 		s = r.Sampler
@@ -100,6 +104,8 @@ func (r *Run) measure(ctx context.Context, set HeldOut, answers *[]journal.Answe
 		return 0, nil, err
 	}
 	*answers = appendAnswers(*answers, groups, false)
+	cost.TokensValidated += int64(responseTokens(groups))
+	cost.FLOPsValidated += r.forwardFLOPs(groups)
 	accuracy = correctShare(groups)
 	if v.SampledN == 0 {
 		return accuracy, nil, nil
@@ -110,6 +116,8 @@ func (r *Run) measure(ctx context.Context, set HeldOut, answers *[]journal.Answe
 		return 0, nil, err
 	}
 	*answers = appendAnswers(*answers, groups, true)
+	cost.TokensValidated += int64(responseTokens(groups))
+	cost.FLOPsValidated += r.forwardFLOPs(groups)
 	share := correctShare(groups)
 	return accuracy, &share, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/justrl/justrl/sampler"
 	"github.com/justrl/justrl/sampler/reward"
 	"github.com/justrl/justrl/sampler/tokenizer"
+	"github.com/justrl/justrl/updater/model"
 )
 
 // train wires a run and lets it go. Everything is checked in the order of what
@@ -101,8 +102,12 @@ func train(c *cli.Context, cfg config.Config, changed changes) (err error) {
 			progress.unreachable(set)
 		}
 	}
+	spec, err := model.Load(cfg.Model)
+	if err != nil {
+		return err
+	}
 	run := orchestrator.Run{
-		Config:  cfg,
+		Config: cfg, Shape: spec.Shape(),
 		Updater: t, Journal: dir, HeldOut: heldOut, Observer: progress, Now: time.Now,
 		Verifier: verifier, Other: other(cfg, verifier, validator),
 	}

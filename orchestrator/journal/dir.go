@@ -48,7 +48,7 @@ func Create(path string, info Info, config []byte) (*Dir, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	// What an attempt that sampled nothing has left is not this run's.
-	for _, name := range []string{"validation.jsonl", "events.jsonl", "summary.json", "paused", "monitor/answers.jsonl"} {
+	for _, name := range []string{"validation.jsonl", "events.jsonl", "spent.jsonl", "summary.json", "paused", "monitor/answers.jsonl"} {
 		if err := os.Remove(d.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(fmt.Errorf("run directory: %w", err), d.Close())
 		}
@@ -142,7 +142,11 @@ func (d *Dir) Validations() ([]Validation, error) { return readLines[Validation]
 // Rewind drops what was recorded after the first `next` steps: it happened
 // after the checkpoint that a resumed run goes on from, and will happen again.
 // The rollouts of those steps stay, so that they need not be sampled again.
+// What they cost goes to spent.jsonl.
 func (d *Dir) Rewind(next int) error {
+	if err := d.keepSpent(next); err != nil {
+		return err
+	}
 	err := errors.Join(
 		keepLines(d.steps, func(s Step) bool { return s.Step < next }),
 		keepLines(d.validations, func(v Validation) bool { return v.Steps <= next }),

@@ -8,6 +8,7 @@
 //	events.jsonl             what the run noticed about itself: failure signatures ([Event])
 //	paused                   while it is there the run waits at its next step boundary; the reason
 //	monitor/answers.jsonl    answers that are scored again and again ([Fixed])
+//	spent.jsonl              one line for work that no record holds, or no longer ([Spent])
 //	eval/step-000050/SET.jsonl   the answers to a held-out set after so many steps ([Answer])
 //	rollouts/step-000012.parquet   the scored rollouts of a step ([Rollout]), what `justrl update --rollouts` reads;
 //	                         older builds wrote step-000012.jsonl, which is read as well

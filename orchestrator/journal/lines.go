@@ -60,21 +60,35 @@ func (l *lineFile) append(v any) error {
 
 // readLines decodes every line of a lineFile.
 func readLines[T any](l *lineFile) ([]T, error) {
+	var all []T
+	err := eachLine(l, func(_ []byte, v T) error {
+		all = append(all, v)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// eachLine calls do for every line of a lineFile.
+func eachLine[T any](l *lineFile, do func(raw []byte, v T) error) error {
 	b, err := os.ReadFile(l.path)
 	if err != nil {
-		return nil, fmt.Errorf("run directory: %w", err)
+		return fmt.Errorf("run directory: %w", err)
 	}
-	var all []T
 	n := 0
 	for line := range bytes.Lines(b) {
 		n++
 		var v T
 		if err := json.Unmarshal(line, &v); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", l.path, n, err)
+			return fmt.Errorf("%s:%d: %w", l.path, n, err)
 		}
-		all = append(all, v)
+		if err := do(line, v); err != nil {
+			return err
+		}
 	}
-	return all, nil
+	return nil
 }
 
 // keepLines rewrites the lines of an open lineFile that keep says, if any goes.

@@ -37,7 +37,7 @@ func Rollouts(run string, step int) iter.Seq2[Recorded, error] {
 		path := RolloutsPath(run, step)
 		seen := map[sampleKey]int{}
 		ended, err := whileWanted(yield, func(each func(Recorded) error) error {
-			return eachLine(path, nil, func(n int, l rolloutLine) error {
+			return eachRow(path, nil, func(n int, l rolloutLine) error {
 				r, err := l.rollout()
 				if err == nil {
 					err = unseen(seen, r, n)
@@ -72,7 +72,7 @@ func RolloutTexts(run string, step int) iter.Seq2[RolloutText, error] {
 	}
 	return func(yield func(RolloutText, error) bool) {
 		ended, err := whileWanted(yield, func(each func(RolloutText) error) error {
-			return eachLine(path, textColumns, func(_ int, l rolloutLine) error {
+			return eachRow(path, textColumns, func(_ int, l rolloutLine) error {
 				t := RolloutText{ProblemID: l.ProblemID, Text: l.Text, FinishReason: l.FinishReason}
 				if l.Reward != nil {
 					t.Reward = *l.Reward
@@ -93,7 +93,7 @@ func RolloutTexts(run string, step int) iter.Seq2[RolloutText, error] {
 func ForUpdate(path string) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		ended, err := whileWanted(yield, func(each func(Recorded) error) error {
-			return eachLine(path, []int{colGroup, colSample, colPrompt, colTokens, colLogprobs, colReward}, func(n int, l rolloutLine) error {
+			return eachRow(path, []int{colGroup, colSample, colPrompt, colTokens, colLogprobs, colReward}, func(n int, l rolloutLine) error {
 				at := fmt.Sprintf("%s:%d", path, n)
 				switch {
 				case l.Group == nil:
@@ -146,10 +146,10 @@ func whileWanted[T any](yield func(T, error) bool, over func(each func(T) error)
 
 func isParquet(path string) bool { return filepath.Ext(path) == ".parquet" }
 
-// eachLine calls do with every row of a finished step's file, from 1; want are the
+// eachRow calls do with every row of a finished step's file, from 1; want are the
 // columns that are read of a parquet file. An error names the file, and do's comes
 // as it is. Such a file is always written whole: one that was cut is refused.
-func eachLine(path string, want []int, do func(n int, l rolloutLine) error) (err error) {
+func eachRow(path string, want []int, do func(n int, l rolloutLine) error) (err error) {
 	if isParquet(path) {
 		var own error
 		err := openParquet(path, func(f io.ReaderAt, size int64) error {

@@ -60,6 +60,9 @@ type Step struct {
 
 	Updates []updater.UpdateMetrics `json:"updates"`
 
+	// Cost is what the step took, what was sampled in earlier processes included.
+	Cost
+
 	// Servers says who sampled what of the step, by server. A clock has a say in
 	// who is asked.
 	Servers []ServerPart `json:"perf/servers,omitempty"`
@@ -141,6 +144,7 @@ type Drawn struct {
 	SurplusGroups  int     `json:"sampling/groups_surplus"`  // left out because the step had enough before them
 	CorrectShare   float64 `json:"sampling/correct"`         // share of all answers drawn that the verifier accepted
 	ResponseTokens int64   `json:"sampling/response_tokens"` // of all answers drawn
+	FLOPs          float64 `json:"sampling/flops,omitempty"` // that it takes to draw them; missing where the model's shape is not known
 }
 
 // Unscored counts what a step is without because its verifier failed, which is
@@ -200,6 +204,7 @@ type Validation struct {
 	Seconds float64        `json:"timing_s/validate"`
 	// Ended is when it was recorded; zero in runs of versions that did not say.
 	Ended time.Time `json:"perf/ended,omitzero"`
+	Cost            // TokensValidated, FLOPsValidated and ServerSeconds
 }
 
 // Progress is what a resumed run needs besides the weights and the optimizer's state.
@@ -227,6 +232,7 @@ type Summary struct {
 	Fenced        int                     `json:"servers_fenced,omitempty"` // times that a server was, over the recorded steps
 	Rejoined      int                     `json:"servers_rejoined,omitempty"`
 	Tokens        int64                   `json:"tokens"`         // response tokens sampled
+	Cost          Costs                   `json:"cost"`           // what it took, over all its processes
 	WeightsSHA256 string                  `json:"weights_sha256"` // over the final tensors in name order
 	Model         string                  `json:"model"`          // folder of the final weights
 	Best          *Best                   `json:"best,omitempty"` // the best checkpoint by validation; nil where there was none

@@ -19,6 +19,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/justrl/justrl/internal/flops"
 )
 
 // The architectures, as config.json names them.
@@ -120,4 +122,12 @@ func Parse(b []byte) (Spec, error) {
 		return Spec{}, err
 	}
 	return s, nil
+}
+
+// Shape is what the model's floating-point operations are counted by.
+func (s Spec) Shape() flops.Shape {
+	return flops.Shape{
+		Layers: s.Layers, Hidden: s.Hidden, Intermediate: s.Intermediate,
+		Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Vocab: s.Vocab,
+	}
 }

@@ -1,0 +1,139 @@
+// Package compare sets runs side by side: by step, by tokens, by seconds and by
+// FLOPs, and at the smallest budget that all of them have reached.
+//
+// Runs whose configurations differ in nothing but their seed, and in where and
+// how carefully they run, are one recipe; what is said of it is a mean over its
+// seeds, with Student's 95 % interval for the mean. The interval covers what seeds
+// change, and nothing else. Of one seed there is none, and nothing is said to be ahead.
+//
+// The budgets count what training took: sampling, thrown-away answers included,
+// and updates. Validation is not in them, because it is not the recipe's, and nor
+// is work that was done twice because a run was stopped; both are in the table of costs.
+//
+// Everything is read from the run directories; nothing in them is changed, and no
+// lock is taken. Deliberately absent: the choice of a best checkpoint or seed, and
+// a correction for many comparisons, of which the text warns.
+package compare
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/justrl/justrl/orchestrator/config"
+)
+
+// Comparison is what Read found.
+type Comparison struct {
+	Recipes []*Recipe `json:"recipes"`
+	// Notes say what a reader must know: runs that are left out of means, costs
+	// that were not recorded.
+	Notes  []string `json:"notes,omitempty"`
+	Equals []Equal  `json:"equal_budgets"`
+
+	measures []measure
+}
+
+// Recipe is runs that differ only in their seed, in the order in which they were named.
+type Recipe struct {
+	Name    string   `json:"name"`
+	Differs []string `json:"differs,omitempty"` // from the first recipe: each key, with both values
+	Runs    []*Run   `json:"runs"`
+
+	config config.Config
+}
+
+// Read compares the runs of several run directories, of which some may still go
+// on. Its error names the file of what cannot be read, and wraps
+// journal.ErrNotRun where a folder is no run.
+func Read(dirs []string) (*Comparison, error) {
+	c := &Comparison{}
+	for _, dir := range dirs {
+		r, cfg, err := read(dir)
+		if err != nil {
+			return nil, fmt.Errorf("report: %w", err)
+		}
+		c.add(r, cfg)
+	}
+	c.name()
+	c.measures = c.measured()
+	for _, axis := range axes {
+		if axis.equal {
+			c.Equals = append(c.Equals, c.equal(axis))
+		}
+	}
+	return c, nil
+}
+
+// add puts a run with those of its recipe.
+func (c *Comparison) add(r *Run, cfg config.Config) {
+	cfg = recipeOf(cfg)
+	i := slices.IndexFunc(c.Recipes, func(p *Recipe) bool { return len(cfg.Differences(p.config)) == 0 })
+	if i < 0 {
+		i = len(c.Recipes)
+		c.Recipes = append(c.Recipes, &Recipe{config: cfg})
+	}
+	p := c.Recipes[i]
+	if j := slices.IndexFunc(p.Runs, func(o *Run) bool { return o.Seed == r.Seed }); j >= 0 {
+		c.Notes = append(c.Notes, fmt.Sprintf("%s and %s are the same recipe with the same seed, %d: the second one is left out, because it says nothing about other seeds.", p.Runs[j].Dir, r.Dir, r.Seed))
+		return
+	}
+	p.Runs = append(p.Runs, r)
+	if r.unpriced != "" {
+		c.Notes = append(c.Notes, r.unpriced)
+	}
+}
+
+// recipeOf is a configuration without what does not make another recipe of it:
+// the seed, and where, how long and how carefully a run goes.
+func recipeOf(c config.Config) config.Config {
+	var none config.Config
+	c.Preset, c.Seed, c.Out, c.Steps, c.Server, c.Served = "", 0, "", 0, nil, ""
+	c.Publish, c.Checkpoint, c.Engine = none.Publish, none.Checkpoint, none.Engine
+	c.Trainer.Device, c.Trainer.Threads = "", 0
+	s := &c.Sampling
+	s.Concurrency, s.RequestTimeout, s.Patience, s.StepTimeout, s.Stream = 0, 0, 0, 0, false
+	c.Reward.Timeout, c.Reward.Workers, c.Reward.Python = 0, 0, ""
+	return c
+}
+
+// mostKeys is how many settings a recipe's name has at most.
+const mostKeys = 2
+
+// name calls the recipes by their presets where those differ, else by the
+// settings that do.
+func (c *Comparison) name() {
+	presets := map[string]int{}
+	for _, p := range c.Recipes {
+		p.Name = cmp.Or(p.Runs[0].preset, "recipe")
+		presets[p.Name]++
+		p.Differs = p.config.Differences(c.Recipes[0].config)
+	}
+	taken := map[string]int{}
+	for i, p := range c.Recipes {
+		if presets[p.Name] > 1 {
+			p.Name = strings.Join(append([]string{p.Name}, c.settings(i)...), ", ")
+		}
+		if taken[p.Name]++; taken[p.Name] > 1 {
+			p.Name = fmt.Sprintf("%s (%d)", p.Name, taken[p.Name])
+		}
+	}
+}
+
+// settings are the first few of a recipe that others do not share.
+func (c *Comparison) settings(i int) (all []string) {
+	for j, other := range c.Recipes {
+		if j == i {
+			continue
+		}
+		for _, d := range c.Recipes[i].config.Differences(other.config) {
+			key, values, _ := strings.Cut(d, " is ")
+			value, _, _ := strings.Cut(values, ", was ")
+			if s := key + "=" + value; len(all) < mostKeys && !slices.Contains(all, s) && len(value) < 40 {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}

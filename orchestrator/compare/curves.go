@@ -1,0 +1,141 @@
+package compare
+
+import (
+	"math"
+	"slices"
+
+	"github.com/justrl/justrl/internal/chart"
+	"github.com/justrl/justrl/internal/numerals"
+	"github.com/justrl/justrl/orchestrator/journal"
+)
+
+// mostPoints is how many places a budget is cut into for a curve.
+const mostPoints = 120
+
+// figure draws a measure of all recipes over an axis.
+func (c *Comparison) figure(m measure, axis int) chart.Figure {
+	a := axes[axis]
+	most := 0.0
+	for _, p := range c.Recipes {
+		for _, r := range p.Runs {
+			if took := r.took(axis); took > most {
+				most = took
+			}
+		}
+	}
+	u := a.unitFor(most)
+	f := chart.Figure{
+		ID: a.ID + "-" + m.id, Title: numerals.UpperFirst(m.name), Unit: m.unit, Format: m.format,
+		X: u.name, Over: "over the " + a.Name, XMax: most / u.size, Fixed: m.low != m.high, Low: m.low, High: m.high,
+	}
+	for i, p := range c.Recipes {
+		curve := p.curve(m, axis)
+		curve.Ink, curve.Dots = chart.Line(i), m.of == nil
+		for j := range curve.X {
+			curve.X[j] /= u.size
+		}
+		f.Curves = append(f.Curves, curve)
+	}
+	return f
+}
+
+// curve is a recipe's mean over its seeds, where all its runs have a value.
+func (p *Recipe) curve(m measure, axis int) chart.Curve {
+	x, values := p.heldOut(m, axis)
+	if m.of != nil {
+		x, values = p.training(m, axis)
+	}
+	curve := chart.Curve{Name: p.Name, X: x}
+	if len(p.Runs) > 1 {
+		curve.Spread = "95 % interval, " + numerals.CountOf(len(p.Runs), "seed")
+	}
+	for _, v := range values {
+		s := statOf(v)
+		curve.Y = append(curve.Y, s.Mean)
+		if len(p.Runs) > 1 {
+			curve.Lower, curve.Upper = append(curve.Lower, s.Mean-s.Half), append(curve.Upper, s.Mean+s.Half)
+		}
+	}
+	return curve
+}
+
+// training is a figure of the steps at places of the axis: of each run the mean
+// over its steps since the place before, or what lies between two steps.
+func (p *Recipe) training(m measure, axis int) (x []float64, values [][]float64) {
+	low, high, steps := 0.0, math.Inf(1), math.MaxInt
+	for _, r := range p.Runs {
+		if len(r.steps) == 0 || math.IsNaN(r.took(axis)) {
+			return nil, nil
+		}
+		low, high, steps = max(low, r.steps[0].at[axis]), min(high, r.took(axis)), min(steps, len(r.steps))
+	}
+	if high < low {
+		return nil, nil
+	}
+	n := steps
+	if axes[axis].ID != "step" {
+		n = min(n, mostPoints)
+	}
+	before := math.Inf(-1)
+	for i := range n {
+		at := high
+		if n > 1 {
+			at = low + (high-low)*float64(i)/float64(n-1)
+		}
+		var v []float64
+		for _, r := range p.Runs {
+			v = append(v, r.near(m, axis, before, at))
+		}
+		x, values, before = append(x, at), append(values, v), at
+	}
+	return x, values
+}
+
+// near is a figure of a run's steps between two places, or where no step ends
+// there what lies between those around.
+func (r *Run) near(m measure, axis int, after, upTo float64) float64 {
+	end := r.upTo(axis, upTo)
+	begin := end
+	sum := 0.0
+	for begin > 0 && r.steps[begin-1].at[axis] > after*(1+1e-12) {
+		begin--
+		sum += m.of(r.steps[begin])
+	}
+	switch {
+	case end > begin:
+		return sum / float64(end-begin)
+	case end == 0: // before the first: not asked for
+		return m.of(r.steps[0])
+	case end == len(r.steps):
+		return m.of(r.steps[end-1])
+	}
+	a, b := r.steps[end-1], r.steps[end]
+	share := (upTo - a.at[axis]) / (b.at[axis] - a.at[axis])
+	return m.of(a)*(1-share) + m.of(b)*share
+}
+
+// heldOut is the accuracy after each number of steps that all runs were measured
+// at, at the mean of what they had taken.
+func (p *Recipe) heldOut(m measure, axis int) (x []float64, values [][]float64) {
+	if m.set == "" || len(p.Runs) == 0 {
+		return nil, nil
+	}
+	for _, first := range p.Runs[0].measured {
+		var at float64
+		var v []float64
+		for _, r := range p.Runs {
+			i := slices.IndexFunc(r.measured, func(o journal.Validation) bool { return o.Steps == first.Steps })
+			if i < 0 {
+				break
+			}
+			if a, ok := r.measured[i].Accuracy[m.set]; ok {
+				at += r.after(axis, first.Steps) / float64(len(p.Runs))
+				v = append(v, 100*a)
+			}
+		}
+		if len(v) == len(p.Runs) && !math.IsNaN(at) {
+			x, values = append(x, at), append(values, v)
+		}
+	}
+	return x, values
+}

@@ -1,0 +1,148 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/updater"
+)
+
+// busy are Servers that take a second over each answer drawn for training.
+type busy struct {
+	events
+	w     *world
+	asked int
+}
+
+func (b *busy) Asked() []journal.ServerPart {
+	n := 0
+	for _, times := range b.w.asked {
+		n += times
+	}
+	defer func() { b.asked = n }()
+	return []journal.ServerPart{{Server: "a", Seconds: float64(n - b.asked)}}
+}
+
+// By hand: a step draws 2 rows of 3 answers of 2 tokens behind a prompt of 1,
+// which is a forward pass of 292 operations (204 + 48 + 2·20, internal/flops); they
+// are one mini-batch of 3 passes. A validation draws 5 such answers. The clock goes
+// on by a second whenever it is asked, and that is the time of an update.
+var (
+	stepCost  = journal.Cost{TokensGenerated: 12, TokensTrained: 2, FLOPsGenerated: 6 * 292, FLOPsTrained: 3 * 6 * 292, ServerSeconds: 6, TrainerSeconds: 1}
+	validCost = journal.Cost{TokensValidated: 10, FLOPsValidated: 5 * 292}
+)
+
+func times(n int, c journal.Cost) (sum journal.Cost) {
+	for range n {
+		sum = sum.Add(c)
+	}
+	return sum
+}
+
+// However a run is stopped, its records say what its steps cost as if nothing had
+// happened, and the summary what the work took that was for nothing.
+func TestWhatARunCosts(t *testing.T) {
+	whole := times(4, stepCost).Add(times(3, validCost))
+	stop := errors.New("the machine goes down")
+	for _, tc := range []struct {
+		name  string
+		first func(w *world, r *Run)         // what stops the first process
+		then  func(t *testing.T, dir string) // before the second
+		lost  journal.Cost
+	}{
+		{name: "not stopped"},
+		{name: "while sampling step 1: nothing is sampled twice",
+			first: func(w *world, _ *Run) {
+				w.onRollout = func(ordinal int64, sample int) error {
+					if ordinal == 3 && sample == 1 {
+						return stop
+					}
+					return nil
+				}
+			}},
+		{name: "in the update of step 3: step 2 is trained again, and both times cost",
+			first: func(w *world, _ *Run) { w.onUpdate = at(3, func() error { return stop }) },
+			lost:  journal.Cost{TokensTrained: 2, FLOPsTrained: 3 * 6 * 292, TrainerSeconds: 2}},
+		{name: "… and step 2's rollouts are gone: they are sampled again",
+			first: func(w *world, _ *Run) { w.onUpdate = at(3, func() error { return stop }) },
+			then: func(t *testing.T, dir string) {
+				if err := os.Remove(journal.RolloutsPath(dir, 2)); err != nil {
+					t.Fatal(err)
+				}
+			},
+			lost: stepCost.Add(journal.Cost{TrainerSeconds: 1, ServerSeconds: 6})},
+		{name: "… and they go after the resume",
+			first: func(w *world, _ *Run) { w.onUpdate = at(3, func() error { return stop }) },
+			then: func(t *testing.T, dir string) {
+				_, done := newRun(t, &world{}, testConfig(t), dir)
+				done()
+				if err := os.Remove(journal.RolloutsPath(dir, 2)); err != nil {
+					t.Fatal(err)
+				}
+			},
+			lost: stepCost.Add(journal.Cost{TrainerSeconds: 1, ServerSeconds: 6})},
+		{name: "… and the resumed one is stopped before it does anything",
+			first: func(w *world, _ *Run) { w.onUpdate = at(3, func() error { return stop }) },
+			then: func(t *testing.T, dir string) {
+				for range 2 {
+					_, done := newRun(t, &world{}, testConfig(t), dir)
+					done()
+				}
+			},
+			lost: journal.Cost{TokensTrained: 2, FLOPsTrained: 3 * 6 * 292, TrainerSeconds: 2}},
+		{name: "the gate refuses step 1",
+			first: func(w *world, _ *Run) {
+				w.onSample = at(1, func() error { w.mismatch = updater.Mismatch{Tokens: 9, RatioP50: 2}; return nil })
+			},
+			lost: journal.Cost{TokensGenerated: 12, FLOPsGenerated: 6 * 292, ServerSeconds: 6, TrainerSeconds: 1}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "run")
+			train := func(before func(*world, *Run)) (journal.Summary, error) {
+				w := &world{}
+				r, done := newRun(t, w, testConfig(t), dir)
+				defer done()
+				seconds := int64(0)
+				r.Now = func() time.Time { seconds++; return time.Unix(seconds, 0) }
+				r.Servers = &busy{w: w, events: events{taken: map[string]int{}}}
+				if before != nil {
+					before(w, r)
+				}
+				return r.Train(context.WithoutCancel(t.Context()))
+			}
+			if tc.first != nil {
+				if _, err := train(tc.first); err == nil {
+					t.Fatal("the first process was not stopped")
+				}
+			}
+			if tc.then != nil {
+				tc.then(t, dir)
+			}
+			s, err := train(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(journal.Costs{All: whole.Add(tc.lost), Lost: tc.lost}, s.Cost); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			steps, measured := recordsOf(t, dir)
+			for _, rec := range steps {
+				if diff := cmp.Diff(stepCost, rec.Cost); diff != "" {
+					t.Errorf("step %d (-want +got):\n%s", rec.Step, diff)
+				}
+			}
+			for _, v := range measured {
+				if diff := cmp.Diff(validCost, v.Cost); diff != "" {
+					t.Errorf("the validation after %d (-want +got):\n%s", v.Steps, diff)
+				}
+			}
+		})
+	}
+}
