@@ -56,7 +56,7 @@ func (d *Dir) WriteCheckpoint(p Progress, version int64, keep Keep, weights, sta
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(inner, progressFile), append(b, '\n'), 0o666)
+		return atomicdir.FullDisk(os.WriteFile(filepath.Join(inner, progressFile), append(b, '\n'), 0o666))
 	})
 	if err != nil {
 		return fmt.Errorf("checkpoint %s: %w", path, err)
