@@ -216,10 +216,13 @@ func explain(dir string, err error) error {
 	return err
 }
 
-// FullDisk says what to do about an error of a full disk; any other error stays what it is.
+const fullText = "the disk is full; free some space"
+
+// FullDisk says what to do about an error of a full disk that does not say so yet;
+// any other error stays what it is.
 func FullDisk(err error) error {
-	if IsFull(err) {
-		return fmt.Errorf("the disk is full; free some space: %w", err)
+	if IsFull(err) && !strings.Contains(err.Error(), fullText) {
+		return fmt.Errorf(fullText+": %w", err)
 	}
 	return err
 }

@@ -61,13 +61,20 @@ func fill(t *testing.T, dir string, pages int64) (room func()) {
 	}
 }
 
-// slack is how much a file grows without another page.
-func (d disk) slack(name string) int { return (page - len(d.content(name))%page) % page }
+// pages is how many a file of so many bytes has.
+func pages(bytes int64) int64 { return (bytes + page - 1) / page }
 
-// lineLength is that of the last line of steps.jsonl, and about that of the next.
-func (d disk) lineLength() int {
-	b := bytes.TrimSuffix(d.content("steps.jsonl"), []byte("\n"))
-	return len(b) - bytes.LastIndexByte(b, '\n')
+// needs is how many pages the rollouts of a step of a finished run took, and how many
+// more of steps.jsonl its record did. Runs of one seed write the same, but for digits
+// of times.
+func needs(t *testing.T, whole string, step int) (rollouts, record int64) {
+	t.Helper()
+	size := int64(0)
+	for _, line := range bytes.SplitAfter(content(t, filepath.Join(whole, "steps.jsonl")), []byte("\n"))[:step] {
+		size += int64(len(line))
+	}
+	line := bytes.Split(content(t, filepath.Join(whole, "steps.jsonl")), []byte("\n"))[step]
+	return pages(int64(len(content(t, journal.RolloutsPath(whole, step))))), pages(size+int64(len(line))) - pages(size)
 }
 
 // TestDiskFullAtEachWrite has the disk become full before each thing that a run
@@ -77,15 +84,32 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
 	must(t, killedArgs(t, whole)...)
 	updating := moment{at: func(d disk) bool { return d.steps() == 3 && sampledNotPublished(d) }, phase: "update"}
-	written := func(more func(disk) bool) moment { // the step's rollouts are, its record is not
-		return moment{near: nearRecord, at: func(d disk) bool {
-			return d.steps() > 1 && d.has(d.rollouts(".parquet")) && !d.has(d.rollouts(".partial.jsonl")) && !d.half("rollouts", halfParquet) && more(d)
+	reloading := func(step int) moment {
+		return moment{at: func(d disk) bool { return d.steps() == step && d.reloading() }}
+	}
+	noticed := -1 // the step after which the run has its first event
+	for e, err := range journal.Lines[journal.Event](journal.EventsPath(whole)) {
+		if err == nil && noticed < 0 {
+			noticed = e.Step
+		}
+	}
+	if noticed < 1 {
+		t.Fatal("the run has no event")
+	}
+	recorded := 0 // a step whose record needs a page
+	var recordedPages, more int64
+	for step := 1; step < killedSteps && more == 0; step++ {
+		recorded = step
+		recordedPages, more = needs(t, whole, step)
+	}
+	noticedPages, more := needs(t, whole, noticed)
+	noticedPages += more
+	checkpointing := func(at func(d disk, half string) bool) moment {
+		return moment{near: func(d disk) bool { return d.half("checkpoints", halfCheckpoint) }, at: func(d disk) bool {
+			half, n := d.newest("checkpoints", halfCheckpoint)
+			return half != "" && n < killedSteps && !d.has(half, "COMPLETE.pending") && at(d, half)
 		}}
 	}
-	checkpointing := moment{near: func(d disk) bool { return d.half("checkpoints", halfCheckpoint) }, at: func(d disk) bool {
-		path, n := d.newest("checkpoints", halfCheckpoint)
-		return n < killedSteps && path != "" && !d.has(path, "COMPLETE.pending") && !d.has(path, "trainer")
-	}}
 	for _, c := range []struct {
 		name  string
 		when  moment
@@ -94,14 +118,17 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 	}{
 		{"a rollout", moment{at: func(d disk) bool { return d.steps() == 1 && d.sampled() > 0 && d.sampled() < killedRollouts/2 }}, 0, ".partial.jsonl"},
 		{"the version", updating, 0, "versions.json"},
-		{"the weights", updating, 2, "snapshots/version-"},
-		{"the weights, nearly whole", updating, 200, "snapshots/version-"},
-		{"the step's rollouts", moment{at: func(d disk) bool { return d.steps() == 3 && d.reloading() }}, 0, ".parquet"},
-		{"the step's record", written(func(d disk) bool { return d.slack("steps.jsonl") < d.lineLength()/2 }), 0, "steps.jsonl"},
-		{"an event", written(func(d disk) bool { return d.slack("steps.jsonl") > d.lineLength()*2 && !d.has("events.jsonl") }), 0, "events.jsonl"},
-		{"the answers to held-out problems", moment{at: func(d disk) bool { return d.steps() == 2 && d.sampled() == 0 && !d.has("eval", "step-000002") }, phase: "validate"}, 0, "eval/step-000002"},
-		{"a checkpoint's weights", checkpointing, 0, "checkpoints/step-"},
-		{"a checkpoint's state", checkpointing, 500, "checkpoints/step-"},
+		{"the weights", updating, 2, "snapshots/"},
+		{"the weights, nearly whole", updating, 200, "snapshots/"},
+		{"the step's rollouts", reloading(3), 0, ".parquet"},
+		{"the step's record", reloading(recorded), recordedPages, "steps.jsonl"},
+		{"an event", reloading(noticed), noticedPages, "events.jsonl"},
+		{"the answers to held-out problems", moment{at: func(d disk) bool { return d.steps() == 3 && d.sampled() == 0 && !d.has("eval", "step-000003") }, phase: "validate"}, 0, "eval/step-000003"},
+		{"a checkpoint's weights", checkpointing(func(d disk, half string) bool { return !d.has(half, "model.safetensors") }), 0, "checkpoints/"},
+		{"a checkpoint's state", checkpointing(func(d disk, half string) bool {
+			return d.has(half, "model.safetensors") && !d.has(half, "trainer", "optimizer.safetensors")
+		}), 0, "trainer/optimizer.safetensors"},
+		{"a checkpoint's marker", checkpointing(func(d disk, half string) bool { return d.has(half, "trainer", "progress.json") }), 0, "checkpoints/step-"},
 		{"the summary", moment{near: func(d disk) bool { return d.steps() == killedSteps }, at: func(d disk) bool {
 			return d.steps() == killedSteps && d.has("checkpoints", "step-000006", "COMPLETE") && !d.has("summary.json")
 		}}, 0, "summary.json"},
@@ -126,12 +153,15 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 					t.Fatalf("exit code %d\n%s", code, r.said())
 				}
 			}
+			if held, err := os.Open(filepath.Join(out, disk(out).rollouts(".partial.jsonl"))); err == nil {
+				defer held.Close() // it is removed when the step's rollouts are written; that is to free nothing
+			}
 			room = fill(t, diskDir, c.pages)
 			before := state(out)
 			r.goOn()
 			code, line := r.code(), r.lastLine()
 			t.Logf("full at %s: %s", before, line)
-			if code != cli.ExitFailed || !strings.Contains(line, c.names) || !strings.Contains(line, "the disk is full; free some space") || !strings.Contains(line, "justrl r") {
+			if code != cli.ExitFailed || !strings.HasPrefix(line, "justrl: ") || !strings.Contains(line, c.names) || !strings.Contains(line, "the disk is full; free some space") || !strings.Contains(line, "justrl r") {
 				t.Errorf("exit code %d, last line %q; want one that names %s and says what to do", code, line, c.names)
 			}
 			leftovers(t, out)

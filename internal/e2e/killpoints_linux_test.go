@@ -26,7 +26,7 @@ func killedArgs(t *testing.T, out string) []string {
 	few := filepath.Join(t.TempDir(), "few.jsonl")
 	write(t, few, string(bytes.Join(lines[:4], nil)))
 	return embeddedArgs(out, "--steps", strconv.Itoa(killedSteps), "--validation", few, "--listen", "127.0.0.1:0",
-		"--set", "checkpoint.every=2", "--set", "validation.every=2", "--set", "sampling.batch=4", "--set", "sampling.n=4", "--set", "update.mini_batch=2", "--set", "sampling.concurrency=1",
+		"--set", "checkpoint.every=2", "--set", "validation.every=3", "--set", "sampling.batch=4", "--set", "sampling.n=4", "--set", "update.mini_batch=2", "--set", "sampling.concurrency=1",
 		"--set", "monitor.window=2", "--set", "monitor.rearm=1", "--set", "monitor.equal_groups.threshold=0.0001")
 }
 

@@ -56,10 +56,10 @@ func (d *Dir) WriteCheckpoint(p Progress, version int64, keep Keep, weights, sta
 		if err != nil {
 			return err
 		}
-		return atomicdir.FullDisk(os.WriteFile(filepath.Join(inner, progressFile), append(b, '\n'), 0o666))
+		return os.WriteFile(filepath.Join(inner, progressFile), append(b, '\n'), 0o666)
 	})
 	if err != nil {
-		return fmt.Errorf("checkpoint %s: %w", path, err)
+		return fmt.Errorf("checkpoint %s: %w", path, atomicdir.FullDisk(err))
 	}
 	return d.prune(keep)
 }
