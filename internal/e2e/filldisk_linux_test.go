@@ -104,6 +104,13 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 	}
 	noticedPages, more := needs(t, whole, noticed)
 	noticedPages += more
+	// What the last validation writes before the summary; the best is another by then.
+	validated := content(t, filepath.Join(whole, "validation.jsonl"))
+	before := bytes.LastIndexByte(validated[:len(validated)-1], '\n') + 1
+	validatedPages := pages(int64(len(content(t, filepath.Join(whole, "eval", "step-000006", "few.jsonl"))))) + pages(int64(len(validated))) - pages(int64(before))
+	if b := readJSON[journal.Best](t, filepath.Join(whole, "checkpoints", "best.json")); b.Steps == killedSteps {
+		t.Fatal("the last step is the best")
+	}
 	checkpointing := func(at func(d disk, half string) bool) moment {
 		return moment{near: func(d disk) bool { return d.half("checkpoints", halfCheckpoint) }, at: func(d disk) bool {
 			half, n := d.newest("checkpoints", halfCheckpoint)
@@ -129,9 +136,9 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 			return d.has(half, "model.safetensors") && !d.has(half, "trainer", "optimizer.safetensors")
 		}), 0, "trainer/optimizer.safetensors"},
 		{"a checkpoint's marker", checkpointing(func(d disk, half string) bool { return d.has(half, "trainer", "progress.json") }), 0, "checkpoints/step-"},
-		{"the summary", moment{near: func(d disk) bool { return d.steps() == killedSteps }, at: func(d disk) bool {
-			return d.steps() == killedSteps && d.has("checkpoints", "step-000006", "COMPLETE") && !d.has("summary.json")
-		}}, 0, "summary.json"},
+		{"the summary", moment{at: func(d disk) bool {
+			return d.steps() == killedSteps && d.has("checkpoints", "step-000006", "COMPLETE") && !d.has("eval", "step-000006")
+		}, phase: "validate"}, validatedPages, "summary.json"},
 		{"the report", moment{near: func(d disk) bool { return d.steps() == killedSteps }, at: func(d disk) bool { return d.has("summary.json") && !d.has("report.html") }}, 0, "report"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
