@@ -19,7 +19,7 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close() //nolint:errcheck // nothing is lost
-	rollouts := []journal.Rollout{{ProblemID: "a", PromptTokenIDs: []int32{5}, TokenIDs: []int32{1, 2}, Text: "so"}, {ProblemID: "a", Sample: 1, PromptTokenIDs: []int32{5}, TokenIDs: []int32{3}, Text: "no"}}
+	rollouts := []journal.Rollout{{ProblemID: "a", PromptTokenIDs: []int32{5}, TokenIDs: []int32{1, 2}, Text: "so", FinishReason: "stop"}, {ProblemID: "a", Sample: 1, PromptTokenIDs: []int32{5}, TokenIDs: []int32{3}, Text: "no", FinishReason: "stop"}}
 	step := journal.Step{Total: 2.5, ScoreMean: 0.25}
 	if err := d.WriteRollouts(0, rollouts); err != nil {
 		t.Fatal(err)
