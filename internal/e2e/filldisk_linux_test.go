@@ -172,6 +172,11 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 				t.Errorf("exit code %d, last line %q; want one that names %s and says what to do", code, line, c.names)
 			}
 			leftovers(t, out)
+			for _, name := range []string{"steps.jsonl", "validation.jsonl", "events.jsonl"} {
+				if b := disk(out).content(name); len(b) > 0 && !bytes.HasSuffix(b, []byte("\n")) {
+					t.Errorf("%s ends in %q", name, b[max(0, len(b)-40):])
+				}
+			}
 			for _, err := range journal.Lines[journal.Step](journal.StepsPath(out)) {
 				if err != nil {
 					t.Error(err)
