@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -64,52 +65,64 @@ func fill(t *testing.T, dir string, pages int64) (room func()) {
 // pages is how many a file of so many bytes has.
 func pages(bytes int64) int64 { return (bytes + page - 1) / page }
 
-// needs is how many pages the rollouts of a step of a finished run took, and how many
-// more of steps.jsonl its record did. Runs of one seed write the same, but for digits
-// of times.
-func needs(t *testing.T, whole string, step int) (rollouts, record int64) {
+// layout is what an undisturbed run needed of its disk, in pages. Runs of one seed
+// write the same, but for some digits of times: its records leave a margin for those.
+type layout struct {
+	recorded, noticed           int   // a step whose record needs a page; one after which there is the first event
+	recordedPages, noticedPages int64 // what the step writes before its record, before its event
+	validatedPages              int64 // what the last validation writes
+}
+
+func layoutOf(t *testing.T, whole string) (l layout, ok bool) {
 	t.Helper()
-	size := int64(0)
-	for _, line := range bytes.SplitAfter(content(t, filepath.Join(whole, "steps.jsonl")), []byte("\n"))[:step] {
-		size += int64(len(line))
+	const margin = 150
+	for e, err := range journal.Lines[journal.Event](journal.EventsPath(whole)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.noticed = e.Step
+		break
 	}
-	line := bytes.Split(content(t, filepath.Join(whole, "steps.jsonl")), []byte("\n"))[step]
-	return pages(int64(len(content(t, journal.RolloutsPath(whole, step))))), pages(size+int64(len(line))) - pages(size)
+	size := int64(0)
+	for step, line := range bytes.SplitAfter(content(t, filepath.Join(whole, "steps.jsonl")), []byte("\n"))[:killedSteps] {
+		rollouts := pages(int64(len(content(t, journal.RolloutsPath(whole, step)))))
+		end := size + int64(len(line))
+		more := pages(end) - pages(size)
+		sure := pages(end-margin)-pages(size+margin) == more && pages(end+margin)-pages(size-margin) == more
+		if step > 0 && sure && more == 1 && l.recorded == 0 {
+			l.recorded, l.recordedPages = step, rollouts
+		}
+		if step > 0 && sure && step == l.noticed {
+			l.noticedPages = rollouts + more
+		}
+		size = end
+	}
+	validated := content(t, filepath.Join(whole, "validation.jsonl"))
+	before := bytes.LastIndexByte(validated[:len(validated)-1], '\n') + 1
+	l.validatedPages = pages(int64(len(content(t, filepath.Join(whole, "eval", "step-000006", "few.jsonl"))))) + pages(int64(len(validated))) - pages(int64(before))
+	best := readJSON[journal.Best](t, filepath.Join(whole, "checkpoints", "best.json"))
+	return l, l.recordedPages > 0 && l.noticedPages > 0 && best.Steps < killedSteps // else best.json comes before the summary
 }
 
 // TestDiskFullAtEachWrite has the disk become full before each thing that a run
 // writes: it ends with exit code 1 and one line that names the file and says what to
 // do, leaves nothing half-written, and when there is room goes on to the same weights.
 func TestDiskFullAtEachWrite(t *testing.T) {
-	whole := filepath.Join(t.TempDir(), "whole")
-	must(t, killedArgs(t, whole)...)
+	var whole string
+	var l layout
+	seed := 0
+	for ok := false; !ok; {
+		if seed++; seed > 6 {
+			t.Fatal("no seed's run has its records where the disk can be full before each of them")
+		}
+		whole = filepath.Join(t.TempDir(), "whole"+strconv.Itoa(seed))
+		must(t, killedArgs(t, whole, seed)...)
+		l, ok = layoutOf(t, whole)
+		t.Logf("seed %d: %+v, %t", seed, l, ok)
+	}
 	updating := moment{at: func(d disk) bool { return d.steps() == 3 && sampledNotPublished(d) }, phase: "update"}
 	reloading := func(step int) moment {
 		return moment{at: func(d disk) bool { return d.steps() == step && d.reloading() }}
-	}
-	noticed := -1 // the step after which the run has its first event
-	for e, err := range journal.Lines[journal.Event](journal.EventsPath(whole)) {
-		if err == nil && noticed < 0 {
-			noticed = e.Step
-		}
-	}
-	if noticed < 1 {
-		t.Fatal("the run has no event")
-	}
-	recorded := 0 // a step whose record needs a page
-	var recordedPages, more int64
-	for step := 1; step < killedSteps && more == 0; step++ {
-		recorded = step
-		recordedPages, more = needs(t, whole, step)
-	}
-	noticedPages, more := needs(t, whole, noticed)
-	noticedPages += more
-	// What the last validation writes before the summary; the best is another by then.
-	validated := content(t, filepath.Join(whole, "validation.jsonl"))
-	before := bytes.LastIndexByte(validated[:len(validated)-1], '\n') + 1
-	validatedPages := pages(int64(len(content(t, filepath.Join(whole, "eval", "step-000006", "few.jsonl"))))) + pages(int64(len(validated))) - pages(int64(before))
-	if b := readJSON[journal.Best](t, filepath.Join(whole, "checkpoints", "best.json")); b.Steps == killedSteps {
-		t.Fatal("the last step is the best")
 	}
 	checkpointing := func(at func(d disk, half string) bool) moment {
 		return moment{near: func(d disk) bool { return d.half("checkpoints", halfCheckpoint) }, at: func(d disk) bool {
@@ -128,8 +141,8 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 		{"the weights", updating, 2, "snapshots/"},
 		{"the weights, nearly whole", updating, 200, "snapshots/"},
 		{"the step's rollouts", reloading(3), 0, ".parquet"},
-		{"the step's record", reloading(recorded), recordedPages, "steps.jsonl"},
-		{"an event", reloading(noticed), noticedPages, "events.jsonl"},
+		{"the step's record", reloading(l.recorded), l.recordedPages, "steps.jsonl"},
+		{"an event", reloading(l.noticed), l.noticedPages, "events.jsonl"},
 		{"the answers to held-out problems", moment{at: func(d disk) bool { return d.steps() == 3 && d.sampled() == 0 && !d.has("eval", "step-000003") }, phase: "validate"}, 0, "eval/step-000003"},
 		{"a checkpoint's weights", checkpointing(func(d disk, half string) bool { return !d.has(half, "model.safetensors") }), 0, "checkpoints/"},
 		{"a checkpoint's state", checkpointing(func(d disk, half string) bool {
@@ -138,7 +151,7 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 		{"a checkpoint's marker", checkpointing(func(d disk, half string) bool { return d.has(half, "trainer", "progress.json") }), 0, "checkpoints/step-"},
 		{"the summary", moment{at: func(d disk) bool {
 			return d.steps() == killedSteps && d.has("checkpoints", "step-000006", "COMPLETE") && !d.has("eval", "step-000006")
-		}, phase: "validate"}, validatedPages, "summary.json"},
+		}, phase: "validate"}, l.validatedPages, "summary.json"},
 		{"the report", moment{near: func(d disk) bool { return d.steps() == killedSteps }, at: func(d disk) bool { return d.has("summary.json") && !d.has("report.html") }}, 0, "report"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -153,7 +166,7 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 				if err := os.RemoveAll(out); err != nil {
 					t.Fatal(err)
 				}
-				if r = watch(t, process(t, killedArgs(t, out)...), out); r.stopIn(c.when) {
+				if r = watch(t, process(t, killedArgs(t, out, seed)...), out); r.stopIn(c.when) {
 					break
 				}
 				if code := r.code(); code != 0 {

@@ -20,12 +20,12 @@ const (
 	killedRollouts = 4 * 4
 )
 
-func killedArgs(t *testing.T, out string) []string {
+func killedArgs(t *testing.T, out string, seed int) []string {
 	t.Helper()
 	lines := bytes.SplitAfterN(content(t, heldOut), []byte("\n"), 5)
 	few := filepath.Join(t.TempDir(), "few.jsonl")
 	write(t, few, string(bytes.Join(lines[:4], nil)))
-	return embeddedArgs(out, "--steps", strconv.Itoa(killedSteps), "--validation", few, "--listen", "127.0.0.1:0",
+	return embeddedArgs(out, "--steps", strconv.Itoa(killedSteps), "--seed", strconv.Itoa(seed), "--validation", few, "--listen", "127.0.0.1:0",
 		"--set", "checkpoint.every=2", "--set", "validation.every=3", "--set", "sampling.batch=4", "--set", "sampling.n=4", "--set", "update.mini_batch=2", "--set", "sampling.concurrency=1",
 		"--set", "monitor.window=2", "--set", "monitor.rearm=1", "--set", "monitor.equal_groups.threshold=0.0001")
 }
@@ -45,7 +45,7 @@ func nearRecord(d disk) bool {
 // ends as one that was left alone: the same (step, row, sample), the same weights.
 func TestKilledInNamedMoments(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
-	must(t, killedArgs(t, whole)...)
+	must(t, killedArgs(t, whole, 1)...)
 	const last = killedSteps - 1
 	recorded := moment{near: nearRecord, at: func(d disk) bool { return d.steps() > 1 && d.has(d.rollouts(".parquet")) }}
 	for _, c := range []struct {
@@ -100,7 +100,7 @@ func killedIn(t *testing.T, m moment) (out string) {
 	const attempts = 8 // a moment of microseconds can be missed
 	for range attempts {
 		out = filepath.Join(t.TempDir(), "run")
-		r := watch(t, process(t, killedArgs(t, out)...), out)
+		r := watch(t, process(t, killedArgs(t, out, 1)...), out)
 		if r.stopIn(m) {
 			r.kill()
 			if !m.at(disk(out)) {
