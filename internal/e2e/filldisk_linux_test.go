@@ -124,10 +124,11 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 	reloading := func(step int) moment {
 		return moment{at: func(d disk) bool { return d.steps() == step && d.reloading() }}
 	}
+	// Of the last one: nothing is sampled beside it, whose file would meet the full disk first.
 	checkpointing := func(at func(d disk, half string) bool) moment {
 		return moment{near: func(d disk) bool { return d.half("checkpoints", halfCheckpoint) }, at: func(d disk) bool {
 			half, n := d.newest("checkpoints", halfCheckpoint)
-			return half != "" && n < killedSteps && !d.has(half, "COMPLETE.pending") && at(d, half)
+			return half != "" && n == killedSteps && !d.has(half, "COMPLETE.pending") && at(d, half)
 		}}
 	}
 	for _, c := range []struct {
