@@ -97,6 +97,12 @@ func (d disk) unmarked(dir string, name *regexp.Regexp) bool {
 	return path != "" && d.has(path, "COMPLETE.pending") && !d.has(path, "COMPLETE")
 }
 
+// pruned: no more snapshots are there than publish.keep says, so that none is about to go.
+func (d disk) pruned() bool {
+	all, _ := filepath.Glob(filepath.Join(string(d), "snapshots", "*"))
+	return len(all) <= 2
+}
+
 // reloading: the newest version's snapshot is complete, and no rollout was drawn from it.
 func (d disk) reloading() bool {
 	path, number := d.newest("snapshots", snapshotName)

@@ -122,7 +122,7 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 	}
 	updating := moment{at: func(d disk) bool { return d.steps() == 3 && sampledNotPublished(d) }, phase: "update"}
 	reloading := func(step int) moment {
-		return moment{at: func(d disk) bool { return d.steps() == step && d.reloading() }}
+		return moment{at: func(d disk) bool { return d.steps() == step && d.reloading() && d.pruned() }}
 	}
 	// Of the last one: nothing is sampled beside it, whose file would meet the full disk first.
 	checkpointing := func(at func(d disk, half string) bool) moment {
