@@ -10,7 +10,7 @@ torch_packages := ./updater/torch ./internal/... ./examples/...
 browser_packages := ./internal/webpage/... ./orchestrator/report ./orchestrator/compare ./orchestrator/dashboard ./benchmarks/report
 
 .DELETE_ON_ERROR:
-.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-llama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-sample bench-grade bench-publish lint fuzz policy example-logic example-commonsense example-multihop install clean help
+.PHONY: all build plain demo test test-plain test-torch test-embedded test-vllm test-ollama test-llama test-cuda test-browser smollm2 test-smollm2 bench-serve bench-update bench-sample bench-grade bench-publish bench-overhead test-kills soak lint fuzz policy example-logic example-commonsense example-multihop install clean help
 
 all: build
 
@@ -37,6 +37,13 @@ test-plain: plain ## what is pure Go, under the race detector
 test-torch: build ## the updater on libtorch, and the whole program against the fake server
 	$(torch) go vet -tags torch $(torch_packages)
 	$(torch) scripts/gotest -tags torch -timeout 20m $(torch_packages)
+
+test-kills: build ## a run killed at 30 random moments (KILLS=) and resumed (make test has the named moments, and a full disk at each write)
+	JUSTRL_KILLS=$${KILLS:-30} $(torch) scripts/gotest -tags torch -run TestEmbeddedKilled -timeout 60m -v ./internal/e2e
+
+soak: build ## train the shipped policy for STEPS (1000) steps and see that nothing grows and no reward falls (2 s a step); SOAK=DIR keeps the run
+	$(torch) go vet -tags torch,soak ./internal/e2e
+	JUSTRL_SOAK_STEPS=$${STEPS:-1000} JUSTRL_SOAK_OUT="$(abspath $(SOAK))" $(torch) scripts/gotest -tags torch,soak -run Soak -timeout 12h -v ./internal/e2e
 
 test-embedded: build ## the tests of a real vLLM, against the embedded server (3 minutes)
 	scripts/with-embedded examples/arithmetic/policy $(torch) scripts/gotest -tags torch,vllm -run VLLM -timeout 30m -v -p 1 ./sampler/vllm ./internal/e2e
@@ -87,6 +94,9 @@ bench-grade: ## answers read and graded against wc: speed, memory (1.2 GB in TMP
 
 bench-publish: ## a snapshot of the weights against a plain synced copy, in turns (1.5 GB in TMPDIR; a minute; MB=, PAIRS=)
 	scripts/bench-publish
+
+bench-overhead: build ## what journal, metrics and page take of a step, in turns with it (a minute; STEPS=)
+	scripts/bench-overhead
 
 lint: ## gofmt, go vet, staticcheck, golangci-lint, shellcheck where it is installed
 	scripts/lint

@@ -58,7 +58,7 @@ type Snapshots struct {
 // version that is there already is an error that wraps fs.ErrExist.
 func (s *Snapshots) Publish(ctx context.Context, version int64, step int) (Snapshot, error) {
 	fail := func(err error) (Snapshot, error) {
-		return Snapshot{}, fmt.Errorf("publish weights version %d: %w", version, err)
+		return Snapshot{}, fmt.Errorf("publish weights version %d: %w", version, atomicdir.FullDisk(err))
 	}
 	if s.Keep == 1 || s.Keep < 0 {
 		return fail(fmt.Errorf("Snapshots.Keep is %d: want 0 (all) or at least 2", s.Keep))

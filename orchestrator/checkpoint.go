@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/justrl/justrl/internal/atomicdir"
 	"github.com/justrl/justrl/orchestrator/journal"
 )
 
@@ -51,10 +52,19 @@ func (r *Run) save(ctx context.Context, err error) error {
 			saved = errors.Join(r.forget(), r.markBest())
 		}
 	}
-	if err != nil && saved != nil {
-		return fmt.Errorf("%w; nor could the step before be saved: %w", err, saved)
+	return andThen(err, "nor could the step before be saved", saved)
+}
+
+// andThen is what ends the run, err, and what failed after it, if anything did, as one
+// line. A full disk is told once: the other is what it has come to.
+func andThen(err error, what string, then error) error {
+	if err == nil || then == nil {
+		return errors.Join(err, then)
 	}
-	return errors.Join(err, saved)
+	if atomicdir.IsFull(err) && atomicdir.IsFull(then) {
+		return err
+	}
+	return fmt.Errorf("%w; %s: %w", err, what, then)
 }
 
 // checkpoint returns what writes the boundary that progress describes now.

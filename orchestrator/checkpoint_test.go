@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/justrl/justrl/internal/flops"
 	"github.com/justrl/justrl/orchestrator/config"
@@ -454,4 +455,28 @@ func TestDamagedPartialGoesOn(t *testing.T) {
 		t.Errorf("said %q", again.notices)
 	}
 	sameEnd(t, undisturbed, again, dir, want, measured)
+}
+
+// What ends a run is one line, and a full disk is told once.
+func TestAndThen(t *testing.T) {
+	full, other := fmt.Errorf("write steps.jsonl: %w", unix.ENOSPC), errors.New("out of reach")
+	for _, c := range []struct {
+		name       string
+		first, two error
+		want       string
+	}{
+		{"nothing", nil, nil, ""},
+		{"the first", other, nil, "out of reach"},
+		{"the second", nil, full, "write steps.jsonl: no space left on device"},
+		{"both", other, full, "out of reach; nor could it be saved: write steps.jsonl: no space left on device"},
+		{"a full disk twice", full, fmt.Errorf("checkpoint: %w", unix.ENOSPC), "write steps.jsonl: no space left on device"},
+	} {
+		got := ""
+		if err := andThen(c.first, "nor could it be saved", c.two); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
 }

@@ -227,5 +227,5 @@ func (r *Run) step(ctx context.Context, step int) error {
 	err = r.publish(firm, step, &rec)
 	rec.Publish = watch.lap()
 	// Trained but not live is worth keeping too, for the resumed run to publish.
-	return errors.Join(err, r.record(step, rec, b, watch))
+	return andThen(err, "nor could the step be recorded", r.record(step, rec, b, watch))
 }

@@ -210,18 +210,22 @@ func syncFile(path string) error {
 
 // explain names the folder where a full disk is the trouble.
 func explain(dir string, err error) error {
-	if isFull(err) {
+	if IsFull(err) {
 		return fmt.Errorf("%s: %w", dir, FullDisk(err))
 	}
 	return err
 }
 
-// FullDisk says what to do about an error of a full disk; any other error stays what it is.
+const fullText = "the disk is full; free some space"
+
+// FullDisk says what to do about an error of a full disk that does not say so yet;
+// any other error stays what it is.
 func FullDisk(err error) error {
-	if isFull(err) {
-		return fmt.Errorf("the disk is full; free some space: %w", err)
+	if IsFull(err) && !strings.Contains(err.Error(), fullText) {
+		return fmt.Errorf(fullText+": %w", err)
 	}
 	return err
 }
 
-func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+// IsFull tells whether an error is one of a full disk, or of a full quota.
+func IsFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/justrl/justrl/internal/atomicdir"
 	"github.com/justrl/justrl/orchestrator"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
@@ -165,7 +166,7 @@ func train(c *cli.Context, cfg config.Config, changed changes) (err error) {
 	if errors.As(err, &unscored) {
 		err = fmt.Errorf("%w; reward.max_unscored is the share that may be left out", err)
 	}
-	if errors.Is(err, orchestrator.ErrInterrupted) || isServerError(err) || unscored != nil {
+	if errors.Is(err, orchestrator.ErrInterrupted) || isServerError(err) || unscored != nil || atomicdir.IsFull(err) {
 		return fmt.Errorf("%w; to go on: justrl run --resume --out %s", err, cfg.Out)
 	}
 	if err != nil {

@@ -59,7 +59,7 @@ func (d *Dir) WriteCheckpoint(p Progress, version int64, keep Keep, weights, sta
 		return os.WriteFile(filepath.Join(inner, progressFile), append(b, '\n'), 0o666)
 	})
 	if err != nil {
-		return fmt.Errorf("checkpoint %s: %w", path, err)
+		return fmt.Errorf("checkpoint %s: %w", path, atomicdir.FullDisk(err))
 	}
 	return d.prune(keep)
 }

@@ -43,19 +43,31 @@ func openLines(path string) (*lineFile, error) {
 	}
 }
 
-// append adds a line and syncs it.
+// append adds a line and syncs it. What a write leaves that fails half-way is cut off.
 func (l *lineFile) append(v any) error {
 	b, err := json.Marshal(v)
-	if err == nil {
-		_, err = l.f.Write(append(b, '\n'))
-	}
-	if err == nil {
-		err = l.f.Sync()
-	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.path, err)
 	}
+	n, err := l.f.Write(append(b, '\n'))
+	if err == nil {
+		err = l.f.Sync()
+	} else if n > 0 {
+		err = errors.Join(err, l.cut(int64(n)))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", l.path, atomicdir.FullDisk(err))
+	}
 	return nil
+}
+
+// cut takes the last n bytes away.
+func (l *lineFile) cut(n int64) error {
+	st, err := l.f.Stat()
+	if err != nil {
+		return err
+	}
+	return l.f.Truncate(st.Size() - n)
 }
 
 // readLines decodes every line of a lineFile.
