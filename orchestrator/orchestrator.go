@@ -119,7 +119,8 @@ type Run struct {
 	torn      bool            // the weights are past the boundary that progress describes
 }
 
-// Train runs the steps that are left and returns the summary. Cancelling ctx
+// Train runs the steps that are left, or those that budget.tokens leaves room
+// for, and returns the summary. Cancelling ctx
 // stops it at a step boundary: a step that is still sampling is given up, one
 // that has begun to train is finished, then a checkpoint is written and
 // ErrInterrupted returned. On any other failure the last step boundary is
@@ -130,12 +131,12 @@ func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
 	if err := r.start(ctx); err != nil {
 		return journal.Summary{}, interrupted(ctx, err)
 	}
-	for r.progress.NextStep < r.Config.Steps {
+	for !r.complete() {
 		err := r.step(ctx, r.progress.NextStep)
 		if r.torn {
 			return journal.Summary{}, err
 		}
-		if err == nil && r.progress.NextStep < r.Config.Steps {
+		if err == nil && !r.complete() {
 			err = ctx.Err()
 		}
 		if err != nil || r.checkpointDue() {

@@ -126,7 +126,14 @@ func (r *Run) load(ctx context.Context, step int, into func(context.Context, bri
 
 func (r *Run) checkpointDue() bool {
 	done, every := r.progress.NextStep, r.Config.Checkpoint.Every
-	return done == r.Config.Steps || every > 0 && done%every == 0
+	return r.complete() || every > 0 && done%every == 0
+}
+
+// complete tells whether the run has done its steps, or used up its budget: the
+// step that goes over it is the last.
+func (r *Run) complete() bool {
+	budget := r.Config.Budget.Tokens
+	return r.progress.NextStep >= r.Config.Steps || budget > 0 && r.progress.Tokens >= budget
 }
 
 // record writes the step down; from here on it has happened.

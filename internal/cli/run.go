@@ -36,6 +36,7 @@ func runCommand() *cli.Command {
 			allowRetokenizedFlag(),
 			syncFlag(),
 			&cli.BoolFlag{Name: "resume", DisableDefaultText: true, Usage: "go on with the run in --out from its newest checkpoint"},
+			&cli.BoolFlag{Name: "allow-changed-recipe", DisableDefaultText: true, Usage: "with --resume, go on with settings that make it another experiment"},
 			presetFlag(), fileFlag(), setFlag(), deviceFlag(), threadsFlag(), dtypeFlag(),
 			&cli.StringFlag{Name: "log", EnvVars: []string{"JUSTRL_LOG"}, Value: "text", Usage: "progress as `FORMAT` on stderr: text or json"},
 		}, slices.Concat(shareFlags(), accessFlags())...),
@@ -46,6 +47,9 @@ func runCommand() *cli.Command {
 			}
 			if l := c.String("log"); l != "text" && l != "json" {
 				return usagef("--log must be text or json, is %q", l)
+			}
+			if c.Bool("allow-changed-recipe") && !c.Bool("resume") {
+				return usagef("--allow-changed-recipe is for --resume")
 			}
 			cfg, err := runConfig(c)
 			if err != nil {
@@ -109,7 +113,7 @@ func settle(c *cli.Context, cfg *config.Config) error {
 	if err := absolute(cfg); err != nil {
 		return err
 	}
-	if !c.Bool("resume") {
+	if !c.Bool("resume") || c.Bool("allow-changed-recipe") {
 		return nil
 	}
 	return sameRun(filepath.Join(cfg.Out, "config.yaml"), *cfg)
@@ -205,6 +209,7 @@ func sameRun(recorded string, cfg config.Config) error {
 		return err
 	}
 	before.Server, before.Served, before.Out, before.Steps = cfg.Server, cfg.Served, cfg.Out, cfg.Steps
+	before.Budget = cfg.Budget
 	before.Trainer.Device, before.Trainer.Threads = cfg.Trainer.Device, cfg.Trainer.Threads
 	before.Publish, before.Checkpoint, before.Mismatch = cfg.Publish, cfg.Checkpoint, cfg.Mismatch
 	before.Sampling.Concurrency, before.Sampling.RequestTimeout, before.Sampling.Patience = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout, cfg.Sampling.Patience

@@ -3,6 +3,7 @@ package journal
 import (
 	"cmp"
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/justrl/justrl/bridge"
@@ -73,6 +74,18 @@ type Step struct {
 	Total   float64 `json:"timing_s/step"`
 	Tokens  int     `json:"perf/total_num_tokens"` // prompt and response tokens trained on
 	Rate    float64 `json:"perf/throughput"`       // those tokens a second of the whole step
+}
+
+// ResponseTokens are those that were sampled for the step, what sampling.dynamic
+// left out included.
+func (s Step) ResponseTokens() int64 {
+	if s.Drawn != nil {
+		return s.Drawn.ResponseTokens
+	}
+	if all := s.ResponseMean + s.PromptMean; all > 0 { // both are of the answers that Tokens is of
+		return int64(math.Round(float64(s.Tokens) * s.ResponseMean / all))
+	}
+	return 0
 }
 
 // ServerPart is what one server gave to a step, and what that took.
