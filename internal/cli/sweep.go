@@ -73,7 +73,7 @@ func runSweep(c *cli.Context, path string) error {
 		return usage(err)
 	}
 	if len(spec.Training) > 0 {
-		return runTraining(c, spec)
+		return runTraining(c, spec, func(c *cli.Context, args []string) error { return asRun(c, args, nil) })
 	}
 	r, err := sweepReward(c, spec)
 	if err != nil {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -272,19 +271,16 @@ func withoutEnv(f cli.Flag) {
 }
 
 // do does what is left of the run, stage by stage.
-func (t *trial) do(ctx context.Context, c *cli.Context) error {
+func (t *trial) do(c *cli.Context, run runner) error {
 	for !t.done() {
 		stage := t.next()
 		if len(t.stages) > 1 {
 			_, _ = fmt.Fprintf(c.App.ErrWriter, "%s: stage %d of %d, to step %d\n", t.Name, stage+1, len(t.stages), t.stages[stage].end)
 		}
-		if err := asRun(c, t.args(stage), nil); err != nil {
+		if err := run(c, t.args(stage)); err != nil {
 			return err
 		}
 		if err := t.look(); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if !t.ended || t.stage < stage {

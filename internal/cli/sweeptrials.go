@@ -19,42 +19,52 @@ import (
 	"github.com/justrl/justrl/orchestrator/trials"
 )
 
+// runner is justrl run with arguments.
+type runner func(c *cli.Context, args []string) error
+
 // runTraining plans, shows, trains and reports.
-func runTraining(c *cli.Context, spec *sweep.Spec) error {
+func runTraining(c *cli.Context, spec *sweep.Spec, run runner) error {
 	for _, flag := range []string{"python", "patience", "quiet"} {
 		if given(c, flag) {
 			return usagef("--%s is for evaluations; a spec that trains says it with set", flag)
 		}
 	}
 	out := c.String("out")
-	all, err := planTrials(c, spec, out)
+	if c.Bool("dry-run") {
+		all, err := planTrials(c, spec, out)
+		if err != nil {
+			return usage(err)
+		}
+		p, err := costTrials(all, c.StringSlice("figures"))
+		if err != nil {
+			return err
+		}
+		if c.Bool("json") {
+			return jsonLines(c.App.Writer).Encode(p)
+		}
+		return p.text(c.App.Writer)
+	}
+	if _, err := planTrials(c, spec, out); err != nil { // before there is a folder
+		return usage(err)
+	}
+	unlock, err := sweep.Lock(out)
+	if err != nil {
+		return err
+	}
+	return errors.Join(doTraining(c, spec, run), unlock())
+}
+
+// doTraining trains what is left; the folder is locked. A run that fails does not
+// keep the others from being done.
+func doTraining(c *cli.Context, spec *sweep.Spec, run runner) error {
+	ctx, out := c.Context, c.String("out")
+	all, err := planTrials(c, spec, out) // another process may have worked on it until now
 	if err != nil {
 		return usage(err)
 	}
 	p, err := costTrials(all, c.StringSlice("figures"))
 	if err != nil {
 		return err
-	}
-	if c.Bool("dry-run") {
-		if c.Bool("json") {
-			return jsonLines(c.App.Writer).Encode(p)
-		}
-		return p.text(c.App.Writer)
-	}
-	unlock, err := sweep.Lock(out)
-	if err != nil {
-		return err
-	}
-	return errors.Join(doTraining(c, spec, p), unlock())
-}
-
-// doTraining trains what is left; the folder is locked. A run that fails does not
-// keep the others from being done.
-func doTraining(c *cli.Context, spec *sweep.Spec, p trialPlan) error {
-	ctx, out := c.Context, c.String("out")
-	all, err := planTrials(c, spec, out) // another process may have worked on it
-	if err != nil {
-		return usage(err)
 	}
 	if err := p.text(c.App.ErrWriter); err != nil {
 		return err
@@ -66,7 +76,7 @@ func doTraining(c *cli.Context, spec *sweep.Spec, p trialPlan) error {
 			continue
 		}
 		_, _ = fmt.Fprintf(c.App.ErrWriter, "run %d of %d: %s\n", i+1, len(all), t.Name)
-		err := t.do(ctx, c)
+		err := t.do(c, run)
 		if err == nil {
 			continue
 		}

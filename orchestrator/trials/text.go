@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -13,10 +14,7 @@ import (
 // columns are the table's; a row is a recipe.
 func (r *Results) columns() []string {
 	all := []string{"recipe", "seeds", "steps", "response tokens", "trained tokens"}
-	for _, m := range r.names() {
-		all = append(all, m)
-	}
-	return all
+	return append(all, r.names()...)
 }
 
 // names are the measures that any recipe has, in their order.
@@ -85,12 +83,21 @@ func (m *Measure) show(s Stat) string {
 func (m *Measure) number(x float64) string {
 	switch {
 	case m.share:
-		return numerals.Fixed(100*x, 1)
+		return decimals(100*x, 1)
 	case math.Abs(x) >= 10:
-		return numerals.Fixed(x, 1)
+		return decimals(x, 1)
 	default:
-		return numerals.Fixed(x, 3)
+		return decimals(x, 3)
 	}
+}
+
+// decimals keeps zeros at the end: a table is read down its columns.
+func decimals(x float64, n int) string {
+	text := strconv.FormatFloat(x, 'f', n, 64)
+	if strings.Trim(text, "-0.") == "" {
+		text = strings.TrimPrefix(text, "-")
+	}
+	return numerals.Signed(text)
 }
 
 // Findings are what the differences to the first recipe allow to say, a sentence each.
