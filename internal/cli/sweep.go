@@ -25,7 +25,7 @@ import (
 func sweepCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "sweep",
-		Usage:     "evaluate a matrix (models or checkpoints × servers × sets × sampling × templates × judges), or train recipes with several seeds",
+		Usage:     "evaluate a matrix of models, servers, sets, sampling, templates and judges, or train recipes with several seeds",
 		ArgsUsage: "SPEC",
 		Description: "SPEC is a YAML file of lists (docs/sweeps.md, examples/sweep.yaml); every combination is a cell. The plan is\n" +
 			"shown with its cost first; --dry-run ends there and asks no server. Every answer is in --out as soon as it is\n" +

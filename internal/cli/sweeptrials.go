@@ -97,6 +97,10 @@ func doTraining(c *cli.Context, spec *sweep.Spec, run runner) error {
 	return errors.Join(append([]error{finishTraining(c, all)}, failed...)...)
 }
 
+// curveName is the file in the folder of a sweep that trains with its first curve by
+// tokens, for documents.
+const curveName = "curves.svg"
+
 // trialResults are the figures of a sweep that trains.
 type trialResults struct {
 	Out  string   `json:"out"`
@@ -126,6 +130,15 @@ func finishTraining(c *cli.Context, all []*trial) error {
 	page := filepath.Join(out, trials.PageName)
 	if err := writeFile(page, res.Page); err != nil {
 		return err
+	}
+	if figures := res.Figures(); len(figures) > 0 { // the first is the one to show elsewhere
+		svg, err := figures[min(len(figures)-1, 1)].SVG()
+		if err != nil {
+			return err
+		}
+		if err := writeFile(filepath.Join(out, curveName), func(w io.Writer) error { _, err := io.WriteString(w, svg); return err }); err != nil {
+			return err
+		}
 	}
 	if err := writeFile(filepath.Join(out, sweepResultsName), func(w io.Writer) error { return jsonLines(w).Encode(res) }); err != nil {
 		return err

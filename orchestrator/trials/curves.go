@@ -45,7 +45,7 @@ func (r *Run) ofSet(set string, sampled bool) (s series) {
 // a budget end after different numbers of steps: the n-th value of each is taken
 // together with the others', as far as all have one, and the last with the last.
 func curve(name string, i int, all []series, byTokens bool) chart.Curve {
-	c := chart.Curve{Name: name, Ink: chart.Line(i), Spread: "least to greatest of its seeds"}
+	c := chart.Curve{Name: name, Ink: chart.Line(i)}
 	n := math.MaxInt
 	for _, s := range all {
 		n = min(n, len(s.values))
@@ -70,7 +70,7 @@ func curve(name string, i int, all []series, byTokens bool) chart.Curve {
 		c.X, c.Y, c.Lower, c.Upper = append(c.X, x), append(c.Y, y), append(c.Lower, low), append(c.Upper, high)
 	}
 	if len(all) < 2 {
-		c.Lower, c.Upper, c.Spread = nil, nil, ""
+		c.Lower, c.Upper = nil, nil
 	}
 	return c
 }
