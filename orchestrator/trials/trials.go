@@ -163,7 +163,7 @@ func (r *Recipe) measure(sets []string) {
 	ofSteps("reward", false, func(s journal.Step) float64 { return s.ScoreMean })
 	ofSteps("right in training", true, func(s journal.Step) float64 {
 		if s.Drawn != nil {
-			return s.Drawn.CorrectShare
+			return s.CorrectShare
 		}
 		return s.Correct
 	})
