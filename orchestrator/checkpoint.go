@@ -16,7 +16,7 @@ import (
 // checkpointDue tells whether the boundary that was just recorded is to be saved.
 func (r *Run) checkpointDue() bool {
 	done, every := r.progress.NextStep, r.Config.Checkpoint.Every
-	return done == r.Config.Steps || every > 0 && done%every == 0
+	return r.complete() || every > 0 && done%every == 0
 }
 
 // saveBeside begins to write the step boundary that progress describes as a

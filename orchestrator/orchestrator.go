@@ -142,7 +142,8 @@ type Run struct {
 	pausing   string          // … or to wait for, until the file is written
 }
 
-// Train runs the steps that are left and returns the summary. Cancelling ctx
+// Train runs the steps that are left, or those that budget.tokens leaves room
+// for, and returns the summary. Cancelling ctx
 // stops it at a step boundary: a step that is still sampling is given up, one
 // that has begun to train is finished, then a checkpoint is written and
 // ErrInterrupted returned. On any other failure the last step boundary is
@@ -155,7 +156,7 @@ func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
 	if err := r.start(ctx); err != nil {
 		return journal.Summary{}, interrupted(ctx, err)
 	}
-	for r.progress.NextStep < r.Config.Steps {
+	for !r.complete() {
 		if err := r.wait(ctx); err != nil {
 			return journal.Summary{}, r.save(firm, interrupted(ctx, err))
 		}
@@ -166,7 +167,7 @@ func (r *Run) Train(ctx context.Context) (journal.Summary, error) {
 		if err == nil {
 			err = r.halted()
 		}
-		if err == nil && r.progress.NextStep < r.Config.Steps {
+		if err == nil && !r.complete() {
 			err = ctx.Err()
 		}
 		if err != nil {

@@ -133,6 +133,13 @@ func (r *Run) load(ctx context.Context, step int, into func(context.Context, bri
 	return err
 }
 
+// complete tells whether the run has done its steps, or used up its budget: the
+// step that goes over it is the last.
+func (r *Run) complete() bool {
+	budget := r.Config.Budget.Tokens
+	return r.progress.NextStep >= r.Config.Steps || budget > 0 && r.progress.Tokens >= budget
+}
+
 // record writes the step down; from here on it has happened.
 func (r *Run) record(step int, rec journal.Step, b batch, watch stopwatch) error {
 	cursor, err := r.Rows.MarshalCursor()

@@ -562,3 +562,50 @@ func TestValidationHasItsOwnSampler(t *testing.T) {
 		t.Errorf("it was asked %d times, want 6", h.sets)
 	}
 }
+
+// A budget ends a run at the step that goes over it, as the last of its steps would:
+// with a checkpoint, a measurement and a summary. What recipes draw and leave out
+// counts. A larger one goes on from there.
+func TestBudgetEndsARun(t *testing.T) {
+	for _, tc := range []struct {
+		budget int64
+		steps  int
+	}{{1, 1}, {12, 1}, {13, 2}, {25, 3}, {1000, 4}} { // a step samples 2 × 3 answers of 2 tokens
+		w, dir := &world{}, filepath.Join(t.TempDir(), "run")
+		c := testConfig(t)
+		c.Budget.Tokens = tc.budget
+		r, done := newRun(t, w, c, dir)
+		s, err := r.Train(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done()
+		_, validations := recordsOf(t, dir)
+		if s.Steps != tc.steps || s.Tokens != int64(12*tc.steps) || validations[len(validations)-1].Steps != tc.steps || !strings.HasSuffix(s.Model, fmt.Sprintf("step-%06d", tc.steps)) {
+			t.Errorf("budget %d: %d steps, %d tokens, %s, %+v", tc.budget, s.Steps, s.Tokens, s.Model, validations)
+		}
+		c.Budget.Tokens = 0
+		more := &world{}
+		r, done = newRun(t, more, c, dir)
+		if s, err = r.Train(t.Context()); err != nil || s.Steps != 4 || s.Tokens != 48 {
+			t.Errorf("gone on with: %d steps, %d tokens, %v", s.Steps, s.Tokens, err)
+		}
+		done()
+	}
+}
+
+func TestBudgetCountsWhatIsLeftOut(t *testing.T) {
+	w := &world{verdict: func(ordinal int64, right bool) bool { return ordinal%2 == 0 && right }} // every other group teaches nothing
+	c := testConfig(t)
+	c.Sampling.Dynamic, c.Budget.Tokens, c.Steps = true, 13, 100
+	r, done := newRun(t, w, c, filepath.Join(t.TempDir(), "run"))
+	defer done()
+	s, err := r.Train(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := r.Journal.Steps()
+	if err != nil || s.Steps != 1 || steps[0].Drawn == nil || steps[0].Drawn.Batches < 2 || s.Tokens != steps[0].ResponseTokens() || s.Tokens < 13 {
+		t.Errorf("%d steps, %d tokens, %+v, %v", s.Steps, s.Tokens, steps[0].Drawn, err)
+	}
+}

@@ -20,7 +20,7 @@ const (
 // but the run's, so that one measurement can be compared with another.
 func (r *Run) validate(ctx context.Context) error {
 	done, every := r.progress.NextStep, r.Config.Validation.Every
-	due := done == 0 || done == r.Config.Steps || every > 0 && done%every == 0
+	due := done == 0 || r.complete() || every > 0 && done%every == 0
 	if len(r.HeldOut) == 0 || !due || r.validated == done {
 		return nil
 	}

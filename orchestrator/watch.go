@@ -53,7 +53,7 @@ func (r *Run) watchAgain() error {
 // to be done about it at the step's boundary.
 func (r *Run) notice(events []journal.Event) error {
 	for _, e := range events {
-		if e.Action == config.ActionPause && r.progress.NextStep >= r.Config.Steps {
+		if e.Action == config.ActionPause && r.complete() {
 			e.Action = config.ActionWarn // there is nothing left to hold back
 		}
 		if e.Action == config.ActionPause {

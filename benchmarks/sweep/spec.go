@@ -14,7 +14,9 @@ import (
 )
 
 // Spec is a matrix: every combination of its lists is a cell. Paths are absolute.
+// One with Training has nothing else.
 type Spec struct {
+	Training  []*Training
 	Models    []*Model
 	Servers   []*Server
 	Sets      []*Set
@@ -110,6 +112,7 @@ type reader struct {
 func (r *reader) root(n ast.Node) {
 	s := r.spec
 	r.at = map[any]ast.Node{}
+	trains := false
 	models := func() {} // read when all servers are known
 	r.mapping(n, "", map[string]func(string, ast.Node){
 		"models":    func(key string, v ast.Node) { models = func() { r.list(v, key, r.model) } },
@@ -122,14 +125,19 @@ func (r *reader) root(n ast.Node) {
 		"data_dir":  func(key string, v ast.Node) { s.DataDir = r.path(r.text(v, key)) },
 		"verifier":  func(key string, v ast.Node) { s.Verifier = r.text(v, key) },
 		"set":       func(key string, v ast.Node) { r.list(v, key, r.assignment) },
+		"training":  func(key string, v ast.Node) { r.training(key, v); trains = true },
 	})
+	if trains {
+		r.alone(n)
+		return
+	}
 	models()
 	for _, k := range []struct {
 		key string
 		n   int
 	}{{"models", len(s.Models)}, {"servers", len(s.Servers)}, {"sets", len(s.Sets)}} {
 		if k.n == 0 && len(r.faults) == 0 {
-			r.fault(nil, k.key, "is missing: a sweep needs models, servers and sets")
+			r.fault(nil, k.key, "is missing: a sweep needs models, servers and sets, or training")
 		}
 	}
 	if len(s.Sampling) == 0 {

@@ -54,7 +54,7 @@ func TestFaultsOfASpec(t *testing.T) {
 				"s.yaml:8: sampling.top_p[1]: must be above 0 and at most 1, is 0",
 				"s.yaml:9: sampling.n: must be from 1 to 1048576, is 0",
 				"s.yaml:10: templates[1]: ",
-				"s.yaml:11: unknown key limits; there are data_dir, judges, limit, models, sampling, servers, set, sets, templates, verifier",
+				"s.yaml:11: unknown key limits; there are data_dir, judges, limit, models, sampling, servers, set, sets, templates, training, verifier",
 			}},
 		{"numbers that are none", "models: m" + rest + "sampling: {temperature: hot, n: 2.5, seed: 1e3, max_tokens: 99999999999999999999}\nlimit: many",
 			[]string{`:4: sampling.temperature: must be a number from 0 to 2, is "hot"`, ":4: sampling.n: must be a whole number, is 2.5", ":4: sampling.seed: must be a whole number", ":4: sampling.max_tokens: ", `:5: limit: must be a whole number, is "many"`}},
@@ -151,13 +151,13 @@ func FuzzSpec(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, seed := range []string{string(example), "models: &a [*a]", "models: {? a : b}", "sampling: {n: [1, [2]]}", "<<: *x", "a: !!binary x", "- - -", "models: \"\x00\"", "sets: {set: x, question: |\n  a\n, choices: [1, {}]}", "sets:\n- set: a.csv\n  instruction: |\n    a\n    b\n"} {
+	for _, seed := range []string{string(example), "models: &a [*a]", "models: {? a : b}", "sampling: {n: [1, [2]]}", "training: {model: m, data: d, seeds: [1, 2], set: a=b, runs: [{name: a, stages: [{steps: 1, max_tokens: 2}]}]}", "training: &t {runs: *t}", "<<: *x", "a: !!binary x", "- - -", "models: \"\x00\"", "sets: {set: x, question: |\n  a\n, choices: [1, {}]}", "sets:\n- set: a.csv\n  instruction: |\n    a\n    b\n"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := read("s.yaml", dir, text)
 		var faults Faults
-		if err == nil && (len(s.Models) == 0 || len(s.Servers) == 0 || len(s.Sets) == 0) {
+		if err == nil && len(s.Training) == 0 && (len(s.Models) == 0 || len(s.Servers) == 0 || len(s.Sets) == 0) {
 			t.Errorf("%+v", s)
 		}
 		if err != nil && (!errors.As(err, &faults) || len(faults) == 0) {

@@ -248,7 +248,7 @@ func or(s, otherwise string) string {
 // Lock keeps other processes from working on a sweep's folder, which is made,
 // until the returned function is called.
 func Lock(dir string) (unlock func() error, err error) {
-	if err := os.MkdirAll(filepath.Join(dir, cellsDir), 0o777); err != nil {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o666)

@@ -25,6 +25,8 @@ const (
 	band2
 	band3
 	band4
+	band5
+	band6
 	pale1 // the single steps under a running mean
 	pale2
 	pale3
@@ -60,7 +62,13 @@ func (i Ink) Class() string {
 func Line(i int) Ink { return ink1 + Ink(i%6) }
 
 // beneath is the ink of what goes with a line: base is band1, pale1 or layer1.
-func (i Ink) beneath(base Ink) Ink { return base + (i-ink1)%4 }
+func (i Ink) beneath(base Ink) Ink {
+	n := Ink(4)
+	if base == band1 {
+		n = 6
+	}
+	return base + (i-ink1)%n
+}
 
 // inkStep keeps the placeholders apart by more than the plot library's rounding.
 const inkStep = 8

@@ -15,7 +15,7 @@ import (
 // setting once, before main: so the program starts itself again with it. What
 // the user has set is left alone, and a failure leaves spinning threads.
 func Prepare() {
-	computes := len(os.Args) > 1 && slices.Contains([]string{"run", "serve", "logprobs", "update", "replay"}, os.Args[1])
+	computes := len(os.Args) > 1 && slices.Contains([]string{"run", "serve", "logprobs", "update", "replay", "sweep"}, os.Args[1])
 	for _, set := range []string{"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} {
 		_, is := os.LookupEnv(set)
 		computes = computes && !is

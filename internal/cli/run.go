@@ -228,6 +228,7 @@ func changesOf(recorded string, cfg config.Config) (all changes, err error) {
 	}
 	was := before
 	before.Server, before.Served, before.Out, before.Steps = cfg.Server, cfg.Served, cfg.Out, cfg.Steps
+	before.Budget = cfg.Budget
 	before.Trainer.Device, before.Trainer.Threads = cfg.Trainer.Device, cfg.Trainer.Threads
 	before.Publish, before.Checkpoint, before.Mismatch = cfg.Publish, cfg.Checkpoint, cfg.Mismatch
 	before.Sampling.Concurrency, before.Sampling.RequestTimeout, before.Sampling.Patience = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout, cfg.Sampling.Patience

@@ -25,13 +25,15 @@ import (
 func sweepCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "sweep",
-		Usage:     "evaluate a matrix: models or checkpoints × servers × sets × sampling × templates × judges",
+		Usage:     "evaluate a matrix of models, servers, sets, sampling, templates and judges, or train recipes with several seeds",
 		ArgsUsage: "SPEC",
 		Description: "SPEC is a YAML file of lists (docs/sweeps.md, examples/sweep.yaml); every combination is a cell. The plan is\n" +
 			"shown with its cost first; --dry-run ends there and asks no server. Every answer is in --out as soon as it is\n" +
 			"complete: the same command goes on where an earlier one ended. A spec may grow in between: new cells and\n" +
 			"more problems are added, and a change of those there are is refused. Below --out, cells/NAME is\n" +
-			"what justrl eval leaves.",
+			"what justrl eval leaves.\n\n" +
+			"A SPEC with training: has recipes and seeds instead. Each run is in runs/NAME-seed-S below --out, as justrl run\n" +
+			"leaves it; they are done one after the other, and the same command goes on where an earlier one ended.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", EnvVars: []string{"JUSTRL_OUT"}, Usage: "`DIR` of the sweep; one that has some goes on"},
 			&cli.BoolFlag{Name: "dry-run", DisableDefaultText: true, Usage: "show the plan with its cost, and end"},
@@ -69,6 +71,9 @@ func runSweep(c *cli.Context, path string) error {
 	spec, err := sweep.Read(path)
 	if err != nil {
 		return usage(err)
+	}
+	if len(spec.Training) > 0 {
+		return runTraining(c, spec, func(c *cli.Context, args []string) error { return asRun(c, args, nil) })
 	}
 	r, err := sweepReward(c, spec)
 	if err != nil {

@@ -39,6 +39,7 @@ type Config struct {
 	Served string   `yaml:"served_model" about:"name of the model on the server; empty = the only one it serves"`
 	Seed   int64    `yaml:"seed" about:"of data order, sampling and the shuffled-reward control"`
 	Steps  int      `yaml:"steps" about:"training steps, counted from 0"`
+	Budget Budget   `yaml:"budget" about:"what ends a run before its steps are done, so that recipes can be compared at equal cost"`
 
 	Problems   Problems                `yaml:"problems" about:"how a row of data becomes a question and its ground truth"`
 	Sampling   Sampling                `yaml:"sampling" about:"how rollouts are drawn"`
@@ -59,6 +60,11 @@ type Config struct {
 type Engine struct {
 	Sequences int `yaml:"sequences" about:"samples that run at a time"`
 	CacheMiB  int `yaml:"cache_mib" about:"memory for keys and values, MiB; taken as it is needed"`
+}
+
+// Budget bounds what a run may use.
+type Budget struct {
+	Tokens int64 `yaml:"tokens" about:"response tokens sampled in training, what sampling.dynamic leaves out included; the step that goes over it is the last; 0 = no bound"`
 }
 
 // Sampling says how rollouts are drawn.
@@ -217,6 +223,7 @@ func (c Config) Validate() error {
 		}
 	}
 	must(c.Steps >= 1, "steps", "must be at least 1, is %d", c.Steps)
+	must(c.Budget.Tokens >= 0, "budget.tokens", "must be 0 (no bound) or more, is %d", c.Budget.Tokens)
 	must(c.Seed >= 0, "seed", "must be 0 or more, is %d", c.Seed)
 	s := c.Sampling
 	must(s.Batch >= 1, "sampling.batch", "must be at least 1, is %d", s.Batch)

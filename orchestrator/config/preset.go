@@ -35,6 +35,10 @@ func presets() []preset {
 		{"justrl-nemotron-1.5b", "the paper's run on OpenMath-Nemotron-1.5B: the same hyperparameters", func(c *Config) { c.Steps = 3440 }},
 		{"justrl-overlong", "the paper's ablation: its run with DAPO's penalty on long answers", overlong},
 		{"justrl-robust", "the paper's ablation: its run with the rule grader as the reward", robust},
+		{"justrl-overlong-robust", "the paper's two ablations together", func(c *Config) { overlong(c); robust(c) }},
+		{"justrl-0.5b", "the recipe on 0.5 billion parameters, like Qwen2.5-0.5B: nothing recomputed, which 31 GB hold", func(c *Config) { c.Update.Recompute = false }},
+		{"justrl-3b", "the recipe on 3 billion parameters, like Qwen2.5-3B: training takes 64 GB, a checkpoint 43 GB", func(c *Config) { sized(c, 32768, 100, 3) }},
+		{"justrl-7b", "the recipe on 7 billion parameters, like Qwen2.5-7B: with packs of 16,384 tokens training takes 145 GB, one H200; a checkpoint 107 GB", func(c *Config) { sized(c, 16384, 100, 2) }},
 		{"grpo-classic", "baseline: GRPO (arXiv 2402.03300) with all else as JustRL", grpoClassic},
 		{presetDrGRPO, "baseline: Dr. GRPO (arXiv 2503.20783) with all else as JustRL; unless set, update.norm_tokens is mini_batch × n × max_tokens", drGRPO},
 		{"dapo", "baseline: DAPO (arXiv 2503.14476) with all else as JustRL", dapo},
@@ -102,6 +106,15 @@ func overlong(c *Config) { c.Reward.OverlongBuffer, c.Reward.OverlongFactor = 40
 // robust is the other: answers are rewarded as the evaluation grades them. Of those
 // that sympy does not come to an end with, a few may be left out.
 func robust(c *Config) { c.Reward.Verifier, c.Reward.MaxUnscored = VerifierRule, 0.01 }
+
+// sized is the recipe on another number of parameters. What is learned from stays as
+// it is, the learning rate too: the paper has one size, and tuned none. Other are the
+// packs that fit (a weight takes 18 bytes in bfloat16, a token of a pack what
+// docs/measurements.md says) and how often 14 bytes a weight are written.
+func sized(c *Config, pack, every, keep int) {
+	c.Update.MaxPackTokens = pack
+	c.Checkpoint.Every, c.Checkpoint.Keep = every, keep
+}
 
 // grpoClassic is arXiv 2402.03300, equation 3: the symmetric clip of 0.2, the mean
 // over answers of their mean over tokens, advantages over the standard deviation,

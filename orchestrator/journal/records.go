@@ -3,6 +3,7 @@ package journal
 import (
 	"cmp"
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/justrl/justrl/bridge"
@@ -85,6 +86,18 @@ type Step struct {
 	Rate    float64 `json:"perf/throughput"`       // those tokens a second of the whole step
 	// Ended is when the step was recorded; zero in runs of versions that did not say.
 	Ended time.Time `json:"perf/ended,omitzero"`
+}
+
+// ResponseTokens are those that were sampled for the step, what sampling.dynamic
+// left out included.
+func (s Step) ResponseTokens() int64 {
+	if s.Drawn != nil {
+		return s.Drawn.ResponseTokens
+	}
+	if all := s.ResponseMean + s.PromptMean; all > 0 { // both are of the answers that Tokens is of
+		return int64(math.Round(float64(s.Tokens) * s.ResponseMean / all))
+	}
+	return 0
 }
 
 // ServerPart is what one server gave to a step, and what that took.
