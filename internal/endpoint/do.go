@@ -55,8 +55,8 @@ func (e *Endpoint) Send(req *http.Request) (*http.Response, error) {
 	resp, err := e.client.Do(req)
 	if err != nil {
 		err = TransportError(req, err)
-		var gone *UnreachableError
-		if errors.As(err, &gone) {
+		// Not one in its chain: that is another request's, which has ended the context.
+		if gone, ours := err.(*UnreachableError); ours { //nolint:errorlint // see above
 			gone.Err = e.conceal(gone.Err) // it may quote an answer that is no HTTP
 		}
 		return nil, err

@@ -243,3 +243,19 @@ func TestDoLetsGoOfADeadConnection(t *testing.T) {
 		}
 	}
 }
+
+// A request that another's failure has ended leaves that failure as it is: others
+// are looking at it at the same time.
+func TestDoLeavesTheCauseAlone(t *testing.T) {
+	e, err := New("http://fake", Options{APIKey: "a-key-of-ours", Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, context.Canceled })})
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := errors.New("quotes a-key-of-ours")
+	cause := &UnreachableError{URL: "http://other", Err: others}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	if err := e.Do(ctx, http.MethodGet, "/x", nil, nil); !errors.Is(err, cause) || cause.Err != others { //nolint:errorlint // it is the same one
+		t.Errorf("%v; the cause is now of %v", err, cause.Err)
+	}
+}
