@@ -325,11 +325,17 @@ func TestResumedRunsAreRecorded(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer j.Close() //nolint:errcheck // of a test
+			if err := j.WriteFixed([]journal.Fixed{{Text: "kept"}}); err != nil {
+				t.Fatal(err)
+			}
 			r = resumable(again, testConfig(t), j)
 			r.Resumed = &journal.Resume{Version: "v", Changed: []string{"trainer.threads is 4, was 2"}, Recipe: tc.recipe}
 			cursor, err := r.Resume(t.Context())
 			if err := errors.Join(err, json.Unmarshal(cursor, &again.next)); err != nil {
 				t.Fatal(err)
+			}
+			if kept, err := j.ReadFixed(); err != nil || (len(kept) == 0) != (tc.name == "another reward") {
+				t.Errorf("answers to score again: %v, %v", kept, err)
 			}
 			if _, err := r.Train(t.Context()); err != nil {
 				t.Fatal(err)

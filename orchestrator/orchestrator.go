@@ -139,7 +139,7 @@ type Run struct {
 	monitor   *monitor.Monitor
 	fixed     []journal.Fixed // kept answers; nil before it is known which
 	stopped   *StopError      // what the monitor has found to end the run for
-	pausing   string          // … or to wait for, until the file is written
+	pausing   bool            // … or to wait for, which has been told
 }
 
 // Train runs the steps that are left, or those that budget.tokens leaves room

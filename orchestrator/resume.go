@@ -77,6 +77,11 @@ func (r *Run) resumed(damaged []journal.DamagedCheckpoint) error {
 	if err := r.Journal.AppendResume(line); err != nil || len(line.Recipe) == 0 {
 		return err
 	}
+	if slices.ContainsFunc(line.Recipe, func(change string) bool { return strings.HasPrefix(change, "reward.") }) {
+		if err := r.Journal.DropFixed(); err != nil { // they were scored by another
+			return err
+		}
+	}
 	after := line.NextStep
 	if slices.ContainsFunc(line.Recipe, func(change string) bool {
 		return !strings.HasPrefix(change, "update.") && !strings.HasPrefix(change, "optimizer.")

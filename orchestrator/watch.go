@@ -58,15 +58,17 @@ func (r *Run) notice(events []journal.Event) error {
 		}
 		if e.Action == config.ActionPause {
 			e.Message += "; the run is saved and waits: remove " + journal.PausedPath(r.Journal.Path()) + " to go on"
+			// Before anybody is told to remove it, and whatever ends the process before it waits.
+			if err := r.Journal.Pause(e.Signature + ": " + e.Message); err != nil {
+				return err
+			}
+			r.pausing = true
 		}
 		if err := r.tell(e); err != nil {
 			return err
 		}
-		switch {
-		case e.Action == config.ActionStop && r.stopped == nil:
+		if e.Action == config.ActionStop && r.stopped == nil {
 			r.stopped = &StopError{Event: e, Out: r.Journal.Path()}
-		case e.Action == config.ActionPause && r.pausing == "":
-			r.pausing = e.Signature + ": " + e.Message
 		}
 	}
 	return nil
@@ -96,13 +98,8 @@ const lookAgain = time.Second
 // there: the monitor's, or somebody's. The boundary is saved first; no server is
 // asked for anything.
 func (r *Run) wait(ctx context.Context) error {
-	told := r.pausing != ""
-	if told {
-		if err := r.Journal.Pause(r.pausing); err != nil {
-			return err
-		}
-		r.pausing = ""
-	}
+	told := r.pausing
+	r.pausing = false
 	reason, paused, err := r.Journal.Paused()
 	if !paused || err != nil {
 		return err

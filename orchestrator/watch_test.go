@@ -203,6 +203,36 @@ func TestInterruptedPause(t *testing.T) {
 	}
 }
 
+// listener is told of events.
+type listener struct {
+	Observers // nobody
+	event     func(journal.Event)
+}
+
+func (l listener) Event(e journal.Event) { l.event(e) }
+
+// A run that is told to pause and ends before it waits, in validation say, waits
+// when it is resumed: what says so is there before anybody is told.
+func TestInterruptedBeforeItPauses(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	r, done := newRun(t, falling(), watchedConfig(t, config.ActionPause), dir)
+	defer done()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r.Observer = Observers{r.Observer, listener{event: func(journal.Event) {
+		if _, paused, err := r.Journal.Paused(); err != nil || !paused {
+			t.Errorf("paused %t, %v", paused, err)
+		}
+		cancel()
+	}}}
+	if _, err := r.Train(ctx); !errors.Is(err, ErrInterrupted) {
+		t.Fatalf("error %v, want an interrupt", err)
+	}
+	if reason, paused, err := r.Journal.Paused(); err != nil || !paused || !strings.HasPrefix(reason, "reward_drop: ") {
+		t.Errorf("paused %t for %q, %v", paused, reason, err)
+	}
+}
+
 // What is noticed after the last step holds nothing back.
 func TestNoPauseAfterTheLastStep(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")

@@ -135,6 +135,9 @@ func (o *outside) Rollout(row sampler.Row, r sampler.Rollout, err error) {
 func (o *outside) Server(e journal.ServerEvent) {
 	o.progress.Server(e)
 	o.metrics.ServerEvent(e)
+	if e.Event == journal.ServerStraggles {
+		return // it is at work, and nothing is to be done
+	}
 	kind, message := notify.ServerFenced, e.Reason
 	if e.Event == journal.ServerRejoined {
 		kind, message = notify.ServerRejoined, fmt.Sprintf("back after %.1f s with weights version %d", e.Seconds, e.Version)

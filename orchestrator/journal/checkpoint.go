@@ -71,13 +71,14 @@ func checkpointPath(run string, done int) string {
 	return filepath.Join(run, "checkpoints", fmt.Sprintf("step-%06d", done))
 }
 
-// HasCheckpoint tells whether the checkpoint after `done` steps is complete.
+// HasCheckpoint tells whether the checkpoint after `done` steps is complete: one
+// whose marker is damaged is not.
 func (d *Dir) HasCheckpoint(done int) (bool, error) {
 	_, err := atomicdir.Read(d.CheckpointPath(done))
-	if errors.Is(err, atomicdir.ErrIncomplete) {
-		return false, nil
+	if errors.Is(err, fs.ErrPermission) {
+		return false, err
 	}
-	return err == nil, err
+	return err == nil, nil
 }
 
 // DamagedCheckpoint is a complete checkpoint that is not as it was written.

@@ -48,7 +48,7 @@ func Create(path string, info Info, config []byte) (*Dir, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	// What an attempt that sampled nothing has left is not this run's.
-	for _, name := range []string{"validation.jsonl", "events.jsonl", "spent.jsonl", "summary.json", "paused", "monitor/answers.jsonl"} {
+	for _, name := range []string{"validation.jsonl", "events.jsonl", "spent.jsonl", "resumes.jsonl", "summary.json", "paused", "monitor/answers.jsonl"} {
 		if err := os.Remove(d.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(fmt.Errorf("run directory: %w", err), d.Close())
 		}

@@ -1,7 +1,10 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 )
 
@@ -21,6 +24,14 @@ func FixedPath(run string) string { return filepath.Join(run, "monitor", "answer
 // WriteFixed keeps the answers, in the place of those that were there.
 func (d *Dir) WriteFixed(answers []Fixed) error {
 	return replaceLines("answers to score again", FixedPath(d.path), answers)
+}
+
+// DropFixed removes them: other answers are taken, under another reward.
+func (d *Dir) DropFixed() error {
+	if err := os.Remove(FixedPath(d.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("answers to score again: %w", err)
+	}
+	return nil
 }
 
 // ReadFixed returns them; none, without an error, where none are kept yet.

@@ -214,6 +214,14 @@ func TestCheckpoints(t *testing.T) {
 	if p.NextStep != 40 || dir != d.CheckpointPath(40) || p.Tokens != 40 {
 		t.Errorf("newest is %s with %+v, want step 40: the failed one must not count", dir, p)
 	}
+	if err := os.WriteFile(filepath.Join(d.CheckpointPath(30), "COMPLETE"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for next, want := range map[int]bool{30: false, 40: true, 50: false} { // damaged, whole, never written
+		if has, err := d.HasCheckpoint(next); has != want || err != nil {
+			t.Errorf("checkpoint %d: %t, %v", next, has, err)
+		}
+	}
 	left, err := os.ReadDir(filepath.Join(d.Path(), "checkpoints"))
 	if err != nil {
 		t.Fatal(err)

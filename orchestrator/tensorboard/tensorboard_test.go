@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,7 +115,7 @@ func TestGolden(t *testing.T) {
 	w.now = func() time.Time { return began.Add(time.Hour) }
 	w.StepDone(step(2), 9)
 	w.Validated(2, "held", 0.75, nil)
-	w.Text(2, "events", "**length_explosion**: warn")
+	w.Event(journal.Event{Time: began.Add(time.Hour), Step: 2, Signature: "length_explosion", Action: "warn", Message: "it grew"})
 	got := read(t, eventFile(t, run))
 	golden := filepath.Join("testdata", "short.txt")
 	if *update {
@@ -229,6 +230,19 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// What the run noticed is there again after a resume.
+func TestEventsAreWrittenAgain(t *testing.T) {
+	d := newRun(t, 2)
+	e := journal.Event{Time: began.Add(time.Minute), Step: 1, Signature: "reward_drop", Action: "warn", Message: "it fell"}
+	if err := d.AppendEvent(e); err != nil {
+		t.Fatal(err)
+	}
+	open(t, d.Path())
+	if got := read(t, eventFile(t, d.Path())); !strings.Contains(got, "**reward_drop** (warn): it fell") {
+		t.Errorf("no event in\n%s", got)
+	}
+}
+
 // A disk that is full is told once, and ends nothing.
 func TestFailureIsToldOnce(t *testing.T) {
 	run := newRun(t, 1).Path()
@@ -268,7 +282,7 @@ func TestTensorBoardReadsIt(t *testing.T) {
 		w.StepDone(step(i), 9)
 	}
 	w.Validated(5, "held", 0.875, nil)
-	w.Text(5, "events", "**reward_drop**: warn")
+	w.Event(journal.Event{Time: began, Step: 5, Signature: "reward_drop", Action: "warn", Message: "it fell"})
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -151,6 +151,19 @@ func (w *Writer) fill(f *os.File, run string) error {
 			measured = measured[1:]
 		}
 	}
+	var noticed []journal.Event
+	for e, err := range journal.Lines[journal.Event](journal.EventsPath(run)) {
+		if err != nil {
+			return err
+		}
+		noticed = append(noticed, e)
+	}
+	noticedUpTo := func(step int) {
+		for len(noticed) > 0 && noticed[0].Step <= step {
+			put(signature(noticed[0]))
+			noticed = noticed[1:]
+		}
+	}
 	clock := journal.Clock{Started: info.Started}
 	for s, err := range journal.Lines[journal.Step](journal.StepsPath(run)) {
 		if err != nil {
@@ -158,8 +171,10 @@ func (w *Writer) fill(f *os.File, run string) error {
 		}
 		upTo(s.Step)
 		put(stepRecords(s, clock.At(s)))
+		noticedUpTo(s.Step)
 	}
 	upTo(math.MaxInt)
+	noticedUpTo(math.MaxInt)
 	return out.Flush()
 }
 
@@ -184,8 +199,11 @@ func validation(v journal.Validation, started time.Time) []byte {
 }
 
 func serverEvent(e journal.ServerEvent) string {
-	if e.Event == journal.ServerRejoined {
+	switch e.Event {
+	case journal.ServerRejoined:
 		return fmt.Sprintf("%s rejoined after %.1f s with weights version %d", e.Server, e.Seconds, e.Version)
+	case journal.ServerStraggles:
+		return fmt.Sprintf("%s took %.1f s over a request, where %.1f s is usual", e.Server, e.Seconds, e.Usual)
 	}
 	return fmt.Sprintf("%s is %s: %s", e.Server, e.Event, e.Reason)
 }
@@ -219,11 +237,13 @@ func (w *Writer) Notice(string, ...any) {}
 
 // Event implements orchestrator.Observer.
 func (w *Writer) Event(e journal.Event) {
-	w.Text(e.Step, "events", fmt.Sprintf("**%s** (%s): %s", e.Signature, e.Action, e.Message))
+	w.write(signature(e))
 }
 
-// Text adds a text under a tag, like "events", at a step.
-func (w *Writer) Text(step int, tag, markdown string) { w.write(text(w.now(), step, tag, markdown)) }
+// signature is a text under the tag "events".
+func signature(e journal.Event) []byte {
+	return text(e.Time, e.Step, "events", fmt.Sprintf("**%s** (%s): %s", e.Signature, e.Action, e.Message))
+}
 
 // Close ends the file. It is safe to call twice.
 func (w *Writer) Close() error {

@@ -90,7 +90,7 @@ async function update() {
 			if (now.steps !== shown.steps || now.validation !== shown.validation) {
 				const more = await get('/api/curves?after=' + data.x.length);
 				if (!more) return;
-				if (more.instance !== instance || state?.instance !== instance) continue;
+				if (more.instance !== instance || state?.instance !== instance) return; // its state comes with the stream
 				if (more.from !== data.x.length) data.clear(); // the file was rewound
 				if (more.from === data.x.length) {
 					data.add(more);
@@ -101,7 +101,7 @@ async function update() {
 			if (now.events !== shown.events) {
 				const more = await get('/api/events');
 				if (!more) return;
-				if (more.instance !== instance) continue;
+				if (more.instance !== instance) return;
 				events(more);
 				shown.events = now.events;
 			}
