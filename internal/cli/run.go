@@ -226,21 +226,8 @@ func changesOf(recorded string, cfg config.Config) (all changes, err error) {
 	if err != nil {
 		return all, err
 	}
-	was := before
-	before.Server, before.Served, before.Out, before.Steps = cfg.Server, cfg.Served, cfg.Out, cfg.Steps
-	before.Budget = cfg.Budget
-	before.Trainer.Device, before.Trainer.Threads = cfg.Trainer.Device, cfg.Trainer.Threads
-	before.Publish, before.Checkpoint, before.Mismatch = cfg.Publish, cfg.Checkpoint, cfg.Mismatch
-	before.Sampling.Concurrency, before.Sampling.RequestTimeout, before.Sampling.Patience = cfg.Sampling.Concurrency, cfg.Sampling.RequestTimeout, cfg.Sampling.Patience
-	before.Sampling.StepTimeout, before.Sampling.Stream = cfg.Sampling.StepTimeout, cfg.Sampling.Stream
-	before.Sampling.MaxBatches = cfg.Sampling.MaxBatches
-	before.Reward.Timeout, before.Reward.MaxUnscored = cfg.Reward.Timeout, cfg.Reward.MaxUnscored
-	before.Reward.Workers, before.Reward.Python, before.Reward.URL = cfg.Reward.Workers, cfg.Reward.Python, cfg.Reward.URL
-	before.Validation.Every, before.Validation.Best, before.Engine = cfg.Validation.Every, cfg.Validation.Best, cfg.Engine
-	before.Notify, before.Monitor = cfg.Notify, cfg.Monitor
-	before.Update.MaxPackTokens, before.Update.Recompute = cfg.Update.MaxPackTokens, cfg.Update.Recompute // how sums are cut, not what they are of
-	all.recipe = cfg.Differences(before)
-	for _, change := range cfg.Differences(was) {
+	all.recipe = cfg.Differences(before.Conducted(cfg))
+	for _, change := range cfg.Differences(before) {
 		if !slices.Contains(all.recipe, change) {
 			all.conduct = append(all.conduct, change)
 		}

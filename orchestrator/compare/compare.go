@@ -88,13 +88,8 @@ func (c *Comparison) add(r *Run, cfg config.Config) {
 // recipeOf is a configuration without what does not make another recipe of it:
 // the seed, and where, how long and how carefully a run goes.
 func recipeOf(c config.Config) config.Config {
-	var none config.Config
-	c.Preset, c.Seed, c.Out, c.Steps, c.Server, c.Served = "", 0, "", 0, nil, ""
-	c.Publish, c.Checkpoint, c.Engine = none.Publish, none.Checkpoint, none.Engine
-	c.Trainer.Device, c.Trainer.Threads = "", 0
-	s := &c.Sampling
-	s.Concurrency, s.RequestTimeout, s.Patience, s.StepTimeout, s.Stream = 0, 0, 0, 0, false
-	c.Reward.Timeout, c.Reward.Workers, c.Reward.Python = 0, 0, ""
+	c = c.Conducted(config.Config{})
+	c.Preset, c.Seed = "", 0
 	return c
 }
 

@@ -25,3 +25,19 @@ func differences(path string, is, was reflect.Value) (keys []string) {
 	}
 	return keys
 }
+
+// Conducted is c with the settings of `as` that are no part of the experiment:
+// where, how long and how carefully it runs.
+func (c Config) Conducted(as Config) Config {
+	c.Server, c.Served, c.Out, c.Steps, c.Budget = as.Server, as.Served, as.Out, as.Steps, as.Budget
+	c.Trainer.Device, c.Trainer.Threads, c.Engine = as.Trainer.Device, as.Trainer.Threads, as.Engine
+	c.Publish, c.Checkpoint, c.Mismatch, c.Monitor, c.Notify = as.Publish, as.Checkpoint, as.Mismatch, as.Monitor, as.Notify
+	s, r := &c.Sampling, &c.Reward
+	s.Concurrency, s.RequestTimeout, s.Patience = as.Sampling.Concurrency, as.Sampling.RequestTimeout, as.Sampling.Patience
+	s.StepTimeout, s.Stream, s.MaxBatches = as.Sampling.StepTimeout, as.Sampling.Stream, as.Sampling.MaxBatches
+	r.Timeout, r.MaxUnscored = as.Reward.Timeout, as.Reward.MaxUnscored
+	r.Workers, r.Python, r.URL = as.Reward.Workers, as.Reward.Python, as.Reward.URL
+	c.Validation.Every, c.Validation.Best = as.Validation.Every, as.Validation.Best
+	c.Update.MaxPackTokens, c.Update.Recompute = as.Update.MaxPackTokens, as.Update.Recompute // how sums are cut, not what they are of
+	return c
+}

@@ -152,9 +152,9 @@ func (r *Recipe) measure(sets []string) {
 				if len(run.measurements) == 0 {
 					return 0, 0, false
 				}
-				first, ok = of(run.measurements[0])[set]
-				last = of(run.measurements[len(run.measurements)-1])[set]
-				return first, last, ok
+				first, began := of(run.measurements[0])[set]
+				last, ended := of(run.measurements[len(run.measurements)-1])[set]
+				return first, last, began && ended
 			})
 		}
 		ofSet(set, func(v journal.Validation) map[string]float64 { return v.Accuracy })
