@@ -35,6 +35,7 @@ func (r *Run) saved() error {
 	if r.saving == nil {
 		return nil
 	}
+	r.Observer.Phase(r.progress.NextStep-1, "checkpoint") // that it is waited for: it is written beside other phases
 	err := r.saving.Wait()
 	if r.saving = nil; err != nil {
 		return err
@@ -48,6 +49,7 @@ func (r *Run) save(ctx context.Context, err error) error {
 	beside := r.saving != nil // of this boundary, then; where it fails it is tried again
 	saved := r.saved()
 	if !beside || saved != nil {
+		r.Observer.Phase(r.progress.NextStep-1, "checkpoint")
 		if saved = r.checkpoint()(ctx); saved == nil {
 			saved = errors.Join(r.forget(), r.markBest())
 		}
@@ -69,7 +71,6 @@ func andThen(err error, what string, then error) error {
 
 // checkpoint returns what writes the boundary that progress describes now.
 func (r *Run) checkpoint() func(ctx context.Context) error {
-	r.Observer.Phase(r.progress.NextStep-1, "checkpoint")
 	now := r.Now()
 	r.progress.WallS += now.Sub(r.since).Seconds()
 	r.since = now

@@ -205,11 +205,11 @@ func (r *Run) step(ctx context.Context, step int) error {
 	describe(&rec, b.groups, r.Config.Sampling.MaxTokens)
 	rec.Drawn, rec.Unscored, rec.Servers, rec.Sample = b.drawn, b.failed, parts(b.groups, asked), watch.lap()
 	if err := r.look(firm, &rec, b.groups); err != nil {
-		return err
+		return r.notTrained(step, err, rec.Cost, asked)
 	}
 	rec.Look = watch.lap()
 	if err := r.saved(); err != nil { // the checkpoint of the step before: the weights change next
-		return err
+		return r.notTrained(step, err, rec.Cost, asked)
 	}
 	rec.Checkpoint = watch.lap()
 
