@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/justrl/justrl/orchestrator/config"
@@ -23,7 +24,8 @@ func (e *StopError) Error() string {
 }
 
 // watchAgain tells a new monitor what the records hold, which is what an
-// undisturbed run's has been told.
+// undisturbed run's has been told. What begins at the boundary that the run goes
+// on from, and was not recorded because the process ended first, is noticed now.
 func (r *Run) watchAgain() error {
 	r.monitor = monitor.New(r.Config)
 	steps, err := r.Journal.Steps()
@@ -34,19 +36,31 @@ func (r *Run) watchAgain() error {
 	if err != nil {
 		return err
 	}
+	told, err := r.Journal.Events()
+	if err != nil {
+		return err
+	}
+	var missed []journal.Event
+	look := func(done int, events []journal.Event) {
+		for _, e := range events {
+			if done == r.progress.NextStep && !slices.ContainsFunc(told, func(o journal.Event) bool { return o.Step == e.Step && o.Signature == e.Signature }) {
+				missed = append(missed, e)
+			}
+		}
+	}
 	upTo := func(done int) {
 		for len(measured) > 0 && measured[0].Steps <= done {
-			r.monitor.Validated(measured[0])
+			look(measured[0].Steps, r.monitor.Validated(measured[0]))
 			measured = measured[1:]
 		}
 	}
 	for _, s := range steps {
 		upTo(s.Step)
-		r.monitor.Step(s)
+		look(s.Step+1, r.monitor.Step(s))
 	}
 	upTo(r.progress.NextStep)
 	r.monitor.Rearm()
-	return nil
+	return r.notice(missed)
 }
 
 // notice records what the monitor has found, tells of it, and remembers what is

@@ -233,6 +233,37 @@ func TestInterruptedBeforeItPauses(t *testing.T) {
 	}
 }
 
+// What a process that was killed had no time to record is noticed by the next one, once.
+func TestMissedEventsAreNoticed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	w := falling()
+	c := watchedConfig(t, config.ActionWarn)
+	all := c.Steps
+	c.Steps = dropStep + 1
+	r, done := newRun(t, w, c, dir)
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done()
+	if err := os.Truncate(journal.EventsPath(dir), 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		c.Steps = min(c.Steps+1, all)
+		r, done = newRun(t, w, c, dir)
+		if _, err := r.Train(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		done()
+	}
+	if d := cmp.Diff([]string{"warn 6: reward_drop", "warn 6: reward_drop"}, w.told()); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	if events := eventsOf(t, dir); len(events) != 1 || events[0].Signature != "reward_drop" || events[0].Step != dropStep {
+		t.Errorf("events.jsonl: %+v", events)
+	}
+}
+
 // What is noticed after the last step holds nothing back.
 func TestNoPauseAfterTheLastStep(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
