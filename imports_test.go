@@ -104,7 +104,7 @@ var foreign = map[string][]string{
 	"github.com/ollama/ollama":          {"internal/cli", "sampler/ollama", "bridge/ollama", "internal/ollamatest"},
 	"github.com/sashabaranov/go-openai": {"sampler/openai"},
 	"github.com/parquet-go/parquet-go":  {"internal/parquetfile", "sampler/dataset", "orchestrator/journal"},
-	"github.com/klauspost/compress":     {"internal/parquetfile"},
+	"github.com/klauspost/compress":     {"internal/parquetfile", "orchestrator/dashboard"},
 	"github.com/andybalholm/brotli":     {"internal/parquetfile"},
 	"github.com/pierrec/lz4":            {"internal/parquetfile"},
 	"github.com/nikolalohinski/gonja":   {"sampler/tokenizer"},

@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -83,26 +82,3 @@ func writeHTML(w http.ResponseWriter, status int, name string, data any) {
 	w.WriteHeader(status)
 	_ = pages.ExecuteTemplate(w, name, data) // the client may be gone
 }
-
-// compressed answers in gzip those who take it.
-func compressed(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Add("Vary", "Accept-Encoding")
-		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-			next.ServeHTTP(w, r)
-			return
-		}
-		z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // a level that there is
-		w.Header().Set("Content-Encoding", "gzip")
-		next.ServeHTTP(zipped{w, z}, r)
-		_ = z.Close() // the client may be gone
-	})
-}
-
-type zipped struct {
-	http.ResponseWriter
-	z *gzip.Writer
-}
-
-// Write implements io.Writer.
-func (w zipped) Write(b []byte) (int, error) { return w.z.Write(b) }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
+
 	"github.com/justrl/justrl/internal/guard"
 	"github.com/justrl/justrl/orchestrator"
 	"github.com/justrl/justrl/orchestrator/journal"
@@ -90,11 +92,11 @@ func (p *Page) On(to *Server) {
 	to.Handle("GET /{$}", http.HandlerFunc(p.html))
 	to.Handle("GET /api/live", http.HandlerFunc(p.stream))
 	to.Handle("GET /api/state", http.HandlerFunc(p.giveState))
-	to.Handle("GET /api/curves", compressed(http.HandlerFunc(p.giveCurves)))
+	to.Handle("GET /api/curves", gzhttp.GzipHandler(http.HandlerFunc(p.giveCurves)))
 	to.Handle("GET /api/events", http.HandlerFunc(p.giveEvents))
-	to.Handle("GET /api/rollouts", compressed(http.HandlerFunc(p.giveRollouts)))
-	to.Handle("GET /api/heldout", compressed(http.HandlerFunc(p.giveHeldOut)))
-	to.Handle("GET /report.html", compressed(http.HandlerFunc(p.report)))
+	to.Handle("GET /api/rollouts", gzhttp.GzipHandler(http.HandlerFunc(p.giveRollouts)))
+	to.Handle("GET /api/heldout", gzhttp.GzipHandler(http.HandlerFunc(p.giveHeldOut)))
+	to.Handle("GET /report.html", gzhttp.GzipHandler(http.HandlerFunc(p.report)))
 }
 
 // html is the page itself, which asks for all that is in it.

@@ -3,6 +3,8 @@ package dashboard
 import (
 	"net/http"
 
+	"github.com/klauspost/compress/gzhttp"
+
 	"github.com/justrl/justrl/internal/guard"
 )
 
@@ -27,7 +29,7 @@ func New(token string) *Server {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n")) // the client may be gone
 	}))
-	s.Open("GET /assets/{name}", compressed(http.HandlerFunc(asset)))
+	s.Open("GET /assets/{name}", gzhttp.GzipHandler(http.HandlerFunc(asset)))
 	if token == "" {
 		s.all.Handle("/", s.behind)
 	} else {
