@@ -57,6 +57,8 @@ var rules = []rule{
 		why: "it is below everything"},
 	{from: "internal/parquetfile", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
 		why: "it is below everything"},
+	{from: "internal/filelock", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
+		why: "it is below everything"},
 	{from: "internal/cachedir", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/...", "internal/endpoint", "internal/atomicdir"}, tests: true,
 		why: "it is below everything"},
 	{from: "internal/hub", to: []string{"sampler/...", "updater/...", "bridge/...", "orchestrator/...", "benchmarks/..."}, tests: true,

@@ -5,7 +5,6 @@ import (
 	_ "embed" // what pip is to fetch, and how the source archive is
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,10 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/justrl/justrl/internal/atomicdir"
 	"github.com/justrl/justrl/internal/cachedir"
+	"github.com/justrl/justrl/internal/filelock"
 )
 
 //go:embed worker/requirements.txt
@@ -28,6 +26,9 @@ var fetchSource string
 // pylatexencSHA256 is that of pylatexenc-2.10.tar.gz: there is no wheel of it, and
 // its packages are taken out of the archive as they are, so that no build runs.
 const pylatexencSHA256 = "3dd8fd84eb46dc30bee1e23eaab8d8fb5a7f507347b23e5f38ad9675c84f40d3"
+
+// lockPoll is the time between two tries at the lock of another process.
+const lockPoll = 100 * time.Millisecond
 
 // ownInterpreter is the program's CPython in the cache, with the libraries. What
 // is not there yet is set up; processes that want it at once wait for one another.
@@ -67,7 +68,7 @@ func ensure(ctx context.Context, dir string, report func(string), fill func(ctx 
 	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 		return err
 	}
-	unlock, err := lockFile(ctx, dir+".lock")
+	unlock, err := filelock.Wait(ctx, dir+".lock", lockPoll)
 	if err != nil {
 		return err
 	}
@@ -162,29 +163,4 @@ func pipSaid(out []byte, otherwise string) string {
 		}
 	}
 	return lastLine(out, otherwise)
-}
-
-// lockFile waits for a lock that other processes take too. The file stays.
-func lockFile(ctx context.Context, path string) (unlock func() error, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	const pause = 100 * time.Millisecond
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return f.Close, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(&fs.PathError{Op: "lock", Path: path, Err: err}, f.Close())
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), f.Close())
-		}
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/justrl/justrl/internal/atomicdir"
+	"github.com/justrl/justrl/internal/filelock"
 )
 
 // However many want it at once, it is made once, and nobody sees half of it.
@@ -55,7 +56,7 @@ func TestEnsureFails(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 	// While another process has the lock, a user can still give up.
-	unlock, err := lockFile(t.Context(), dir+".lock")
+	unlock, err := filelock.Wait(t.Context(), dir+".lock", lockPoll)
 	if err != nil {
 		t.Fatal(err)
 	}
