@@ -359,13 +359,13 @@ func TestServerDies(t *testing.T) {
 	}
 }
 
-// sameRun compares two finished runs: records without clocks and versions,
-// rollouts, and final weights.
+// sameRun compares two finished runs: records without clocks, versions and what was
+// drawn again, rollouts, and final weights.
 func sameRun(t *testing.T, a, b string, n int) {
 	t.Helper()
 	clocks := cmp.FilterPath(func(p cmp.Path) bool {
 		f, ok := p.Last().(cmp.StructField)
-		return ok && slices.Contains([]string{"Sample", "Look", "Checkpoint", "Update", "Publish", "Load", "Prove", "Total", "Rate", "Ended", "ServerSeconds", "TrainerSeconds", "Canary", "WeightsVersion", "Servers", "ServerEvents"}, f.Name())
+		return ok && slices.Contains([]string{"Sample", "Look", "Checkpoint", "Update", "Publish", "Load", "Prove", "Total", "Rate", "Ended", "ServerSeconds", "TrainerSeconds", "TokensResampled", "FLOPsGenerated", "Canary", "WeightsVersion", "Servers", "ServerEvents"}, f.Name())
 	}, cmp.Ignore())
 	if diff := cmp.Diff(steps(t, a, n), steps(t, b, n), clocks); diff != "" {
 		t.Errorf("the steps differ (-first +second):\n%s", diff)
