@@ -154,15 +154,15 @@ const mostKeys = 2
 // name calls the recipes by their presets where those differ, else by the
 // settings that do.
 func (c *Comparison) name() {
-	presets := map[string]int{}
-	for _, p := range c.Recipes {
-		p.Name = cmp.Or(p.Runs[0].preset, "recipe")
-		presets[p.Name]++
-	}
+	preset := func(p *Recipe) string { return cmp.Or(p.Runs[0].preset, "recipe") }
 	taken := map[string]int{}
-	for i, p := range c.Recipes {
-		if presets[p.Name] > 1 {
-			p.Name = strings.Join(append([]string{p.Name}, c.settings(i)...), ", ")
+	for _, p := range c.Recipes {
+		p.Name = preset(p)
+		for _, other := range c.Recipes {
+			if other != p && preset(other) == preset(p) {
+				p.Name = strings.Join(append([]string{preset(p)}, c.settings(p, preset)...), ", ")
+				break
+			}
 		}
 		if taken[p.Name]++; taken[p.Name] > 1 {
 			p.Name = fmt.Sprintf("%s (%d)", p.Name, taken[p.Name])
@@ -170,23 +170,23 @@ func (c *Comparison) name() {
 	}
 }
 
-// settings are the first few of a recipe that others do not share.
-func (c *Comparison) settings(i int) (all []string) {
-	for j, other := range c.Recipes {
-		if j == i {
+// settings are the first few of a recipe that others of its preset do not share.
+func (c *Comparison) settings(p *Recipe, preset func(*Recipe) string) (all []string) {
+	add := func(difference, from string) {
+		key, values, _ := strings.Cut(difference, " is ")
+		value, _, _ := strings.Cut(values, ", was ")
+		if s := key + "=" + value + from; len(all) < mostKeys && !slices.Contains(all, s) && len(value) < 40 {
+			all = append(all, s)
+		}
+	}
+	for _, other := range c.Recipes {
+		if preset(other) != preset(p) {
 			continue
 		}
-		add := func(d, from string) {
-			key, values, _ := strings.Cut(d, " is ")
-			value, _, _ := strings.Cut(values, ", was ")
-			if s := key + "=" + value + from; len(all) < mostKeys && !slices.Contains(all, s) && len(value) < 40 {
-				all = append(all, s)
-			}
-		}
-		for _, d := range c.Recipes[i].config.Differences(other.config) {
+		for _, d := range p.config.Differences(other.config) {
 			add(d, "")
 		}
-		for _, ch := range c.Recipes[i].changes {
+		for _, ch := range p.changes {
 			if slices.ContainsFunc(other.changes, ch.equal) {
 				continue
 			}

@@ -94,7 +94,11 @@ func (m measure) difference(x float64) string {
 	}
 	text := numerals.Plain(x)
 	if m.share {
-		text = numerals.Signed(numerals.Fixed(math.Round(1000*x)/10+0, 1)) // -0 + 0 is 0
+		decimals := 1
+		if math.Abs(m.shown(x)) < 0.05 { // an interval's end near 0 is on one side of it
+			decimals = 3
+		}
+		text = numerals.Signed(numerals.Fixed(m.shown(x), decimals))
 	}
 	if x > 0 {
 		return "+" + text
