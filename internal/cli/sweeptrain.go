@@ -198,12 +198,8 @@ func (t *trial) look() error {
 	if len(changed.recipe) > 0 {
 		return fmt.Errorf("%s: that is another experiment than %s says: give the sweep another --out, or put it back", strings.Join(changed.recipe, ", "), path)
 	}
-	for s, err := range journal.Lines[journal.Step](journal.StepsPath(t.Dir)) {
-		if err != nil {
-			return err
-		}
-		t.steps, t.seconds = t.steps+1, t.seconds+s.Total
-		t.tokens += s.ResponseTokens()
+	if err := t.count(t.Dir); err != nil {
+		return err
 	}
 	summary, ended, err := journal.ReadSummary(t.Dir)
 	if err != nil {
@@ -211,6 +207,17 @@ func (t *trial) look() error {
 	}
 	if t.ended = ended && summary.Steps >= t.steps; t.ended {
 		t.tokens = summary.Tokens
+	}
+	return nil
+}
+
+// count adds the steps that are recorded in a run directory.
+func (t *trial) count(dir string) error {
+	for s, err := range journal.Lines[journal.Step](journal.StepsPath(dir)) {
+		if err != nil {
+			return err
+		}
+		t.steps, t.seconds, t.tokens = t.steps+1, t.seconds+s.Total, t.tokens+s.ResponseTokens()
 	}
 	return nil
 }

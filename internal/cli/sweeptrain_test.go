@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/urfave/cli/v2"
 
 	"github.com/justrl/justrl/benchmarks/sweep"
@@ -33,8 +34,9 @@ type fakeRuns struct {
 func (f *fakeRuns) run(c *cli.Context, args []string) error {
 	return asRun(c, args, func(c *cli.Context) error {
 		cfg, err := runConfig(c)
+		var changed changes
 		if err == nil {
-			_, err = settle(c, &cfg)
+			changed, err = settle(c, &cfg)
 		}
 		if err != nil {
 			return usage(err)
@@ -48,7 +50,8 @@ func (f *fakeRuns) run(c *cli.Context, args []string) error {
 		}
 		text, err := cfg.YAML()
 		if err == nil && resume {
-			err = d.SetConfig(text)
+			had, stepsErr := d.Steps()
+			err = errors.Join(stepsErr, d.AppendResume(journal.Resume{NextStep: len(had), Recipe: changed.recipe}), d.SetConfig(text))
 		}
 		if err != nil {
 			return errors.Join(err, d.Close())
@@ -77,7 +80,10 @@ func (f *fakeRuns) fill(d *journal.Dir, name string, end int, budget, seed int64
 			return f.err
 		}
 		reward := -1 + good + 0.1*float64(step) + 0.01*float64(seed)
-		if err := d.AppendStep(journal.Step{Step: step, ScoreMean: reward, ResponseMean: 10, PromptMean: 5, Tokens: 150, Total: 2}); err != nil {
+		if err := d.AppendStep(journal.Step{
+			Step: step, ScoreMean: reward, Correct: (1 + reward) / 2, ResponseMean: 10, PromptMean: 5, Tokens: 150, Total: 2,
+			Cost: journal.Cost{TokensGenerated: 100, TokensTrained: 100, FLOPsGenerated: 1e9, FLOPsTrained: 3e9, ServerSeconds: 1, TrainerSeconds: 1},
+		}); err != nil {
 			return err
 		}
 		f.steps++
@@ -87,7 +93,8 @@ func (f *fakeRuns) fill(d *journal.Dir, name string, end int, budget, seed int64
 	s.Steps = max(s.Steps, len(had))
 	s.Tokens = tokens
 	for _, steps := range []int{0, s.Steps} {
-		v := journal.Validation{Steps: steps, Accuracy: map[string]float64{"sums": good + 0.01*float64(steps) + 0.001*float64(seed)}}
+		share := good + 0.01*float64(steps) + 0.001*float64(seed*seed)
+		v := journal.Validation{Steps: steps, Accuracy: map[string]float64{"sums": share}, Sampled: map[string]float64{"sums": share / 2}}
 		if err := d.AppendValidation(v); err != nil {
 			return err
 		}
@@ -174,8 +181,11 @@ func TestSweepTrains(t *testing.T) {
 	if !slices.Equal(f.began, want) || f.steps != 4*6 {
 		t.Errorf("%d steps, %q", f.steps, f.began)
 	}
-	for _, want := range []string{"plain   2      6", "heldout", "reward: good is above plain by 0.500 ± 0.000", "results.json", "report.html"} {
-		if !strings.Contains(strings.ReplaceAll(stdout, "sums", "heldout"), want) {
+	for _, want := range []string{
+		"2 recipes, 4 runs", "after 600 tokens", "reward: good is ahead of plain (+0.500, 95 % interval +0.500 to +0.500)",
+		"reward: good is above plain (+0.500, 95 % interval +0.500 to +0.500)", "held-out accuracy, sums, sampled", "results.json", "report.html",
+	} {
+		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
 	}
@@ -206,6 +216,139 @@ func TestSweepTrains(t *testing.T) {
 	for _, m := range results.Recipes[1].Measures {
 		if m.Name == "reward" && math.Abs(m.Difference.Mean-0.5) > 1e-9 {
 			t.Errorf("%+v", m)
+		}
+	}
+}
+
+// justrl report on the run directories of a sweep says what the sweep's own report
+// says, of a curriculum whose settings at the end are another recipe's too; only the
+// names are others, because the spec has its own.
+func TestSweepAndReportAgree(t *testing.T) {
+	spec := trainingSpec(t, strings.Replace(twoRecipes, "    - {name: good", `    - {name: staged, stages: [{steps: 3, max_tokens: 32}, {max_tokens: 96}]}
+    - {name: punished, set: [reward.overlong_buffer=8]}
+    - {name: good`, 1))
+	out := filepath.Join(t.TempDir(), "out")
+	f := &fakeRuns{t: t}
+	if code, _, stderr := sweepWith(f, spec, "--out", out); code != ExitOK {
+		t.Fatal(stderr)
+	}
+	page := filepath.Join(t.TempDir(), "page.html")
+	var dirs []string
+	for _, name := range []string{"plain", "staged", "punished", "good"} {
+		for _, seed := range []string{"3", "4"} {
+			dirs = append(dirs, filepath.Join(out, "runs", name+"-seed-"+seed))
+		}
+	}
+	said := func(args ...string) (json, text string) {
+		code, json, stderr := run(t, slices.Insert(slices.Clone(args), 1, "--json")...)
+		again, text, _ := run(t, args...)
+		if code != ExitOK || again != ExitOK {
+			t.Fatalf("%v: exit code %d, %s", args, code, stderr)
+		}
+		return json, text
+	}
+	swept, sweptText := said("sweep", "--out", out, spec)
+	reported, reportedText := said(append([]string{"report", "--out", page}, dirs...)...)
+	type results struct {
+		Recipes []struct{ Name string }
+		Equal   []struct{ Measures []struct{ Verdict string } } `json:"equal_budgets"`
+	}
+	var of, named results
+	for text, into := range map[string]*results{reported: &of, swept: &named} {
+		if err := json.Unmarshal([]byte(text), into); err != nil || len(into.Recipes) != 4 || len(into.Equal) != 2 || len(into.Equal[0].Measures) != 4 {
+			t.Fatalf("%v: %s", err, text)
+		}
+	}
+	if !strings.Contains(of.Recipes[1].Name, "sampling.max_tokens=96 from step 4") || !strings.Contains(of.Equal[0].Measures[0].Verdict, "not compared") || !strings.Contains(sweptText, "staged cannot be told from plain (0") {
+		t.Errorf("%+v\n%s", of, sweptText)
+	}
+	var names []string // the longest first: some begin as others do
+	for i, r := range of.Recipes {
+		names = append(names, r.Name, named.Recipes[i].Name)
+	}
+	slices.Reverse(names)
+	for i := 0; i < len(names); i += 2 {
+		names[i], names[i+1] = names[i+1], names[i]
+	}
+	rename := strings.NewReplacer(names...)
+	everything := func(text string) (all any) {
+		if err := json.Unmarshal([]byte(rename.Replace(text)), &all); err != nil {
+			t.Fatal(err)
+		}
+		delete(all.(map[string]any), "out")
+		return all
+	}
+	if d := cmp.Diff(everything(swept), everything(reported)); d != "" {
+		t.Errorf("as JSON (-sweep +report):\n%s", d)
+	}
+	lines := func(text, keep string) (all []string) {
+		for line := range strings.Lines(rename.Replace(text)) {
+			if line = strings.Join(strings.Fields(line), " "); strings.Contains(line, keep) && !strings.HasPrefix(line, "results ") && !strings.HasPrefix(line, "report ") {
+				all = append(all, line)
+			}
+		}
+		return all
+	}
+	if d := cmp.Diff(lines(sweptText, ""), lines(reportedText+"\n", "")); d != "" {
+		t.Errorf("as text (-sweep +report):\n%s", d)
+	}
+	a, err := os.ReadFile(filepath.Join(out, "report.html"))
+	b, otherErr := os.ReadFile(page)
+	if err := errors.Join(err, otherErr); err != nil {
+		t.Fatal(err)
+	}
+	for _, keep := range []string{"<tr>", `class="verdict`, `<li><span class="key`} { // of diagrams the legends, with first and last values
+		got, want := lines(string(b), keep), lines(string(a), keep)
+		if d := cmp.Diff(want, got); d != "" || len(want) < 20 {
+			t.Errorf("%d lines of the page with %s (-sweep +report):\n%s", len(want), keep, d)
+		}
+	}
+}
+
+// What a run may still sample is no more than its stages can, nor than the rest of
+// its budget.
+func TestPlannedTokens(t *testing.T) {
+	const spec = `training:
+  preset: tiny-cpu
+  model: ARITHMETIC/policy
+  data: ARITHMETIC/train.jsonl
+  seeds: 1
+  steps: 9
+  set: [sampling.batch=2, sampling.n=2, update.mini_batch=2, budget.tokens=BUDGET]
+  runs: [{name: staged, stages: [{steps: 6, max_tokens: 16}, {max_tokens: 32}]}]
+`
+	for _, tc := range []struct {
+		name   string
+		budget string
+		breaks int // before this step; every step before has sampled 100 tokens
+		want   int64
+	}{
+		{"nothing done, a large budget", "5000", 0, 6*4*16 + 3*4*32},
+		{"nothing done, a small budget", "500", 0, 500},
+		{"a budget above what the last step can sample, nearly used up", "860", 8, 60},
+		{"a budget below what is left of the stages", "390", 3, 90},
+		{"much of the budget left", "5000", 7, 2 * 4 * 32},
+		{"no budget", "0", 7, 2 * 4 * 32},
+	} {
+		f := &fakeRuns{t: t, breaks: map[string]int{"staged-seed-1": tc.breaks}, err: errors.New("broken")}
+		path, out := trainingSpec(t, strings.Replace(spec, "BUDGET", tc.budget, 1)), filepath.Join(t.TempDir(), "out")
+		if tc.breaks > 0 {
+			if code, _, stderr := sweepWith(f, path, "--out", out); code != ExitFailed {
+				t.Fatalf("%s: exit code %d\n%s", tc.name, code, stderr)
+			}
+		}
+		var plan struct {
+			Runs []struct {
+				Tokens int64 `json:"tokens_at_most"`
+			}
+			Tokens int64 `json:"tokens_at_most"`
+		}
+		code, stdout, stderr := sweepWith(f, path, "--out", out, "--dry-run", "--json")
+		if err := json.Unmarshal([]byte(stdout), &plan); code != ExitOK || err != nil {
+			t.Fatalf("%s: exit code %d, %v\n%s", tc.name, code, err, stderr)
+		}
+		if plan.Runs[0].Tokens != tc.want || plan.Tokens != tc.want {
+			t.Errorf("%s: at most %d tokens, want %d", tc.name, plan.Runs[0].Tokens, tc.want)
 		}
 	}
 }

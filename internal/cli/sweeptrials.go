@@ -15,8 +15,8 @@ import (
 	"github.com/justrl/justrl/benchmarks/sweep"
 	"github.com/justrl/justrl/internal/numerals"
 	"github.com/justrl/justrl/orchestrator"
-	"github.com/justrl/justrl/orchestrator/journal"
-	"github.com/justrl/justrl/orchestrator/trials"
+	"github.com/justrl/justrl/orchestrator/compare"
+	"github.com/justrl/justrl/orchestrator/report"
 )
 
 // runner is justrl run with arguments.
@@ -105,34 +105,42 @@ const curveName = "curves.svg"
 type trialResults struct {
 	Out  string   `json:"out"`
 	Left []string `json:"left,omitempty"` // runs that are not complete
-	*trials.Results
+	*compare.Comparison
 }
 
-// finishTraining writes one page about the runs that are complete, and prints a table.
+// finishTraining compares the runs that are complete, as justrl report does, under the
+// names that the spec has for their recipes.
 func finishTraining(c *cli.Context, all []*trial) error {
 	out := c.String("out")
 	res := trialResults{Out: out}
-	var runs []trials.Run
+	var runs []compare.Named
+	var recipes []string // in the spec's order, whichever of their runs are complete
 	for _, t := range all {
+		if !slices.Contains(recipes, t.Training.Name) {
+			recipes = append(recipes, t.Training.Name)
+		}
 		if !t.done() {
 			res.Left = append(res.Left, t.Name)
 			continue
 		}
-		runs = append(runs, trials.Run{Recipe: t.Training.Name, Seed: t.Seed, Dir: t.Dir})
+		runs = append(runs, compare.Named{Recipe: t.Training.Name, Dir: t.Dir})
 	}
 	if len(runs) == 0 {
 		return nil
 	}
+	slices.SortStableFunc(runs, func(a, b compare.Named) int {
+		return slices.Index(recipes, a.Recipe) - slices.Index(recipes, b.Recipe)
+	})
 	var err error
-	if res.Results, err = trials.Read(runs); err != nil {
+	if res.Comparison, err = compare.ReadNamed(runs); err != nil {
 		return err
 	}
-	page := filepath.Join(out, trials.PageName)
-	if err := writeFile(page, res.Page); err != nil {
+	page := filepath.Join(out, report.Name)
+	if err := writeFile(page, res.WriteHTML); err != nil {
 		return err
 	}
-	if figures := res.Figures(); len(figures) > 0 { // the first is the one to show elsewhere
-		svg, err := figures[min(len(figures)-1, 1)].SVG()
+	if figure, ok := res.Curve(); ok {
+		svg, err := figure.SVG()
 		if err != nil {
 			return err
 		}
@@ -146,7 +154,7 @@ func finishTraining(c *cli.Context, all []*trial) error {
 	if c.Bool("json") {
 		return jsonLines(c.App.Writer).Encode(res)
 	}
-	if err := res.Text(c.App.Writer); err != nil {
+	if err := res.WriteText(c.App.Writer); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "\nresults %s\nreport %s\n", filepath.Join(out, sweepResultsName), page)
@@ -201,8 +209,8 @@ func costTrials(all []*trial, figures []string) (p trialPlan, err error) {
 			}
 		}
 		left := float64(t.last().end - t.steps)
-		if cost.Budget > 0 && cost.Budget < cost.Tokens {
-			cost.Tokens = max(0, cost.Budget-t.tokens)
+		if cost.Budget > 0 {
+			cost.Tokens = min(cost.Tokens, max(0, cost.Budget-t.tokens))
 		}
 		sec, tokens, steps := speedOf(t, all, others)
 		switch {
@@ -260,11 +268,8 @@ func speedsOf(dirs []string) (all []*trial, err error) {
 		}
 		for _, steps := range runs {
 			t := &trial{}
-			for s, err := range journal.Lines[journal.Step](steps) {
-				if err != nil {
-					return nil, err
-				}
-				t.steps, t.seconds, t.tokens = t.steps+1, t.seconds+s.Total, t.tokens+s.ResponseTokens()
+			if err := t.count(filepath.Dir(steps)); err != nil {
+				return nil, err
 			}
 			all = append(all, t)
 		}

@@ -20,9 +20,10 @@ var StyleSheet string
 //go:embed parts.html
 var parts string
 
-// Parts is a new template with "figure", which shows a chart.View, and "spans",
-// which shows a list of [Span]; a page parses its own text into it. The
-// functions are those that the page's own text needs, if any.
+// Parts is a new template with "head", what a page with the fields Title, Policy and
+// Style has before its body, "figure", which shows a chart.View, and "spans", which
+// shows a list of [Span]; a page parses its own text into it. The functions are
+// those that the page's own text needs, if any.
 func Parts(functions ...template.FuncMap) *template.Template {
 	t := template.New("page")
 	for _, f := range functions {

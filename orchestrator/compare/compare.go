@@ -2,9 +2,15 @@
 // FLOPs, and at the smallest budget that all of them have reached.
 //
 // Runs whose configurations differ in nothing but their seed, and in where and
-// how carefully they run, are one recipe; what is said of it is a mean over its
-// seeds, with Student's 95 % interval for the mean. The interval covers what seeds
-// change, and nothing else. Of one seed there is none, and nothing is said to be ahead.
+// how carefully they run, are one recipe, unless they are given with names; what is
+// said of it is a mean over its seeds, with Student's 95 % interval for the mean. The
+// interval covers what seeds change, and nothing else. Of one seed there is none, and
+// nothing is said to be ahead.
+//
+// Differences are taken seed by seed where recipes have two seeds or more in common,
+// because runs of one seed share the order of the data and the seeds of sampling.
+// At equal budgets the recipe with the highest mean is held against all others; at
+// the ends of the runs, whatever they took, all others are held against the first.
 //
 // The budgets count what training took: sampling, thrown-away answers included,
 // and updates. Validation is not in them, because it is not the recipe's, and nor
@@ -33,6 +39,7 @@ type Comparison struct {
 	Equals []Equal  `json:"equal_budgets"`
 
 	measures []measure
+	ends     []end
 }
 
 // Recipe is runs that differ only in their seed, in the order in which they were named.
@@ -40,39 +47,87 @@ type Recipe struct {
 	Name    string   `json:"name"`
 	Differs []string `json:"differs,omitempty"` // from the first recipe: each key, with both values
 	Runs    []*Run   `json:"runs"`
+	// Measures are what it came to at the end of its runs.
+	Measures []Measure `json:"measures"`
 
-	config config.Config
+	config  config.Config
+	changes []change // on the way, the same of all runs
 }
 
 // Read compares the runs of several run directories, of which some may still go
 // on. Its error names the file of what cannot be read, and wraps
 // journal.ErrNotRun where a folder is no run.
 func Read(dirs []string) (*Comparison, error) {
+	runs := make([]Named, len(dirs))
+	for i, dir := range dirs {
+		runs[i].Dir = dir
+	}
+	c, err := group(runs)
+	if err != nil {
+		return nil, err
+	}
+	c.name()
+	return c.compared(), nil
+}
+
+// Named is a run directory with the name of its recipe.
+type Named struct{ Recipe, Dir string }
+
+// ReadNamed is Read where somebody else says which runs are of one recipe, and how
+// those are called. The first run's recipe is the first.
+func ReadNamed(runs []Named) (*Comparison, error) {
+	c, err := group(runs)
+	if err != nil {
+		return nil, err
+	}
+	return c.compared(), nil
+}
+
+func group(runs []Named) (*Comparison, error) {
 	c := &Comparison{}
-	for _, dir := range dirs {
-		r, cfg, err := read(dir)
+	for _, n := range runs {
+		r, cfg, err := read(n.Dir)
 		if err != nil {
 			return nil, fmt.Errorf("report: %w", err)
 		}
-		c.add(r, cfg)
+		c.add(n.Recipe, r, cfg)
 	}
-	c.name()
+	return c, nil
+}
+
+// compared fills in all that is said of recipes that have their names.
+func (c *Comparison) compared() *Comparison {
+	for _, p := range c.Recipes {
+		p.Differs = p.config.Differences(c.Recipes[0].config)
+		for _, ch := range p.changes {
+			if !slices.ContainsFunc(c.Recipes[0].changes, ch.equal) {
+				p.Differs = append(p.Differs, fmt.Sprintf("from step %d: %s", ch.step+1, strings.Join(ch.settings, ", ")))
+			}
+		}
+	}
 	c.measures = c.measured()
 	for _, axis := range axes {
 		if axis.equal {
 			c.Equals = append(c.Equals, c.equal(axis))
 		}
 	}
-	return c, nil
+	c.ends = c.atTheEnd()
+	return c
 }
 
-// add puts a run with those of its recipe.
-func (c *Comparison) add(r *Run, cfg config.Config) {
+// add puts a run with those of its recipe: of this name, or where it has none of
+// this configuration.
+func (c *Comparison) add(name string, r *Run, cfg config.Config) {
 	cfg = recipeOf(cfg)
-	i := slices.IndexFunc(c.Recipes, func(p *Recipe) bool { return len(cfg.Differences(p.config)) == 0 })
+	i := slices.IndexFunc(c.Recipes, func(p *Recipe) bool {
+		if name != "" {
+			return p.Name == name
+		}
+		return len(cfg.Differences(p.config)) == 0 && slices.EqualFunc(r.changes, p.changes, change.equal)
+	})
 	if i < 0 {
 		i = len(c.Recipes)
-		c.Recipes = append(c.Recipes, &Recipe{config: cfg})
+		c.Recipes = append(c.Recipes, &Recipe{Name: name, config: cfg, changes: r.changes})
 	}
 	p := c.Recipes[i]
 	if j := slices.IndexFunc(p.Runs, func(o *Run) bool { return o.Seed == r.Seed }); j >= 0 {
@@ -99,16 +154,15 @@ const mostKeys = 2
 // name calls the recipes by their presets where those differ, else by the
 // settings that do.
 func (c *Comparison) name() {
-	presets := map[string]int{}
-	for _, p := range c.Recipes {
-		p.Name = cmp.Or(p.Runs[0].preset, "recipe")
-		presets[p.Name]++
-		p.Differs = p.config.Differences(c.Recipes[0].config)
-	}
+	preset := func(p *Recipe) string { return cmp.Or(p.Runs[0].preset, "recipe") }
 	taken := map[string]int{}
-	for i, p := range c.Recipes {
-		if presets[p.Name] > 1 {
-			p.Name = strings.Join(append([]string{p.Name}, c.settings(i)...), ", ")
+	for _, p := range c.Recipes {
+		p.Name = preset(p)
+		for _, other := range c.Recipes {
+			if other != p && preset(other) == preset(p) {
+				p.Name = strings.Join(append([]string{preset(p)}, c.settings(p, preset)...), ", ")
+				break
+			}
 		}
 		if taken[p.Name]++; taken[p.Name] > 1 {
 			p.Name = fmt.Sprintf("%s (%d)", p.Name, taken[p.Name])
@@ -116,17 +170,28 @@ func (c *Comparison) name() {
 	}
 }
 
-// settings are the first few of a recipe that others do not share.
-func (c *Comparison) settings(i int) (all []string) {
-	for j, other := range c.Recipes {
-		if j == i {
+// settings are the first few of a recipe that others of its preset do not share.
+func (c *Comparison) settings(p *Recipe, preset func(*Recipe) string) (all []string) {
+	add := func(difference, from string) {
+		key, values, _ := strings.Cut(difference, " is ")
+		value, _, _ := strings.Cut(values, ", was ")
+		if s := key + "=" + value + from; len(all) < mostKeys && !slices.Contains(all, s) && len(value) < 40 {
+			all = append(all, s)
+		}
+	}
+	for _, other := range c.Recipes {
+		if preset(other) != preset(p) {
 			continue
 		}
-		for _, d := range c.Recipes[i].config.Differences(other.config) {
-			key, values, _ := strings.Cut(d, " is ")
-			value, _, _ := strings.Cut(values, ", was ")
-			if s := key + "=" + value; len(all) < mostKeys && !slices.Contains(all, s) && len(value) < 40 {
-				all = append(all, s)
+		for _, d := range p.config.Differences(other.config) {
+			add(d, "")
+		}
+		for _, ch := range p.changes {
+			if slices.ContainsFunc(other.changes, ch.equal) {
+				continue
+			}
+			for _, d := range ch.settings {
+				add(d, fmt.Sprintf(" from step %d", ch.step+1))
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/justrl/justrl/internal/webpage/webpagetest"
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
+	"github.com/justrl/justrl/updater"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata")
@@ -30,6 +31,17 @@ type made struct {
 	steps  []journal.Step
 	held   map[int]float64 // accuracy on the set "h", by steps done
 	spent  []journal.Spent
+	// heat is how far sampled answers are below; 0 where none were sampled.
+	heat    float64
+	resumes []journal.Resume
+	summary *journal.Summary
+}
+
+func (m made) sampled(a float64) map[string]float64 {
+	if m.heat == 0 {
+		return nil
+	}
+	return map[string]float64{"h": a * (1 - m.heat)}
 }
 
 func write(t testing.TB, dir, name string, text []byte) {
@@ -73,7 +85,7 @@ func (m made) in(t testing.TB, root string) string {
 	var measured []journal.Validation
 	for steps := range len(m.steps) + 1 {
 		if a, ok := m.held[steps]; ok {
-			measured = append(measured, journal.Validation{Steps: steps, Accuracy: map[string]float64{"h": a}, Cost: journal.Cost{TokensValidated: 50, FLOPsValidated: 500}})
+			measured = append(measured, journal.Validation{Steps: steps, Accuracy: map[string]float64{"h": a}, Sampled: m.sampled(a), Cost: journal.Cost{TokensValidated: 50, FLOPsValidated: 500}})
 		}
 	}
 	write(t, dir, "run.json", fmt.Appendf(nil, `{"id":"x","seed":%d}`, m.seed))
@@ -83,6 +95,12 @@ func (m made) in(t testing.TB, root string) string {
 	if m.spent != nil {
 		write(t, dir, "spent.jsonl", lines(t, m.spent))
 	}
+	if m.resumes != nil {
+		write(t, dir, "resumes.jsonl", lines(t, m.resumes))
+	}
+	if m.summary != nil {
+		write(t, dir, "summary.json", lines(t, []journal.Summary{*m.summary}))
+	}
 	return dir
 }
 
@@ -90,7 +108,10 @@ func (m made) in(t testing.TB, root string) string {
 func steps(base, rise float64, each journal.Cost) (all []journal.Step) {
 	for i := range 10 {
 		reward := base + rise*float64(i)
-		all = append(all, journal.Step{Step: i, ScoreMean: reward, Correct: (1 + reward) / 2, Cost: each})
+		all = append(all, journal.Step{
+			Step: i, ScoreMean: reward, Correct: (1 + reward) / 2, Cost: each,
+			ResponseMean: 40 - 20*reward, ResponseClip: 0.02 * float64(9-i), UpdateMetrics: updater.UpdateMetrics{Entropy: 0.5 / float64(i+1)}, WeightsSHA256: fmt.Sprintf("%064x", i),
+		})
 	}
 	return all
 }
@@ -131,7 +152,7 @@ func TestEqualBudgets(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s: %g", e.Axis, e.Budget))
 		for _, row := range e.Rows {
 			for _, cell := range row.Cells {
-				got = append(got, fmt.Sprintf("  %s: %.3f ± %.3f of %d after %v", row.Measure, cell.Mean, cell.Half, cell.N, cell.Steps))
+				got = append(got, fmt.Sprintf("  %s: %.4f ± %.4f of %d after %v", row.Measure, cell.Mean, cell.Half, cell.N, cell.Steps))
 			}
 			got = append(got, "  "+strings.ReplaceAll(row.Verdict, "\u00a0", " "))
 		}
@@ -139,18 +160,18 @@ func TestEqualBudgets(t *testing.T) {
 	want := []string{
 		"tiny-cpu, update.clip_high=0.28: 3 seeds", "tiny-cpu, update.clip_high=0.2: 3 seeds",
 		"tokens generated: 1000",
-		"  reward: 0.080 ± 0.025 of 3 after [10 10 10]", "  reward: -0.320 ± 0.025 of 3 after [3 3 3]",
+		"  reward: 0.0800 ± 0.0248 of 3 after [10 10 10]", "  reward: -0.3200 ± 0.0248 of 3 after [3 3 3]",
 		"  tiny-cpu, update.clip_high=0.28 is ahead of tiny-cpu, update.clip_high=0.2 (+0.400, 95 % interval +0.400 to +0.400)",
-		"  right answers in training: 54.000 ± 1.242 of 3 after [10 10 10]", "  right answers in training: 34.000 ± 1.242 of 3 after [3 3 3]",
+		"  right in training: 0.5400 ± 0.0124 of 3 after [10 10 10]", "  right in training: 0.3400 ± 0.0124 of 3 after [3 3 3]",
 		"  tiny-cpu, update.clip_high=0.28 is ahead of tiny-cpu, update.clip_high=0.2 (+20 points, 95 % interval +20 to +20)",
-		"  held-out accuracy, h: 62.000 ± 2.484 of 3 after [10 10 10]", "  held-out accuracy, h: 0.000 ± 0.000 of 0 after []",
+		"  h: 0.6200 ± 0.0248 of 3 after [10 10 10]", "  h: 0.0000 ± 0.0000 of 0 after []",
 		"  cannot be told: within this budget tiny-cpu, update.clip_high=0.2 was not measured",
 		"FLOPs: 40000",
-		"  reward: 0.080 ± 0.025 of 3 after [10 10 10]", "  reward: 0.640 ± 0.025 of 3 after [10 10 10]",
+		"  reward: 0.0800 ± 0.0248 of 3 after [10 10 10]", "  reward: 0.6400 ± 0.0248 of 3 after [10 10 10]",
 		"  tiny-cpu, update.clip_high=0.2 is ahead of tiny-cpu, update.clip_high=0.28 (+0.560, 95 % interval +0.560 to +0.560)",
-		"  right answers in training: 54.000 ± 1.242 of 3 after [10 10 10]", "  right answers in training: 82.000 ± 1.242 of 3 after [10 10 10]",
+		"  right in training: 0.5400 ± 0.0124 of 3 after [10 10 10]", "  right in training: 0.8200 ± 0.0124 of 3 after [10 10 10]",
 		"  tiny-cpu, update.clip_high=0.2 is ahead of tiny-cpu, update.clip_high=0.28 (+28 points, 95 % interval +28 to +28)",
-		"  held-out accuracy, h: 62.000 ± 2.484 of 3 after [10 10 10]", "  held-out accuracy, h: 92.000 ± 2.484 of 3 after [10 10 10]",
+		"  h: 0.6200 ± 0.0248 of 3 after [10 10 10]", "  h: 0.9200 ± 0.0248 of 3 after [10 10 10]",
 		"  tiny-cpu, update.clip_high=0.2 is ahead of tiny-cpu, update.clip_high=0.28 (+30 points, 95 % interval +30 to +30)",
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -235,7 +256,7 @@ func TestCurvesOverABudget(t *testing.T) {
 		t.Errorf("after 5 steps of 300 tokens: %g, up to %g", wide.Y[4], wide.Upper[4])
 	}
 	held := c.figure(c.measures[2], axisAt("flops")).Curves[1]
-	if d := cmp.Diff([]float64{0, 20000, 40000}, held.X); held.Y[1] != 30 && d != "" {
+	if d := cmp.Diff([]float64{0, 20, 40}, held.X); held.Y[1] != 30 || d != "" { // thousands
 		t.Errorf("measurements at %v: %v", held.X, held.Y)
 	}
 }

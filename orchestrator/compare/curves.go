@@ -26,7 +26,7 @@ func (c *Comparison) figure(m measure, axis int) chart.Figure {
 	u := a.unitFor(most)
 	f := chart.Figure{
 		ID: a.ID + "-" + m.id, Title: numerals.UpperFirst(m.name), Unit: m.unit, Format: m.format,
-		X: u.name, Over: "over the " + a.Name, XMax: most / u.size, Fixed: m.low != m.high, Low: m.low, High: m.high,
+		About: m.about, X: u.name, Over: "over the " + a.Name, XMax: most / u.size, Fixed: m.low != m.high, Low: m.low, High: m.high,
 	}
 	for i, p := range c.Recipes {
 		curve := p.curve(m, axis)
@@ -51,9 +51,9 @@ func (p *Recipe) curve(m measure, axis int) chart.Curve {
 	}
 	for _, v := range values {
 		s := statOf(v)
-		curve.Y = append(curve.Y, s.Mean)
+		curve.Y = append(curve.Y, m.shown(s.Mean))
 		if len(p.Runs) > 1 {
-			curve.Lower, curve.Upper = append(curve.Lower, s.Mean-s.Half), append(curve.Upper, s.Mean+s.Half)
+			curve.Lower, curve.Upper = append(curve.Lower, m.shown(s.Mean-s.Half)), append(curve.Upper, m.shown(s.Mean+s.Half))
 		}
 	}
 	return curve
@@ -115,27 +115,60 @@ func (r *Run) near(m measure, axis int, after, upTo float64) float64 {
 }
 
 // heldOut is the accuracy after each number of steps that all runs were measured
-// at, at the mean of what they had taken.
+// at, at the mean of what they had taken; and where runs end after different numbers
+// of steps, as those of a budget do, of their last measurements together.
 func (p *Recipe) heldOut(m measure, axis int) (x []float64, values [][]float64) {
 	if m.set == "" || len(p.Runs) == 0 {
 		return nil, nil
 	}
-	for _, first := range p.Runs[0].measured {
+	// add takes the measurement that of chooses of each run; not if one has none.
+	add := func(of func(*Run) int) {
 		var at float64
 		var v []float64
 		for _, r := range p.Runs {
-			i := slices.IndexFunc(r.measured, func(o journal.Validation) bool { return o.Steps == first.Steps })
+			i := of(r)
 			if i < 0 {
-				break
+				return
 			}
-			if a, ok := r.measured[i].Accuracy[m.set]; ok {
-				at += r.after(axis, first.Steps) / float64(len(p.Runs))
-				v = append(v, 100*a)
-			}
+			a, _ := m.accuracy(r.measured[i])
+			at += r.after(axis, r.measured[i].Steps) / float64(len(p.Runs))
+			v = append(v, a)
 		}
-		if len(v) == len(p.Runs) && !math.IsNaN(at) {
+		if !math.IsNaN(at) && (len(x) == 0 || at > x[len(x)-1]*(1+1e-12)) {
 			x, values = append(x, at), append(values, v)
 		}
 	}
+	for _, first := range p.Runs[0].measured {
+		add(func(r *Run) int {
+			return slices.IndexFunc(r.measured, func(o journal.Validation) bool {
+				_, has := m.accuracy(o)
+				return has && o.Steps == first.Steps
+			})
+		})
+	}
+	add(func(r *Run) int {
+		for i := len(r.measured) - 1; i >= 0; i-- {
+			if _, has := m.accuracy(r.measured[i]); has {
+				return i
+			}
+		}
+		return -1
+	})
 	return x, values
+}
+
+// Curve is the first held-out set's diagram over the tokens that the runs took, for
+// documents; over the steps, or of the reward, where there is no better one. False if
+// there is none.
+func (c *Comparison) Curve() (chart.Figure, bool) {
+	for _, heldOut := range []bool{true, false} {
+		for _, axis := range []string{"tokens", "step"} {
+			for _, m := range c.measures {
+				if f := c.figure(m, axisAt(axis)); heldOut == (m.set != "") && !f.Empty() {
+					return f, true
+				}
+			}
+		}
+	}
+	return chart.Figure{}, false
 }

@@ -2,47 +2,13 @@ package compare
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
-
-	"github.com/justrl/justrl/internal/numerals"
 )
 
 // LastSteps is how many steps up to a budget a figure of training is the mean of.
 const LastSteps = 5
-
-// measure is what recipes are compared by.
-type measure struct {
-	id, name, unit string
-	format         numerals.Format
-	of             func(point) float64 // of a step; nil for a held-out set
-	set            string
-	low, high      float64 // of its axis; equal: as the data are
-}
-
-// measured are those that at least one run has.
-func (c *Comparison) measured() []measure {
-	all := []measure{
-		{id: "reward", name: "reward", unit: "mean of a step", format: numerals.Reward, of: func(p point) float64 { return p.reward }},
-		{id: "correct", name: "right answers in training", unit: "% of what was drawn", format: numerals.Percent, of: func(p point) float64 { return 100 * p.correct }, high: 100},
-	}
-	sets := map[string]bool{}
-	for _, p := range c.Recipes {
-		for _, r := range p.Runs {
-			for _, m := range r.measured {
-				for set := range m.Accuracy {
-					sets[set] = true
-				}
-			}
-		}
-	}
-	for i, set := range slices.Sorted(maps.Keys(sets)) {
-		all = append(all, measure{id: fmt.Sprintf("heldout%d", i+1), name: "held-out accuracy, " + set, unit: "% right", format: numerals.Percent, set: set, high: 100})
-	}
-	return all
-}
 
 // Equal is the recipes at the smallest budget that every run has reached.
 type Equal struct {
@@ -54,7 +20,7 @@ type Equal struct {
 	axis int
 }
 
-// Row is one measure of all recipes, in their order.
+// Row is one measure of all recipes, in their order. Shares are from 0 to 1.
 type Row struct {
 	Measure string `json:"measure"`
 	Cells   []Cell `json:"recipes"`
@@ -87,7 +53,10 @@ func (c *Comparison) equal(axis Axis) Equal {
 	}
 	e.Budget = budget
 	for _, m := range c.measures {
-		row := Row{Measure: m.name, measure: m}
+		if m.neutral {
+			continue
+		}
+		row := Row{Measure: m.key, measure: m}
 		for _, p := range c.Recipes {
 			row.Cells = append(row.Cells, p.at(m, e.axis, budget))
 		}
@@ -127,8 +96,8 @@ func (r *Run) within(m measure, axis int, budget float64) (x float64, steps int,
 		return x, n, n > 0
 	}
 	for _, v := range r.measured {
-		if a, has := v.Accuracy[m.set]; has && v.Steps > 0 && v.Steps <= n {
-			x, steps, ok = 100*a, v.Steps, true
+		if a, has := m.accuracy(v); has && v.Steps > 0 && v.Steps <= n {
+			x, steps, ok = a, v.Steps, true
 		}
 	}
 	return x, steps, ok
@@ -139,8 +108,8 @@ func (c *Comparison) verdict(row Row) (said string, told bool) {
 	switch {
 	case len(c.Recipes) < 2:
 		return "one recipe: nothing to compare it with", false
-	case row.measure.id == "reward" && c.otherRewards():
-		return "not compared: the recipes do not reward the same (their rewards differ, or dynamic sampling chooses what the mean is over)", false
+	case row.measure.id == "reward" && slices.ContainsFunc(c.Recipes, c.Recipes[0].otherReward):
+		return "not compared: the recipes do not reward the same (" + otherRewards + ")", false
 	}
 	var missing, single []string
 	best := -1
@@ -168,7 +137,7 @@ func (c *Comparison) verdict(row Row) (said string, told bool) {
 			continue
 		}
 		d := less(row.Cells[best].values, cell.values)
-		said := fmt.Sprintf("%s (%s%s, 95 %% interval %s to %s)", c.Recipes[i].Name, row.measure.difference(d.Mean), row.measure.points(), row.measure.difference(d.Mean-d.Half), row.measure.difference(d.Mean+d.Half))
+		said := row.measure.beside(c.Recipes[i].Name, d)
 		if d.told() {
 			over = append(over, said)
 		} else {
@@ -186,30 +155,16 @@ func (c *Comparison) verdict(row Row) (said string, told bool) {
 	}
 }
 
-// difference is one between two values, with its sign.
-func (m measure) difference(x float64) string {
-	if m.id == "reward" {
-		return numerals.Reward(x)
-	}
-	sign := "+"
-	if x < 0 {
-		sign = ""
-	}
-	return sign + numerals.Signed(numerals.Fixed(x, 1))
+// beside names a recipe with by how much another one's mean is above its own.
+func (m measure) beside(name string, d Stat) string {
+	return fmt.Sprintf("%s (%s%s, 95 %% interval %s to %s)", name, m.difference(d.Mean), m.points(), m.difference(d.Mean-d.Half), m.difference(d.Mean+d.Half))
 }
 
-// points is the unit of a difference.
-func (m measure) points() string {
-	if m.id == "reward" {
-		return ""
-	}
-	return "\u00a0points"
-}
+const otherRewards = "their rewards differ, or dynamic sampling chooses what the mean is over"
 
-// otherRewards: the recipes' rewards are not one measure.
-func (c *Comparison) otherRewards() bool {
-	first := c.Recipes[0].config
-	return slices.ContainsFunc(c.Recipes, func(p *Recipe) bool {
-		return p.config.Sampling.Dynamic != first.Sampling.Dynamic || slices.ContainsFunc(p.config.Differences(first), func(d string) bool { return strings.HasPrefix(d, "reward.") })
-	})
+// otherReward: the mean rewards of the two recipes are not of one thing.
+func (p *Recipe) otherReward(o *Recipe) bool {
+	ofReward := func(d string) bool { return strings.HasPrefix(d, "reward.") }
+	return p.config.Sampling.Dynamic != o.config.Sampling.Dynamic || slices.ContainsFunc(p.config.Differences(o.config), ofReward) ||
+		!slices.EqualFunc(p.changes, o.changes, change.equal) && slices.ContainsFunc(slices.Concat(p.changes, o.changes), func(c change) bool { return slices.ContainsFunc(c.settings, ofReward) })
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"strings"
 
 	"github.com/justrl/justrl/internal/atomicdir"
 	"github.com/justrl/justrl/internal/chart"
@@ -25,20 +24,28 @@ type page struct {
 	Style         template.CSS
 	Notes         []string
 	Recipes       []*Recipe
-	Equals        []equalView
+	Equals        []tableView
+	Ends          tableView
 	Axes          []axisView
 	Costs         table
 }
 
-type equalView struct {
+// tableView is a table of measures, with what it allows to say.
+type tableView struct {
 	Title, About string
+	Columns      []string // the recipes' names
 	Rows         []rowView
 }
 
 type rowView struct {
-	Measure, Verdict string
-	Told             bool // one is ahead of all others
-	Cells            []string
+	Measure string
+	Cells   []string
+	Said    []verdictView
+}
+
+type verdictView struct {
+	Text string
+	Told bool // one is ahead of all others
 }
 
 type axisView struct {
@@ -63,13 +70,14 @@ func (c *Comparison) WriteHTML(w io.Writer) error {
 		Notes: c.Notes, Recipes: c.Recipes, Costs: c.costs(),
 	}
 	for _, e := range c.Equals {
-		p.Equals = append(p.Equals, e.view())
+		p.Equals = append(p.Equals, c.equalView(e))
 	}
+	p.Ends = c.endsView()
 	for i, a := range axes {
 		v := axisView{ID: "by-" + a.ID, Title: "By " + a.Name, About: a.About}
 		for _, m := range c.measures {
 			f := c.figure(m, i)
-			if f.Empty() {
+			if f.Empty() || m.neutral && a.ID != "step" {
 				continue
 			}
 			view, err := f.View(true)
@@ -112,15 +120,43 @@ func (e Equal) title() string {
 	return "By " + e.Axis + ": after " + e.budget()
 }
 
-func (e Equal) view() equalView {
-	v := equalView{Title: e.title(), About: e.Why}
+// columns are the recipes' names.
+func (c *Comparison) columns() (all []string) {
+	for _, p := range c.Recipes {
+		all = append(all, p.Name)
+	}
+	return all
+}
+
+func (c *Comparison) equalView(e Equal) tableView {
+	v := tableView{Title: e.title(), About: e.Why, Columns: c.columns()}
 	if e.Why == "" {
 		v.About = fmt.Sprintf("The smallest budget that all runs have reached. Of training the mean of the last %d steps within it, of held-out problems the last measurement within it. ± is half of the 95 %% interval over seeds.", LastSteps)
 	}
 	for _, row := range e.Rows {
-		r := rowView{Measure: row.Measure, Verdict: row.Verdict, Told: row.Told}
+		r := rowView{Measure: row.measure.name, Said: []verdictView{{row.Verdict, row.Told}}}
 		for _, cell := range row.Cells {
 			r.Cells = append(r.Cells, cell.words(row.measure))
+		}
+		v.Rows = append(v.Rows, r)
+	}
+	return v
+}
+
+func (c *Comparison) endsView() tableView {
+	v := tableView{Title: "At the end of the runs", Columns: c.columns(),
+		About: fmt.Sprintf("First → last, whatever the runs took. Of training the first step and the mean of the last %d, of held-out problems the first and the last measurement. ± is half of the 95 %% interval over seeds.", LastSteps)}
+	for _, e := range c.ends {
+		r := rowView{Measure: e.name}
+		for i, cell := range e.last {
+			text := cell.words(e.measure)
+			if e.first[i].N > 0 && cell.N > 0 {
+				text = e.text(e.first[i].Mean) + " → " + text
+			}
+			r.Cells = append(r.Cells, text)
+		}
+		for _, said := range e.said {
+			r.Said = append(r.Said, verdictView{Text: said})
 		}
 		v.Rows = append(v.Rows, r)
 	}
@@ -132,9 +168,9 @@ func (c Cell) words(m measure) string {
 	if c.N == 0 {
 		return numerals.None
 	}
-	text := m.format(c.Mean)
+	text := m.text(c.Mean)
 	if c.N > 1 {
-		text += " ± " + strings.TrimPrefix(m.format(c.Half), "+")
+		text += " ± " + m.half(c.Half)
 	}
 	low, high := c.Steps[0], c.Steps[0]
 	for _, s := range c.Steps {

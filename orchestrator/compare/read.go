@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/justrl/justrl/orchestrator/config"
 	"github.com/justrl/justrl/orchestrator/journal"
@@ -17,18 +18,37 @@ type Run struct {
 	Dir   string `json:"dir"`
 	Seed  int64  `json:"seed"`
 	Steps int    `json:"steps"`
+	// Tokens are the response tokens sampled in the steps that there are, what dynamic
+	// sampling left out included; Trained the prompt and response tokens of their updates.
+	Tokens        int64   `json:"response_tokens"`
+	Trained       int64   `json:"trained_tokens"`
+	Seconds       float64 `json:"wall_s,omitempty"` // 0 of a run that has not ended
+	WeightsSHA256 string  `json:"weights_sha256,omitempty"`
 	journal.Costs
 
 	preset   string
 	unpriced string // what its records do not say; "" for nothing
 	steps    []point
 	measured []journal.Validation
+	changes  []change
 }
 
 // point is a step: what it came to, and what the steps up to it took.
 type point struct {
-	reward, correct float64
-	at              [axisCount]float64 // NaN from where a record does not say
+	reward, correct, length, cut, entropy float64
+
+	at [axisCount]float64 // NaN from where a record does not say
+}
+
+// change is where a run went on as another experiment: a stage of a curriculum, or
+// what --allow-changed-recipe allowed.
+type change struct {
+	step     int // before which, counted from 0
+	settings []string
+}
+
+func (c change) equal(o change) bool {
+	return c.step == o.step && slices.Equal(c.settings, o.settings)
 }
 
 func read(dir string) (*Run, config.Config, error) {
@@ -62,7 +82,8 @@ func read(dir string) (*Run, config.Config, error) {
 		if s.Drawn != nil { // those that are trained on were chosen by it
 			correct = s.CorrectShare
 		}
-		r.steps = append(r.steps, point{s.ScoreMean, correct, sum})
+		r.steps = append(r.steps, point{s.ScoreMean, correct, s.ResponseMean, s.ResponseClip, s.Entropy, sum})
+		r.Tokens, r.Trained, r.WeightsSHA256 = r.Tokens+s.ResponseTokens(), r.Trained+int64(s.Tokens), s.WeightsSHA256
 	}
 	for v, err := range journal.Lines[journal.Validation](journal.ValidationsPath(dir)) {
 		if err != nil {
@@ -79,6 +100,23 @@ func read(dir string) (*Run, config.Config, error) {
 	}
 	r.All = r.All.Add(r.Lost)
 	r.Steps = len(r.steps)
+	summary, finished, err := journal.ReadSummary(dir)
+	if err != nil {
+		return nil, cfg, err
+	}
+	if finished && summary.Steps >= r.Steps { // else it went on after it
+		r.Seconds = summary.WallS
+	}
+	resumes, err := journal.Resumes(dir)
+	if err != nil {
+		return nil, cfg, err
+	}
+	for _, o := range resumes {
+		c := change{o.NextStep, o.Recipe}
+		if len(c.settings) > 0 && !slices.ContainsFunc(r.changes, c.equal) { // one that was broken off says it again
+			r.changes = append(r.changes, c)
+		}
+	}
 	for i, a := range axes {
 		if r.Steps > 0 && math.IsNaN(sum[i]) {
 			r.unpriced = fmt.Sprintf("%s does not say what all of its steps took (%s): it was begun by an older justrl, and is not compared by that.", dir, a.Name)

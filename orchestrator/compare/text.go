@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// WriteText writes the tables at equal compute for a terminal.
+// WriteText writes the tables, at equal compute and at the ends of the runs, for a terminal.
 func (c *Comparison) WriteText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintln(&b, c.title())
@@ -15,28 +15,38 @@ func (c *Comparison) WriteText(w io.Writer) error {
 		fmt.Fprintln(&b, "note:", n)
 	}
 	for _, e := range c.Equals {
-		fmt.Fprintf(&b, "\n%s\n", e.title())
-		if e.Why != "" {
-			fmt.Fprintln(&b, e.Why)
-			continue
-		}
-		t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-		for _, row := range e.Rows {
-			for i, cell := range row.Cells {
-				name := ""
-				if i == 0 {
-					name = row.Measure
-				}
-				fmt.Fprintf(t, "%s\t%s\t%s\n", name, c.Recipes[i].Name, cell.words(row.measure))
-			}
-		}
-		if err := t.Flush(); err != nil {
+		if err := c.equalView(e).text(&b); err != nil {
 			return err
 		}
-		for _, row := range e.Rows {
-			fmt.Fprintf(&b, "%s: %s\n", row.Measure, row.Verdict)
+	}
+	if ends := c.endsView(); len(ends.Rows) > 0 {
+		if err := ends.text(&b); err != nil {
+			return err
 		}
 	}
 	_, err := io.WriteString(w, strings.ReplaceAll(b.String(), "\u00a0", " "))
 	return err
+}
+
+func (v tableView) text(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintf(t, "\n%s\n", v.Title) // Flush tells
+	if len(v.Rows) == 0 {
+		_, _ = fmt.Fprintln(t, v.About)
+	}
+	for _, row := range v.Rows {
+		for i, cell := range row.Cells {
+			name := ""
+			if i == 0 {
+				name = row.Measure
+			}
+			_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", name, v.Columns[i], cell)
+		}
+	}
+	for _, row := range v.Rows {
+		for _, said := range row.Said {
+			_, _ = fmt.Fprintf(t, "%s: %s\n", row.Measure, said.Text)
+		}
+	}
+	return t.Flush()
 }

@@ -21,6 +21,9 @@ const (
 	maxRowText   = 64 << 20 // bytes
 )
 
+// valuesAtOnce is how many values of a column are decoded ahead.
+const valuesAtOnce = 512
+
 // parquetColumns are those that are read, by their place among a row's cells.
 const (
 	colGroup = iota
@@ -114,21 +117,19 @@ func leavesOf(schema *parquet.Schema, want []int) (leaves [columnCount]int, err 
 }
 
 func readRowGroup(file *parquetfile.File, group int, leaves [columnCount]int, row *int, each func(int, rolloutLine) error) (err error) {
-	var cols [columnCount]*column
+	var cols [columnCount]*parquetfile.Values
 	defer func() {
 		for _, c := range cols {
-			err = errors.Join(err, c.close())
+			err = errors.Join(err, c.Close())
 		}
 	}()
 	for i, leaf := range leaves {
 		if leaf < 0 {
 			continue
 		}
-		p, err := file.Pages(group, leaf)
-		if err != nil {
+		if cols[i], err = file.Values(group, leaf, valuesAtOnce); err != nil {
 			return fmt.Errorf("%s: %w", columnNames[i], err)
 		}
-		cols[i] = &column{pages: p}
 	}
 	for range file.RowGroups()[group].NumRows() {
 		var l rolloutLine
@@ -136,7 +137,7 @@ func readRowGroup(file *parquetfile.File, group int, leaves [columnCount]int, ro
 			if c == nil {
 				continue
 			}
-			if err := c.into(&l, i); err != nil {
+			if err := into(&l, c, i); err != nil {
 				return fmt.Errorf("row %d, %s: %w", *row, columnNames[i], err)
 			}
 		}
@@ -148,8 +149,8 @@ func readRowGroup(file *parquetfile.File, group int, leaves [columnCount]int, ro
 	return nil
 }
 
-// into reads the next row's cell of column i.
-func (c *column) into(l *rolloutLine, i int) (err error) {
+// into reads the next row's cell of column i, whose values are c's.
+func into(l *rolloutLine, c *parquetfile.Values, i int) (err error) {
 	switch i {
 	case colGroup:
 		l.Group, err = scalar(c, wholeNumber[int64])
@@ -182,32 +183,14 @@ func (c *column) into(l *rolloutLine, i int) (err error) {
 	return err
 }
 
-// column reads a column chunk value by value.
-type column struct {
-	pages  *parquetfile.Pages
-	page   parquet.Page
-	values parquet.ValueReader
-	buf    [512]parquet.Value
-	have   []parquet.Value // unread part of buf
-}
-
 // eachValue calls do with the values of the next row, in order.
-func (c *column) eachValue(do func(parquet.Value) error) error {
+func eachValue(c *parquetfile.Values, do func(parquet.Value) error) error {
 	for n := 0; ; n++ {
-		if len(c.have) == 0 {
-			err := c.fill()
-			if errors.Is(err, io.EOF) && n > 0 {
-				return nil
-			}
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			if err != nil {
-				return fmt.Errorf("is damaged: %w", err)
-			}
+		v, more, err := c.Next(n == 0)
+		if err != nil {
+			return fmt.Errorf("is damaged: %w", err)
 		}
-		v := c.have[0]
-		if n > 0 && v.RepetitionLevel() == 0 {
+		if !more {
 			return nil
 		}
 		if n == maxRowTokens {
@@ -216,50 +199,13 @@ func (c *column) eachValue(do func(parquet.Value) error) error {
 		if err := do(v); err != nil {
 			return err
 		}
-		c.have = c.have[1:]
 	}
-}
-
-// fill reads more values, of the next page where this one is used up.
-func (c *column) fill() error {
-	for {
-		if c.values != nil {
-			n, err := c.pages.Read(c.values, c.buf[:])
-			if c.have = c.buf[:n]; n > 0 {
-				return nil
-			}
-			if err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			c.release()
-		}
-		page, err := c.pages.ReadPage()
-		if err != nil {
-			return err
-		}
-		c.page, c.values = page, page.Values()
-	}
-}
-
-func (c *column) release() {
-	if c.page != nil {
-		parquet.Release(c.page)
-	}
-	c.page, c.values = nil, nil
-}
-
-func (c *column) close() error {
-	if c == nil {
-		return nil
-	}
-	c.release()
-	return c.pages.Close()
 }
 
 // scalar is the one value of the next row; nil is null.
-func scalar[T any](c *column, of func(parquet.Value) (T, error)) (one *T, err error) {
+func scalar[T any](c *parquetfile.Values, of func(parquet.Value) (T, error)) (one *T, err error) {
 	n := 0
-	err = c.eachValue(func(v parquet.Value) error {
+	err = eachValue(c, func(v parquet.Value) error {
 		if n++; n > 1 {
 			return errors.New("is a list, and should be one value")
 		}
@@ -274,9 +220,9 @@ func scalar[T any](c *column, of func(parquet.Value) (T, error)) (one *T, err er
 }
 
 // list is the values of the next row; nil is null, or empty.
-func list[T any](c *column, of func(parquet.Value) (T, error)) (all []T, err error) {
+func list[T any](c *parquetfile.Values, of func(parquet.Value) (T, error)) (all []T, err error) {
 	n, null := 0, false
-	err = c.eachValue(func(v parquet.Value) error {
+	err = eachValue(c, func(v parquet.Value) error {
 		n++
 		if null = null || v.IsNull(); null && n > 1 {
 			return errors.New("has null among its numbers")

@@ -138,26 +138,25 @@ func rowRecord(question, role, answer *cells, ids []*cells) (record, error) {
 // maxRowEntries bounds a list.
 const maxRowEntries = 1 << 20
 
+// valuesAtOnce is how many values of a column are decoded ahead.
+const valuesAtOnce = 128
+
 // cells reads one column row by row. A nil *cells is a column that the file lacks.
 type cells struct {
 	name   string
-	pages  *parquetfile.Pages
-	page   parquet.Page
-	values parquet.ValueReader
-	buf    [128]parquet.Value
-	have   []parquet.Value // unread part of buf
-	row    []*string       // the current row's values; nil is null
-	size   int             // bytes of their texts
+	values *parquetfile.Values
+	row    []*string // the current row's values; nil is null
+	size   int       // bytes of their texts
 	text   func(parquet.Value) (*string, error)
 }
 
 // openCells opens the column of a leaf in a row group.
 func openCells(f *parquetfile.File, group, leaf int, name string) (*cells, error) {
-	p, err := f.Pages(group, leaf)
+	v, err := f.Values(group, leaf, valuesAtOnce)
 	if err != nil {
 		return nil, fmt.Errorf("is damaged: read %s: %w", name, err)
 	}
-	return &cells{name: name, pages: p, text: valueText}, nil
+	return &cells{name: name, values: v, text: valueText}, nil
 }
 
 // keep bounds what a row may have: a list without an end would take all memory.
@@ -181,20 +180,11 @@ func (c *cells) nextRow() error {
 	}
 	c.row, c.size = c.row[:0], 0
 	for {
-		if len(c.have) == 0 {
-			err := c.fill()
-			if errors.Is(err, io.EOF) && len(c.row) > 0 {
-				return nil
-			}
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			if err != nil {
-				return fmt.Errorf("is damaged: read %s: %w", c.name, err)
-			}
+		v, more, err := c.values.Next(len(c.row) == 0)
+		if err != nil {
+			return fmt.Errorf("is damaged: read %s: %w", c.name, err)
 		}
-		v := c.have[0]
-		if v.RepetitionLevel() == 0 && len(c.row) > 0 {
+		if !more {
 			return nil
 		}
 		text, err := c.text(v)
@@ -204,45 +194,14 @@ func (c *cells) nextRow() error {
 		if c.row, err = c.keep(c.row, text); err != nil {
 			return fmt.Errorf("%s %w", c.name, err)
 		}
-		c.have = c.have[1:]
 	}
-}
-
-// fill reads more values, of the next page where this one is used up.
-func (c *cells) fill() error {
-	for {
-		if c.values != nil {
-			n, err := c.pages.Read(c.values, c.buf[:])
-			c.have = c.buf[:n]
-			if n > 0 {
-				return nil
-			}
-			if err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			c.release()
-		}
-		page, err := c.pages.ReadPage()
-		if err != nil {
-			return err
-		}
-		c.page, c.values = page, page.Values()
-	}
-}
-
-func (c *cells) release() {
-	if c.page != nil {
-		parquet.Release(c.page)
-	}
-	c.page, c.values = nil, nil
 }
 
 func (c *cells) close() error {
 	if c == nil {
 		return nil
 	}
-	c.release()
-	return c.pages.Close()
+	return c.values.Close()
 }
 
 func (c *cells) one() (string, error) {

@@ -147,7 +147,7 @@ func leafOf(node parquet.Node, path []string) (leaf, bool) {
 }
 
 func groupScalars(file *parquetfile.File, group int, leaves map[int]leaf, row *int, each func(map[string]string) error) (err error) {
-	open := map[int]*column{}
+	open := map[int]*cells{}
 	defer func() {
 		for _, c := range open {
 			err = errors.Join(err, c.close())
@@ -158,15 +158,16 @@ func groupScalars(file *parquetfile.File, group int, leaves map[int]leaf, row *i
 		if err != nil {
 			return err
 		}
-		open[i] = &column{cells: c}
+		c.text = func(v parquet.Value) (*string, error) { return anyText(v), nil }
+		open[i] = c
 	}
 	for range file.RowGroups()[group].NumRows() {
 		values := map[string]string{}
 		for i, l := range leaves {
 			if err := open[i].nextRow(); err != nil {
-				return fmt.Errorf("row %d: is damaged: read %s: %w", *row, l.name, err)
+				return fmt.Errorf("row %d: %w", *row, err)
 			}
-			if text := open[i].text(l.kind); text != nil {
+			if text := open[i].told(l.kind); text != nil {
 				values[l.name] = *text
 			}
 		}
@@ -178,45 +179,13 @@ func groupScalars(file *parquetfile.File, group int, leaves map[int]leaf, row *i
 	return nil
 }
 
-// column reads the values of one column, row by row, whatever they are.
-type column struct {
-	*cells
-	values []*string // the current row's; nil is null, or no text
-}
-
-func (c *column) nextRow() error {
-	c.values, c.size = c.values[:0], 0
-	var err error
-	for n := 0; ; n++ {
-		if len(c.have) == 0 {
-			err = c.fill()
-			if errors.Is(err, io.EOF) && n > 0 {
-				return nil
-			}
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			if err != nil {
-				return err
-			}
-		}
-		v := c.have[0]
-		if v.RepetitionLevel() == 0 && n > 0 {
-			return nil
-		}
-		if c.values, err = c.keep(c.values, anyText(v)); err != nil {
-			return err
-		}
-		c.have = c.have[1:]
-	}
-}
-
-func (c *column) text(kind listing) *string {
+// told is what counts of a row's values.
+func (c *cells) told(kind listing) *string {
 	if kind != joined {
-		return c.values[0]
+		return c.row[0]
 	}
 	var parts []string
-	for _, v := range c.values {
+	for _, v := range c.row {
 		if v != nil {
 			parts = append(parts, *v)
 		}

@@ -171,7 +171,7 @@ func TestScalarsRefusesARowWithoutAnEnd(t *testing.T) {
 	for _, tc := range []struct{ path, want string }{
 		{writeFile(t, "a.jsonl", "{\"a\":1}\n{\"a\":\""+long+"\"}\n"), "line 2: is longer than 16777216 bytes"},
 		{writeFile(t, "a.csv", "a,b\n1,2\n\""+long), "the row after line 2 is longer than 16777216 bytes"},
-		{writeParquet(t, 9, arena(1, "q", "1"), arena(2, long, "2")), "row 1: is damaged: read problem: has more than 16777216 bytes in one row"},
+		{writeParquet(t, 9, arena(1, "q", "1"), arena(2, long, "2")), "row 1: problem has more than 16777216 bytes in one row"},
 	} {
 		err := Scalars(t.Context(), tc.path, func(map[string]string) error { return nil })
 		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), tc.path) {
