@@ -63,7 +63,7 @@ function connect() {
 	source.addEventListener('beat', () => { heard = Date.now(); });
 	source.addEventListener('error', e => {
 		if (e.target !== source) return;
-		if (source.readyState === EventSource.CLOSED) poll(10);
+		if (source.readyState === EventSource.CLOSED) poll(4);
 		else lost();
 	});
 }
@@ -93,7 +93,7 @@ async function poll(times) {
 
 document.addEventListener('visibilitychange', () => {
 	clearTimeout(next);
-	if (document.hidden) next = setTimeout(() => poll(1), 15000);
+	if (document.hidden) next = setTimeout(() => poll(1), 10000);
 	else if (source.readyState === EventSource.CLOSED) connect();
 });
 
@@ -214,12 +214,12 @@ function progress() {
 		left = Math.max(0, usual - spent);
 	}
 	if (left !== undefined) {
-		remain.push('stage ' + span(left));
+		remain.push(span(left) + ' of the stage');
 		const then = { sample: ['update', 'publish'], update: ['publish'] }[state.phase];
-		if (then) remain.push('step ' + span(left + then.reduce((sum, p) => sum + (state.took[p] ?? 0), 0)));
+		if (then) remain.push(span(left + then.reduce((sum, p) => sum + (state.took[p] ?? 0), 0)) + ' of the step');
 	}
 	const run = runLeft();
-	if (run !== null) remain.push('run ' + span(run));
+	if (run !== null) remain.push(span(run) + ' of the run');
 	if (remain.length) words.push('left: about ' + remain.join(', '));
 	if (state.ended || !state.phase) [share, words] = [state.ended ? 1 : 0, state.ended ? [state.ended] : []];
 	const text = words.join(' · '), bar = $('bar');
@@ -228,7 +228,9 @@ function progress() {
 	if (share < 0) bar.removeAttribute('aria-valuenow');
 	else bar.setAttribute('aria-valuenow', String(Math.round(100 * share)));
 	bar.setAttribute('aria-valuetext', text || 'unknown');
-	$('fill').style.width = share < 0 ? '' : (100 * share).toFixed(1) + '%';
+	const fill = $('fill'), width = share < 0 ? '' : (100 * share).toFixed(1) + '%';
+	fill.style.transition = parseFloat(width) < parseFloat(fill.style.width) ? 'none' : ''; // a stage begins at its beginning
+	fill.style.width = width;
 	const eta = $('tile-left');
 	if (eta) eta.textContent = run === null ? '–' : span(run);
 }
@@ -266,6 +268,7 @@ function tiles() {
 	value.id = 'tile-left';
 	all.push(eta);
 	$('tiles').replaceChildren(...all);
+	progress();
 }
 
 // curves shows the data anew.
@@ -277,6 +280,7 @@ function curves() {
 			charts.set(f.id, chart);
 			watcher.observe(chart.root);
 			sizes.observe(chart.box);
+			chart.read(); // a screen reader need not wait until it is seen
 		}
 		chart.figure = f;
 		chart.stale = true;
@@ -371,15 +375,15 @@ function table() {
 }
 
 function servers() {
-	const all = state.servers ?? [], tokens = all.reduce((sum, s) => sum + s.tokens, 0);
+	const all = state.servers ?? [], tokens = all.reduce((sum, s) => sum + s.tokens, 0), why = all.some(s => s.why) ? ['why'] : [];
 	$('servers-section').hidden = all.length === 0;
-	fill($('servers-table'), ['server', 'state', 'since', 'samples under way', 'weights version', 'share of tokens', 'why'], all.map(s => {
-		const r = row([s.name, s.fenced ? 'out' : 'up', new Date(s.since).toLocaleTimeString(), count(s.in_flight) + ' of ' + count(s.limit), count(s.version), tokens ? percent(100 * s.tokens / tokens) : '–', s.why ?? '']);
+	fill($('servers-table'), ['server', 'state', 'since', 'samples under way', 'weights version', 'share of tokens', ...why], all.map(s => {
+		const r = row([s.name, s.fenced ? 'out' : 'up', new Date(s.since).toLocaleTimeString(), count(s.in_flight) + ' of ' + count(s.limit), count(s.version), tokens ? percent(100 * s.tokens / tokens) : '–', ...why.map(() => s.why ?? '')]);
 		r.children[1].className = s.fenced ? 'state-out' : 'state-up';
-		r.children[6].className = 'words';
+		if (why.length) r.children[6].className = 'words';
 		return r;
 	}));
-	$('servers-table').querySelector('thead th:last-child').className = 'words';
+	if (why.length) $('servers-table').querySelector('thead th:last-child').className = 'words';
 }
 
 function events(more) {
