@@ -167,3 +167,19 @@ func TestSmooth(t *testing.T) {
 		}
 	}
 }
+
+// Where there is no half, none is marked.
+func TestWholeTicks(t *testing.T) {
+	for high := 1.0; high <= 2000; high++ {
+		marks := ticks{count: 6, whole: true}.Ticks(0, high)
+		if len(marks) < 2 && high > 1 {
+			t.Errorf("up to %g: %v", high, marks)
+		}
+		for _, m := range marks {
+			if m.Value != math.Trunc(m.Value) {
+				t.Errorf("up to %g: %v", high, marks)
+				break
+			}
+		}
+	}
+}

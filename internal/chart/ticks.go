@@ -25,6 +25,9 @@ func (t ticks) Ticks(low, high float64) []plot.Tick {
 	if t.whole {
 		step = max(1, step)
 	}
+	if t.whole && step == 2.5 {
+		step = 5
+	}
 	var all []plot.Tick
 	if !(step > 0) || !numerals.Finite(step) {
 		return all

@@ -22,8 +22,9 @@ import (
 )
 
 // outside is who a run tells beside the terminal: TensorBoard's files, Prometheus,
-// a program of the user's. None of them can hold it up or end it. It is an
-// orchestrator.Observer and a keeperVoice, safe for concurrent use.
+// a program of the user's. None of them can hold it up or end it. What the
+// orchestrator tells goes to its observers, what the keeper does to itself. It is
+// safe for concurrent use.
 type outside struct {
 	*progress
 	board   *tensorboard.Writer // nil where it cannot be written
@@ -36,10 +37,7 @@ type outside struct {
 	about notify.Event // what every event has, its Step among it
 }
 
-var (
-	_ orchestrator.Observer = (*outside)(nil)
-	_ keeperVoice           = (*outside)(nil)
-)
+var _ keeperVoice = (*outside)(nil)
 
 // openOutside begins with what the run in dir has recorded; web is where it can be
 // looked at, if anywhere. The caller closes it.

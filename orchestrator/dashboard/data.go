@@ -23,7 +23,6 @@ func (p *Page) giveCurves(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(encodeCurves(p.instance, c)) // the client may be gone
 }

@@ -101,6 +101,7 @@ func (p *Page) Ended(how string) {
 
 // wake has every client look at the state; it holds p.mu.
 func (p *Page) wake() {
+	p.wakes++
 	for c := range p.clients {
 		select {
 		case c <- struct{}{}:

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzhttp"
+	"golang.org/x/sync/singleflight"
 
-	"github.com/justrl/justrl/internal/guard"
 	"github.com/justrl/justrl/orchestrator"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/orchestrator/report"
@@ -62,9 +62,13 @@ type Page struct {
 	beat     time.Duration // between signs of life
 	patience time.Duration // for a client to take what it is sent
 
+	shot    shot
+	reports singleflight.Group
+
 	mu      sync.Mutex
 	now     doing
 	ended   string
+	wakes   uint64                     // how often the clients were woken
 	clients map[chan struct{}]struct{} // to wake
 }
 
@@ -107,15 +111,19 @@ func (p *Page) html(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-// report is the run so far as the one file that justrl report writes.
+// report is the run so far as the one file that justrl report writes. Who asks
+// while it is written gets the same one.
 func (p *Page) report(w http.ResponseWriter, _ *http.Request) {
-	var b bytes.Buffer
-	if err := report.Write(p.Dir, &b); err != nil {
-		guard.Refuse(w, http.StatusInternalServerError, err.Error())
+	page, err, _ := p.reports.Do("", func() (any, error) {
+		var b bytes.Buffer
+		err := report.Write(p.Dir, &b)
+		return b.Bytes(), err
+	})
+	if err != nil {
+		fault(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(b.Bytes()) // the client may be gone
+	_, _ = w.Write(page.([]byte)) // the client may be gone
 }

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/klauspost/compress/gzhttp"
 
@@ -63,13 +64,45 @@ func (s *Server) Handle(pattern string, h http.Handler) { s.behind.Handle(patter
 // Open adds a route that asks for none. It must show nothing of the run.
 func (s *Server) Open(pattern string, h http.Handler) { s.all.Handle(pattern, h) }
 
+// patience is for a client to take an answer, however long it is: who does not read
+// must not hold one of the few that are given at once.
+const patience = 2 * time.Minute
+
+// bodyLimit is for the body of a request, of which no route but /login wants one.
+const bodyLimit = 10 * time.Second
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w) // a writer of a test has no deadlines
+	_ = control.SetWriteDeadline(time.Now().Add(patience))
+	if r.ContentLength != 0 { // else nothing is read, and a stream would end with it
+		_ = control.SetReadDeadline(time.Now().Add(bodyLimit))
+	}
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if foreign(r) {
+		guard.Refuse(w, http.StatusForbidden, "another site's page may link to here, and no more")
+		return
+	}
 	if s.token == "" && !local(r.Host) {
 		guard.Refuse(w, http.StatusForbidden, "only localhost, 127.0.0.1 or [::1] are answered where no token is asked for")
 		return
 	}
 	s.all.ServeHTTP(w, r)
+}
+
+// foreign tells whether a page of another origin has a browser ask, for anything but
+// to go here. It could not read the answer, but have the run make many of them.
+// Browsers say so themselves; programs do not.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site": // same-site is another port of this machine
+		return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Dest") != "document"
+	default:
+		return false
+	}
 }
 
 // local tells whether a request's Host is this machine's own name for itself.

@@ -1,13 +1,15 @@
 package dashboard
 
 import (
+	"encoding/json"
 	"maps"
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
+	"sync"
 	"time"
 
-	"github.com/justrl/justrl/internal/guard"
 	"github.com/justrl/justrl/orchestrator/journal"
 )
 
@@ -57,9 +59,51 @@ func (p *Page) state() state {
 	return s
 }
 
+// shot is a state as JSON, which all that follow a run are sent.
+type shot struct {
+	mu    sync.Mutex
+	at    time.Time
+	wakes uint64 // of the page, when it was taken
+	body  []byte
+}
+
+// snapshot is the state as JSON, without a line break in it. It is computed once
+// for all who ask within about a tick and while nobody is woken, so that many
+// followers cost the run what one does. Nobody may write to it.
+func (p *Page) snapshot() ([]byte, error) {
+	p.shot.mu.Lock()
+	defer p.shot.mu.Unlock()
+	p.mu.Lock()
+	wakes := p.wakes
+	p.mu.Unlock()
+	// A follower alone, who looks once a tick, is never given its last one again.
+	if now := time.Now(); p.shot.body == nil || p.shot.wakes != wakes || now.Sub(p.shot.at) >= p.tick*9/10 {
+		b, err := json.Marshal(p.state())
+		if err != nil {
+			return nil, err
+		}
+		p.shot.at, p.shot.wakes, p.shot.body = now, wakes, b
+	}
+	return p.shot.body, nil
+}
+
+// message is a state with the time at which it is sent, for browsers whose clock is another.
+func (p *Page) message(state []byte) []byte {
+	b := strconv.AppendInt([]byte(`{"now":`), p.Now().UnixMilli(), 10)
+	return append(append(append(b, `,"state":`...), state...), '}')
+}
+
+// giveState answers with what the stream would say next. A browser that cannot
+// have the stream asks for it, as may a script.
 func (p *Page) giveState(w http.ResponseWriter, _ *http.Request) {
+	b, err := p.snapshot()
+	if err != nil {
+		fault(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	guard.Reply(w, http.StatusOK, p.state())
+	_, _ = w.Write(append(p.message(b), '\n')) // the client may be gone
 }
 
 func milliseconds(t time.Time) int64 {

@@ -3,7 +3,6 @@ package dashboard
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,7 +28,6 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
 	defer p.leave(woken)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("X-Accel-Buffering", "no") // a proxy must not keep it
 	to := sending{w: w, control: http.NewResponseController(w), patience: p.patience}
 	if err := to.send("retry: 1000\n\n"); err != nil {
@@ -88,13 +86,12 @@ func (p *Page) follow(ctx context.Context, to *sending, woken <-chan struct{}) e
 
 // tell sends the state if it is another than the last.
 func (p *Page) tell(to *sending, n int) error {
-	b, err := json.Marshal(p.state()) // no line break is in it
+	b, err := p.snapshot()
 	if err != nil || bytes.Equal(b, to.last) {
 		return err
 	}
 	to.last = b
-	now := strconv.FormatInt(p.Now().UnixMilli(), 10)
-	return to.send("id: " + p.instance + "-" + strconv.Itoa(n) + "\nevent: state\ndata: {\"now\":" + now + ",\"state\":" + string(b) + "}\n\n")
+	return to.send("id: " + p.instance + "-" + strconv.Itoa(n) + "\nevent: state\ndata: " + string(p.message(b)) + "\n\n")
 }
 
 // sending is a client that events go to.

@@ -50,30 +50,45 @@ type answerKey struct {
 // readAnswers compares the first with the last measurement whose answers were
 // kept. Where there are no two, it takes excerpts of the training rollouts.
 func (r *run) readAnswers(path string) error {
-	kept, err := journal.Evaluations(path)
+	first, last, sets, err := measuredTwice(path)
 	if err != nil {
 		return err
 	}
-	if len(kept) >= 2 {
-		first, last := kept[0], kept[len(kept)-1]
-		for _, set := range first.Sets {
-			if !slices.Contains(last.Sets, set) {
-				continue
-			}
-			c, err := compare(path, set, first.Steps, last.Steps)
-			if err != nil {
-				return err
-			}
-			if c.answers > 0 {
-				r.compared = append(r.compared, c)
-			}
-		}
-	}
-	if len(r.compared) > 0 {
-		return nil
+	if err := r.compareAnswers(path, first, last, sets); err != nil || len(r.compared) > 0 {
+		return err
 	}
 	r.excerpts, err = readExcerpts(path)
 	return err
+}
+
+// measuredTwice is the first and the last measurement whose answers are kept, as
+// steps done before them, and the sets that both have.
+func measuredTwice(path string) (first, last int, sets []string, err error) {
+	all, err := journal.Evaluations(path)
+	if err != nil || len(all) < 2 {
+		return 0, 0, nil, err
+	}
+	f, l := all[0], all[len(all)-1]
+	for _, set := range f.Sets {
+		if slices.Contains(l.Sets, set) {
+			sets = append(sets, set)
+		}
+	}
+	return f.Steps, l.Steps, sets, nil
+}
+
+func (r *run) compareAnswers(path string, first, last int, sets []string) error {
+	r.compared = nil
+	for _, set := range sets {
+		c, err := compare(path, set, first, last)
+		if err != nil {
+			return err
+		}
+		if c.answers > 0 {
+			r.compared = append(r.compared, c)
+		}
+	}
+	return nil
 }
 
 // compare reads both files twice, first for the verdicts and then for the texts

@@ -8,27 +8,40 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/justrl/justrl/internal/chart"
+	"github.com/justrl/justrl/internal/webpage"
 	"github.com/justrl/justrl/orchestrator/journal"
 )
 
 // Live reads a run that goes on, for a page that shows what its report would.
 // Nothing is read before it is asked for, and of steps.jsonl only what is new:
-// a run of 5,000 steps takes a few megabytes. No lock is taken. It is safe for
-// concurrent use; one call reads at a time.
+// a run of 5,000 steps takes a few megabytes. What it shows of a step's rollouts,
+// and of held-out answers, is read once however many ask, and kept for the newest
+// few. No lock is taken. It is safe for concurrent use; one call reads at a time.
 type Live struct {
-	path string
+	path        string
+	rollouts    kept[Excerpt]
+	heldOut     kept[[]AnswerSet]
+	readExcerpt func(path string, step int) (excerpt, error) // the function of that name; tests count its calls
 
 	mu     sync.Mutex
 	run    run
-	opened bool  // run has its info and configuration
-	read   int64 // bytes of steps.jsonl that run.steps holds
+	opened bool        // run has its info and configuration
+	file   os.FileInfo // steps.jsonl, when it was read last
+	read   int64       // bytes of it that run.steps holds
 }
 
+// keptSteps is of how many steps the answers that were shown are kept: some 10 kB each.
+const keptSteps = 16
+
 // Follow makes a Live of the run in a run directory.
-func Follow(path string) *Live { return &Live{path: path} }
+func Follow(path string) *Live {
+	return &Live{path: path, rollouts: kept[Excerpt]{most: keptSteps}, heldOut: kept[[]AnswerSet]{most: 1}, readExcerpt: readExcerpt}
+}
 
 // Curves are a run's figures over some of its steps.
 type Curves struct {
@@ -58,19 +71,35 @@ func (l *Live) Curves(after int) (Curves, error) {
 }
 
 // Rollouts shows a few answers of a training step, counted from 0. Without
-// those of that step the error wraps fs.ErrNotExist.
+// those of that step the error wraps fs.ErrNotExist. What it returns is shared
+// with other callers.
 func (l *Live) Rollouts(step int) (Excerpt, error) {
-	e, err := readExcerpt(l.path, step)
-	if err == nil && e.total == 0 {
-		err = fmt.Errorf("the rollouts of step %d: %w", step+1, fs.ErrNotExist)
-	}
-	if err != nil {
-		return Excerpt{}, err
-	}
-	return (&run{excerpts: []excerpt{e}}).excerptViews()[0], nil
+	return l.rollouts.get(strconv.Itoa(step), []string{journal.RolloutsPath(l.path, step)}, func() (Excerpt, error) {
+		e, err := l.readExcerpt(l.path, step)
+		if err == nil && e.total == 0 {
+			err = fmt.Errorf("the rollouts of step %d: %w", step+1, fs.ErrNotExist)
+		}
+		if err != nil {
+			return Excerpt{}, err
+		}
+		view := (&run{excerpts: []excerpt{e}}).excerptViews()[0]
+		for _, a := range view.Answers {
+			detach(a.Spans)
+		}
+		return view, nil
+	})
 }
 
-// HeldOut shows the same held-out problems answered before and after training so far.
+// detach copies spans, so that they do not keep the whole answer in memory.
+func detach(spans []webpage.Span) {
+	for i := range spans {
+		spans[i].Text = strings.Clone(spans[i].Text)
+	}
+}
+
+// HeldOut shows the same held-out problems answered before and after training so
+// far; none while there are no two measurements. What it returns is shared with
+// other callers.
 func (l *Live) HeldOut() ([]AnswerSet, error) {
 	l.mu.Lock()
 	err := l.open()
@@ -79,10 +108,27 @@ func (l *Live) HeldOut() ([]AnswerSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.readAnswers(l.path); err != nil {
+	first, last, sets, err := measuredTwice(l.path)
+	if err != nil || len(sets) == 0 {
 		return nil, err
 	}
-	return r.answerSets(), nil
+	var files []string
+	for _, set := range sets {
+		files = append(files, journal.AnswersPath(l.path, first, set), journal.AnswersPath(l.path, last, set))
+	}
+	return l.heldOut.get(strings.Join(files, "\n"), files, func() ([]AnswerSet, error) {
+		if err := r.compareAnswers(l.path, first, last, sets); err != nil {
+			return nil, err
+		}
+		all := r.answerSets()
+		for _, s := range all {
+			for _, e := range s.Examples {
+				detach(e.Before.Spans)
+				detach(e.After.Spans)
+			}
+		}
+		return all, nil
+	})
 }
 
 // Events returns the newest 200 at most, in order, and how many there are in all.
@@ -117,18 +163,22 @@ func (l *Live) catchUp() (err error) {
 	}
 	f, err := os.Open(journal.StepsPath(l.path))
 	if errors.Is(err, fs.ErrNotExist) {
-		l.run.steps, l.read = columns{}, 0
+		l.run.steps, l.file, l.read = columns{}, nil, 0
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("run directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if st, err := f.Stat(); err != nil {
+	st, err := f.Stat()
+	if err != nil {
 		return fmt.Errorf("run directory: %w", err)
-	} else if st.Size() < l.read {
+	}
+	// A file that was rewound is another one, however long it has grown again.
+	if st.Size() < l.read || l.file != nil && !os.SameFile(st, l.file) {
 		l.run.steps, l.read = columns{}, 0
 	}
+	l.file = st
 	if _, err := f.Seek(l.read, io.SeekStart); err != nil {
 		return fmt.Errorf("run directory: %w", err)
 	}

@@ -2,15 +2,19 @@ package report
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/justrl/justrl/internal/webpage"
 	"github.com/justrl/justrl/internal/webpage/webpagetest"
@@ -102,5 +106,140 @@ func TestEvents(t *testing.T) {
 	write(t, dir, "events.jsonl", []byte("{}\n{\n"))
 	if err := Write(dir, new(strings.Builder)); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "events.jsonl")+":2") {
 		t.Errorf("%v does not name the line", err)
+	}
+}
+
+// Ten that follow a run at once cost it one look at a step's rollouts: who asks
+// again, or for an old step, is given what was read; a step whose file was
+// replaced is read again, and what is kept has a bound.
+func TestRolloutsAreReadOnce(t *testing.T) {
+	dir := t.TempDir()
+	fixture(t, dir)
+	d, _, err := journal.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	put := func(step int, text string) {
+		t.Helper()
+		if err := d.WriteRollouts(step, []journal.Rollout{{ProblemID: "p", PromptTokenIDs: []int32{1}, TokenIDs: []int32{1}, Text: text, FinishReason: "stop", Reward: 1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const followers = 10
+	for step := range 2 * keptSteps {
+		put(step, "first of "+strconv.Itoa(step))
+	}
+	live := Follow(dir)
+	var reads atomic.Int64
+	live.readExcerpt = func(path string, step int) (excerpt, error) {
+		reads.Add(1)
+		return readExcerpt(path, step)
+	}
+	ask := func(step int, want string, costs int64) {
+		t.Helper()
+		reads.Store(0)
+		var all errgroup.Group
+		for range followers {
+			all.Go(func() error {
+				e, err := live.Rollouts(step)
+				if err == nil && (len(e.Answers) != 1 || e.Answers[0].Spans[0].Text != want) {
+					err = fmt.Errorf("%+v, want %q", e, want)
+				}
+				return err
+			})
+		}
+		if err := all.Wait(); err != nil {
+			t.Error(err)
+		}
+		if n := reads.Load(); n != costs {
+			t.Errorf("%d who look at step %d read its file %d times, want %d", followers, step, n, costs)
+		}
+	}
+	for step := range 2 * keptSteps {
+		ask(step, "first of "+strconv.Itoa(step), 1)
+	}
+	ask(2*keptSteps-1, "first of "+strconv.Itoa(2*keptSteps-1), 0)
+	ask(keptSteps, "first of "+strconv.Itoa(keptSteps), 0) // the oldest that is kept
+	ask(keptSteps-1, "first of "+strconv.Itoa(keptSteps-1), 1)
+	put(3, "second of 3") // as a resumed run does, which samples a step anew
+	ask(3, "second of 3", 1)
+	put(3, "third  of 3")
+	ask(3, "third  of 3", 1)
+	if n := len(live.rollouts.all); n != keptSteps {
+		t.Errorf("those of %d steps are kept, want %d", n, keptSteps)
+	}
+	if err := d.DropRollouts(2 * keptSteps); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := live.Rollouts(3); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a step that is not kept: %v", err)
+	}
+}
+
+// A file of rollouts that is damaged is named, and shown as soon as it is whole.
+func TestRolloutsDamaged(t *testing.T) {
+	dir := t.TempDir()
+	fixture(t, dir)
+	d, _, err := journal.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = d.WriteRollouts(7, []journal.Rollout{{ProblemID: "p", PromptTokenIDs: []int32{1}, TokenIDs: []int32{1}, Text: "so \\boxed{1}", FinishReason: "stop", Reward: 1}})
+	if err := errors.Join(err, d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	path := journal.RolloutsPath(dir, 7)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := Follow(dir)
+	for _, cut := range []int{0, 4, len(whole) / 2, len(whole) - 1} {
+		if err := os.WriteFile(path, whole[:cut], 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := live.Rollouts(7); err == nil || !strings.Contains(err.Error(), path) && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%d of %d bytes: %v", cut, len(whole), err)
+		}
+	}
+	if err := os.WriteFile(path, whole, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := live.Rollouts(7); err != nil || len(e.Answers) == 0 {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// A run that was taken back to a checkpoint and has gone on past where it was
+// shows what it did then, and nothing of before.
+func TestRewoundAndGrownAgain(t *testing.T) {
+	dir := t.TempDir()
+	fixture(t, dir)
+	live := Follow(dir)
+	before, err := live.Curves(0)
+	if err != nil || before.To != 6 {
+		t.Fatalf("%+v, %v", before, err)
+	}
+	d, _, err := journal.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close() //nolint:errcheck // nothing is lost
+	if err := d.Rewind(3); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range fixtureSteps(8)[3:] {
+		s.ScoreMean = -0.875
+		if err := d.AppendStep(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := live.Curves(0)
+	if err != nil || after.To != 8 {
+		t.Fatalf("to %d, %v", after.To, err)
+	}
+	if y := after.Figures[0].Curves[0].Y; y[2] != before.Figures[0].Curves[0].Y[2] || y[3] != -0.875 || y[5] != -0.875 {
+		t.Errorf("rewards %v", y)
 	}
 }

@@ -1,7 +1,8 @@
 // Command overhead measures what a run spends on writing down and showing what it
 // does: the journal (the rollouts as they finish, parquet, steps.jsonl, versions.json),
-// TensorBoard's file, the metrics, and the page's /metrics, read once for each second
-// that the step took.
+// TensorBoard's file, the metrics, /metrics read once for each second that the step
+// took, and the page with a browser that follows it: its stream, at two states a second,
+// and the curves, answers and events that it asks for after a step.
 //
 // The two take turns in one run of the shipped policy: after each of its steps the run
 // is stopped, and the same code writes that step's rollouts, record and figures once

@@ -25,7 +25,7 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &shadow{}
-	parts, err := s.write(run, again, step)
+	parts, err := s.write(t.Context(), run, again, step)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +44,9 @@ func TestWrite(t *testing.T) {
 	}
 	if b, err := os.ReadFile(journal.StepsPath(again)); err != nil || !strings.Contains(string(b), `"critic/score/mean":0.25`) {
 		t.Errorf("%v: %s", err, b)
+	}
+	if s.page.steps != 1 || parts[len(parts)-1].Name != "curves and answers for them" {
+		t.Errorf("who follows the page has %d steps: %+v", s.page.steps, parts)
 	}
 	if boards, err := filepath.Glob(filepath.Join(again, "tb", "*.justrl")); err != nil || len(boards) != 1 {
 		t.Errorf("%v, %v", boards, err)

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -20,15 +23,23 @@ type shadow struct {
 	dir     *journal.Dir
 	board   *tensorboard.Writer
 	metrics *metrics.Metrics
+	page    *follower
 	failed  error // of board
 }
 
-func (s *shadow) open(run, again string) (err error) {
+func (s *shadow) open(ctx context.Context, run, again string) (err error) {
 	info, err := journal.ReadInfo(run)
 	if err != nil {
 		return err
 	}
-	if s.dir, err = journal.Create(again, info, nil); err != nil {
+	config, err := os.ReadFile(filepath.Join(run, "config.yaml"))
+	if err != nil {
+		return err
+	}
+	if s.dir, err = journal.Create(again, info, config); err != nil {
+		return err
+	}
+	if s.page, err = follow(ctx, again, info); err != nil {
 		return err
 	}
 	s.metrics = metrics.New(metrics.Options{Run: info.ID, Model: info.Model}, nil, nil, nil)
@@ -37,8 +48,11 @@ func (s *shadow) open(run, again string) (err error) {
 }
 
 func (s *shadow) close() (err error) {
+	if s.page != nil {
+		err = s.page.close()
+	}
 	if s.board != nil {
-		err = s.board.Close()
+		err = errors.Join(err, s.board.Close())
 	}
 	if s.dir != nil {
 		err = errors.Join(err, s.dir.Close())
@@ -47,9 +61,9 @@ func (s *shadow) close() (err error) {
 }
 
 // write writes a step of run in again, part by part.
-func (s *shadow) write(run, again string, step journal.Step) (parts []cost, err error) {
+func (s *shadow) write(ctx context.Context, run, again string, step journal.Step) (parts []cost, err error) {
 	if s.dir == nil {
-		if err := s.open(run, again); err != nil {
+		if err := s.open(ctx, run, again); err != nil {
 			return nil, err
 		}
 	}
@@ -62,21 +76,22 @@ func (s *shadow) write(run, again string, step journal.Step) (parts []cost, err 
 	}
 	handler := s.metrics.Handler()
 	for _, part := range []struct {
-		name string
-		do   func() error
+		name  string
+		waits bool // for nobody's sake: only what it takes of processors counts
+		do    func() error
 	}{
-		{"rollouts as they finish", func() error { return s.partial(step.Step, rollouts) }},
-		{"the step's rollouts as parquet", func() error { return s.dir.WriteRollouts(step.Step, rollouts) }},
-		{"steps.jsonl", func() error { return s.dir.AppendStep(step) }},
-		{"versions.json", func() error {
+		{"rollouts as they finish", false, func() error { return s.partial(step.Step, rollouts) }},
+		{"the step's rollouts as parquet", false, func() error { return s.dir.WriteRollouts(step.Step, rollouts) }},
+		{"steps.jsonl", false, func() error { return s.dir.AppendStep(step) }},
+		{"versions.json", false, func() error {
 			_, err := s.dir.ReserveVersion()
 			return err
 		}},
-		{"TensorBoard", func() error {
+		{"TensorBoard", false, func() error {
 			s.board.StepDone(step, step.Step+1)
 			return s.failed
 		}},
-		{"metrics", func() error {
+		{"metrics", false, func() error {
 			for _, r := range rollouts {
 				s.metrics.Rollout(len(r.TokenIDs), nil)
 			}
@@ -86,7 +101,7 @@ func (s *shadow) write(run, again string, step journal.Step) (parts []cost, err 
 			s.metrics.StepDone(step, step.Step+1)
 			return nil
 		}},
-		{"/metrics, once a second", func() error {
+		{"/metrics, once a second", false, func() error {
 			for range int(math.Ceil(step.Total)) {
 				req, err := http.NewRequest(http.MethodGet, "/metrics", nil) //nolint:noctx // it goes nowhere
 				if err != nil {
@@ -99,10 +114,16 @@ func (s *shadow) write(run, again string, step journal.Step) (parts []cost, err 
 			}
 			return nil
 		}},
+		// A stream rests 100 ms between two states; the run does not wait for it.
+		{"the page, its stream to one who follows", true, func() error { return s.page.streamed(step, rollouts) }},
+		{"curves and answers for them", false, func() error { return s.page.fetched(ctx) }},
 	} {
 		c, err := timed(part.name, part.do)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", part.name, err)
+		}
+		if part.waits {
+			c.Clock = c.CPU
 		}
 		parts = append(parts, c)
 	}

@@ -95,7 +95,7 @@ func measured(ctx context.Context, o options, out, again string, stderr io.Write
 			return nil, err
 		}
 		t := turn{Step: step.Total - stopped.Seconds(), StepCPU: used - before, Monitor: step.Look}
-		if t.Parts, err = s.write(out, again, step); err != nil {
+		if t.Parts, err = s.write(ctx, out, again, step); err != nil {
 			return nil, err
 		}
 		turns, before = append(turns, t), used

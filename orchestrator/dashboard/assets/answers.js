@@ -55,7 +55,11 @@ export class Answers {
 	async load(step) {
 		const mine = ++this.loading;
 		const found = await this.get('/api/rollouts' + (step === null ? '' : '?step=' + step));
-		if (!found || mine !== this.loading) return;
+		if (mine !== this.loading) return;
+		if (!found) {
+			$('answers-about').textContent = 'They could not be shown' + (this.shown === null ? '.' : '; below are those of step ' + count(this.shown + 1) + '.');
+			return;
+		}
 		const field = $('answers-step'), kept = found.steps ?? [];
 		if (kept.length) [field.min, field.max] = [kept[0] + 1, kept.at(-1) + 1];
 		const range = kept.length ? 'Kept are those of steps ' + count(kept[0] + 1) + ' to ' + count(kept.at(-1) + 1) + '.' : 'None are kept yet.';

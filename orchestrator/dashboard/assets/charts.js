@@ -167,7 +167,9 @@ export class Chart {
 			element('text', { class: 'fill-text', x: left - 7, y: Y(t) + 4, 'text-anchor': 'end', 'font-size': 11 }, this.svg).textContent = labels[i];
 		});
 		element('path', { class: 'stroke-axis', d: `M${left},${bottom}H${right}` }, this.svg);
-		for (const t of marks(from, to, Math.max(this.data.axis.id === 'step' ? 1 : 0, roundStep((to - from) / Math.max(2, Math.min(6, Math.floor((right - left) / 62))))))) {
+		let apart = roundStep((to - from) / Math.max(2, Math.min(6, Math.floor((right - left) / 62))));
+		if (this.data.axis.id === 'step') apart = apart === 2.5 ? 5 : Math.max(1, apart); // there is no half a step
+		for (const t of marks(from, to, apart)) {
 			element('path', { class: 'stroke-axis', d: `M${X(t).toFixed(1)},${bottom}v4` }, this.svg);
 			element('text', { class: 'fill-text', x: X(t), y: bottom + 16, 'text-anchor': 'middle', 'font-size': 11 }, this.svg).textContent = tick(t);
 		}

@@ -58,6 +58,7 @@ export function amount(x) {
 // span writes the two largest units of a time in seconds.
 export function span(s) {
 	if (!finite(s) || s < 0) return none;
+	if (s > 0 && s < .05) return '<\u00a00.1\u00a0s';
 	if (s < 10) return s.toFixed(1) + '\u00a0s';
 	const n = Math.round(s);
 	if (n < 60) return n + '\u00a0s';

@@ -22,39 +22,80 @@ let state = null; // the newest
 let skew = 0; // of this machine's clock against the run's, milliseconds
 let files = {}; // lengths that the page shows
 let fetching = false;
+let rests = 0; // until when nothing is asked of the files, after something was in vain
 
-// get asks the run; null where it could not be asked.
+// get asks the run; null where it could not be asked, or could not say.
 async function get(path) {
 	try {
-		const response = await fetch(path, { cache: 'no-store' });
+		const response = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(60000) });
 		if (response.status === 401) location.assign('/login');
-		return response.ok ? await response.json() : null;
+		const body = await response.json();
+		// A run that has no time just now (503) has no fault.
+		fault(path, response.ok || response.status === 503 ? '' : body.error?.message ?? 'It was answered with status ' + response.status + '.');
+		return response.ok ? body : null;
 	} catch {
 		return null; // gone: it is asked again when the stream is back
 	}
 }
 
+// fault says what of the run's files cannot be shown, and why.
+const faults = new Map(); // by what was asked for
+function fault(path, text) {
+	const what = path.split('?')[0];
+	if (text) faults.set(what, text);
+	else faults.delete(what);
+	const all = [...faults.values()].join(' · ');
+	$('fault').hidden = !all;
+	if ($('fault').textContent !== all) $('fault').textContent = all;
+}
+
 // The stream. A browser connects again by itself, but for an answer that is no
-// stream, and but for a connection that died without a word.
-let source, heard = 0;
+// stream, and but for a connection that died without a word. A run streams to so
+// many, and a browser has six connections for all its tabs: who is refused, or is
+// not looked at, asks for the state now and then instead.
+let source, heard = 0, next;
 
 function connect() {
 	source?.close();
 	source = new EventSource('/api/live');
 	heard = Date.now();
-	source.addEventListener('state', e => {
-		heard = Date.now();
-		const message = JSON.parse(e.data);
-		skew = message.now - Date.now();
-		take(message.state);
-	});
+	source.addEventListener('state', e => hear(JSON.parse(e.data)));
 	source.addEventListener('beat', () => { heard = Date.now(); });
-	source.addEventListener('error', () => {
-		document.body.dataset.connected = 'no';
-		status();
-		if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+	source.addEventListener('error', e => {
+		if (e.target !== source) return;
+		if (source.readyState === EventSource.CLOSED) poll(4);
+		else lost();
 	});
 }
+
+function hear(message) {
+	heard = Date.now();
+	skew = message.now - heard;
+	take(message.state);
+}
+
+function lost() {
+	document.body.dataset.connected = 'no';
+	status();
+}
+
+// poll asks for the state so many times before it tries to connect.
+async function poll(times) {
+	clearTimeout(next);
+	source.close();
+	const message = await get('/api/state');
+	if (source.readyState !== EventSource.CLOSED) return; // connected meanwhile
+	if (message) hear(message);
+	else lost();
+	const again = document.hidden || message && times > 1;
+	next = setTimeout(() => again ? poll(times - 1) : connect(), document.hidden ? 15000 : 3000);
+}
+
+document.addEventListener('visibilitychange', () => {
+	clearTimeout(next);
+	if (document.hidden) next = setTimeout(() => poll(1), 10000);
+	else if (source.readyState === EventSource.CLOSED) connect();
+});
 
 // take shows a new state, and gets what is new in the files.
 function take(s) {
@@ -82,15 +123,16 @@ function begin() {
 
 // update gets what the files have beyond what is shown, one request at a time.
 async function update() {
-	if (fetching || !state) return;
+	if (fetching || !state || Date.now() < rests) return;
 	fetching = true;
+	rests = Date.now() + 5000; // unless all goes well
 	try {
 		while (state && ['steps', 'validation', 'events'].some(f => state.files[f] !== files[f])) {
 			const { instance, files: now } = state, shown = { ...files };
 			if (now.steps !== shown.steps || now.validation !== shown.validation) {
 				const more = await get('/api/curves?after=' + data.x.length);
 				if (!more) return;
-				if (more.instance !== instance || state?.instance !== instance) return; // its state comes with the stream
+				if (more.instance !== instance || state?.instance !== instance) return void (rests = 0); // its state comes with the stream
 				if (more.from !== data.x.length) data.clear(); // the file was rewound
 				if (more.from === data.x.length) {
 					data.add(more);
@@ -101,12 +143,13 @@ async function update() {
 			if (now.events !== shown.events) {
 				const more = await get('/api/events');
 				if (!more) return;
-				if (more.instance !== instance) return;
+				if (more.instance !== instance) return void (rests = 0);
 				events(more);
 				shown.events = now.events;
 			}
 			files = shown;
 		}
+		rests = 0;
 	} finally {
 		fetching = false;
 	}
@@ -171,12 +214,12 @@ function progress() {
 		left = Math.max(0, usual - spent);
 	}
 	if (left !== undefined) {
-		remain.push('stage ' + span(left));
+		remain.push(span(left) + ' of the stage');
 		const then = { sample: ['update', 'publish'], update: ['publish'] }[state.phase];
-		if (then) remain.push('step ' + span(left + then.reduce((sum, p) => sum + (state.took[p] ?? 0), 0)));
+		if (then) remain.push(span(left + then.reduce((sum, p) => sum + (state.took[p] ?? 0), 0)) + ' of the step');
 	}
 	const run = runLeft();
-	if (run !== null) remain.push('run ' + span(run));
+	if (run !== null) remain.push(span(run) + ' of the run');
 	if (remain.length) words.push('left: about ' + remain.join(', '));
 	if (state.ended || !state.phase) [share, words] = [state.ended ? 1 : 0, state.ended ? [state.ended] : []];
 	const text = words.join(' · '), bar = $('bar');
@@ -185,7 +228,9 @@ function progress() {
 	if (share < 0) bar.removeAttribute('aria-valuenow');
 	else bar.setAttribute('aria-valuenow', String(Math.round(100 * share)));
 	bar.setAttribute('aria-valuetext', text || 'unknown');
-	$('fill').style.width = share < 0 ? '' : (100 * share).toFixed(1) + '%';
+	const fill = $('fill'), width = share < 0 ? '' : (100 * share).toFixed(1) + '%';
+	fill.style.transition = parseFloat(width) < parseFloat(fill.style.width) ? 'none' : ''; // a stage begins at its beginning
+	fill.style.width = width;
 	const eta = $('tile-left');
 	if (eta) eta.textContent = run === null ? '–' : span(run);
 }
@@ -223,6 +268,7 @@ function tiles() {
 	value.id = 'tile-left';
 	all.push(eta);
 	$('tiles').replaceChildren(...all);
+	progress();
 }
 
 // curves shows the data anew.
@@ -234,6 +280,7 @@ function curves() {
 			charts.set(f.id, chart);
 			watcher.observe(chart.root);
 			sizes.observe(chart.box);
+			chart.read(); // a screen reader need not wait until it is seen
 		}
 		chart.figure = f;
 		chart.stale = true;
@@ -328,15 +375,15 @@ function table() {
 }
 
 function servers() {
-	const all = state.servers ?? [], tokens = all.reduce((sum, s) => sum + s.tokens, 0);
+	const all = state.servers ?? [], tokens = all.reduce((sum, s) => sum + s.tokens, 0), why = all.some(s => s.why) ? ['why'] : [];
 	$('servers-section').hidden = all.length === 0;
-	fill($('servers-table'), ['server', 'state', 'since', 'samples under way', 'weights version', 'share of tokens', 'why'], all.map(s => {
-		const r = row([s.name, s.fenced ? 'out' : 'up', new Date(s.since).toLocaleTimeString(), count(s.in_flight) + ' of ' + count(s.limit), count(s.version), tokens ? percent(100 * s.tokens / tokens) : '–', s.why ?? '']);
+	fill($('servers-table'), ['server', 'state', 'since', 'samples under way', 'weights version', 'share of tokens', ...why], all.map(s => {
+		const r = row([s.name, s.fenced ? 'out' : 'up', new Date(s.since).toLocaleTimeString(), count(s.in_flight) + ' of ' + count(s.limit), count(s.version), tokens ? percent(100 * s.tokens / tokens) : '–', ...why.map(() => s.why ?? '')]);
 		r.children[1].className = s.fenced ? 'state-out' : 'state-up';
-		r.children[6].className = 'words';
+		if (why.length) r.children[6].className = 'words';
 		return r;
 	}));
-	$('servers-table').querySelector('thead th:last-child').className = 'words';
+	if (why.length) $('servers-table').querySelector('thead th:last-child').className = 'words';
 }
 
 function events(more) {
@@ -358,6 +405,7 @@ $('axis').addEventListener('change', e => {
 answers.get = get;
 setInterval(() => {
 	progress();
-	if (Date.now() - heard > 45000) connect(); // a connection that died without a word
+	update(); // of what was in vain
+	if (source.readyState !== EventSource.CLOSED && Date.now() - heard > 45000) connect(); // it died without a word
 }, 1000);
 connect();
