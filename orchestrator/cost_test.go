@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/updater"
 )
@@ -142,6 +143,54 @@ func TestWhatARunCosts(t *testing.T) {
 				if diff := cmp.Diff(validCost, v.Cost); diff != "" {
 					t.Errorf("the validation after %d (-want +got):\n%s", v.Steps, diff)
 				}
+			}
+		})
+	}
+}
+
+// What a server gave that turns out to serve something else is taken back, and is
+// in the cost of the step that draws it again, whether the step had all of its
+// rollouts or was broken off.
+func TestWhatIsTakenBackCosts(t *testing.T) {
+	canary := &bridge.CanaryError{Part: bridge.PartIdle}
+	for _, tc := range []struct {
+		name  string
+		stop  func(w *world, cancel func())
+		taken int // rollouts
+	}{
+		{"after sampling step 3", func(w *world, _ func()) {
+			w.onCheck = nth(6, func() error { return canary }) // each step and two validations are checked
+		}, 6},
+		{"in the middle of step 3, which is interrupted", func(w *world, cancel func()) {
+			w.onRollout = rolloutAt(7, 1, func() error {
+				w.onCheck = func() error { return canary }
+				cancel()
+				return context.Canceled
+			})
+		}, 5},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "run")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			first := &world{}
+			r, done := newRun(t, first, testConfig(t), dir)
+			tc.stop(first, cancel)
+			if _, err := r.Train(ctx); !errors.Is(err, canary) {
+				t.Fatalf("the first process ended with %v", err)
+			}
+			done()
+			then := &world{served: first.served}
+			r, done = newRun(t, then, testConfig(t), dir)
+			defer done()
+			if _, err := r.Train(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			steps, _ := recordsOfOpen(t, r)
+			got := steps[3].Cost.Sampling()
+			want := journal.Cost{TokensGenerated: 12, TokensResampled: int64(2 * tc.taken), FLOPsGenerated: float64(6+tc.taken) * 292}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("step 3 (-want +got):\n%s", diff)
 			}
 		})
 	}

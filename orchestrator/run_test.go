@@ -429,7 +429,7 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 			if len(again.asked) != 4*2*3 || twice != tc.twice {
 				t.Errorf("%d samples were asked for, and again %d times; want 24 and %d", len(again.asked), twice, tc.twice)
 			}
-			sameEnd(t, undisturbed, again, dir, want, measured)
+			sameEnd(t, undisturbed, again, dir, want, measured, costsApart(errors.Is(tc.want, canary))) // what is taken back costs
 		})
 	}
 }
