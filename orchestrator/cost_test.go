@@ -148,6 +148,55 @@ func TestWhatARunCosts(t *testing.T) {
 	}
 }
 
+// A run that is resumed to end before the steps that were rewound has sampled them
+// for nothing: no record of theirs will say what that cost. One that goes on after
+// all has them in its records again, once.
+func TestWhatRewoundStepsCostThatAreNotDoneAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	c := testConfig(t)
+	c.Validation.Every = 0
+	train := func(steps int, before func(*world)) (journal.Summary, error) {
+		w, c := &world{}, c
+		c.Steps = steps
+		r, done := newRun(t, w, c, dir)
+		defer done()
+		r.HeldOut = nil
+		seconds := int64(0)
+		r.Now = func() time.Time { seconds++; return time.Unix(seconds, 0) }
+		r.Servers = &busy{w: w, events: events{taken: map[string]int{}}}
+		before(w)
+		return r.Train(t.Context())
+	}
+	stop := errors.New("the machine goes down")
+	if _, err := train(6, func(w *world) { w.onUpdate = at(3, func() error { return stop }) }); !errors.Is(err, stop) {
+		t.Fatal(err)
+	}
+	update := journal.Cost{TokensTrained: 2, FLOPsTrained: 3 * 6 * 292, TrainerSeconds: 1} // of step 2, the first time
+	failed := journal.Cost{TrainerSeconds: 1}                                              // of step 3
+	for _, tc := range []struct {
+		steps int
+		want  journal.Costs
+	}{
+		{2, journal.Costs{ // what step 3 has in its partial file is in no figure, but for the time
+			All:  times(2, stepCost).Add(stepCost).Add(failed).Add(journal.Cost{ServerSeconds: 6}),
+			Lost: stepCost.Add(failed).Add(journal.Cost{ServerSeconds: 6}),
+		}},
+		{3, journal.Costs{
+			All:  times(3, stepCost).Add(update).Add(failed).Add(journal.Cost{ServerSeconds: 6}),
+			Lost: update.Add(failed).Add(journal.Cost{ServerSeconds: 6}),
+		}},
+		{4, journal.Costs{All: times(4, stepCost).Add(update).Add(failed), Lost: update.Add(failed)}},
+	} {
+		s, err := train(tc.steps, func(*world) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tc.want, s.Cost); diff != "" {
+			t.Errorf("to %d steps (-want +got):\n%s", tc.steps, diff)
+		}
+	}
+}
+
 // What a server gave that turns out to serve something else is taken back, and is
 // in the cost of the step that draws it again, whether the step had all of its
 // rollouts or was broken off.
