@@ -231,5 +231,9 @@ func (r *Run) step(ctx context.Context, step int) error {
 	err = r.publish(firm, step, &rec)
 	rec.Publish = watch.lap()
 	// Trained but not live is worth keeping too, for the resumed run to publish.
-	return andThen(err, "nor could the step be recorded", r.record(step, rec, b, watch))
+	if failed := r.record(step, &rec, b, watch); failed != nil {
+		return andThen(err, "nor could the step be recorded", failed)
+	}
+	err = andThen(err, "nor could it be recorded what the monitor finds in the step", r.notice(r.monitor.Step(rec)))
+	return andThen(err, "then", r.forget())
 }
