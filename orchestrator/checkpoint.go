@@ -38,7 +38,7 @@ func (r *Run) saved() error {
 	if err := r.written(); err != nil {
 		return err
 	}
-	return errors.Join(r.forget(), r.markBest())
+	return andThen(r.forget(), "nor could the best checkpoint be marked", r.markBest())
 }
 
 // written waits for the checkpoint that is being written.

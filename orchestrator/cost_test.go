@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -240,6 +241,42 @@ func TestWhatIsTakenBackCosts(t *testing.T) {
 			want := journal.Cost{TokensGenerated: 12, TokensResampled: int64(2 * tc.taken), FLOPsGenerated: float64(6+tc.taken) * 292}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("step 3 (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What ends a run is one line, also where it cannot be written down what the step
+// took, or its rollouts cannot be set aside.
+func TestWhatCannotBeNotedIsOneLine(t *testing.T) {
+	broken := errors.New("broken")
+	for _, tc := range []struct {
+		name  string
+		stop  func(w *world, dir string) error // in step 1, after its rollouts
+		ends  error
+		words string
+	}{
+		{"the cost", func(_ *world, dir string) error {
+			if err := os.Mkdir(journal.SpentPath(dir), 0o777); err != nil {
+				return err
+			}
+			return broken
+		}, broken, "broken; nor could it be noted what that took: "},
+		{"refused rollouts", func(w *world, dir string) error {
+			w.mismatch = updater.Mismatch{Tokens: 9, RatioP50: 2}
+			return os.Mkdir(filepath.Join(dir, "rollouts", "step-000001.refused.jsonl"), 0o777)
+		}, ErrMismatch, "; nor could its rollouts be set aside: "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "run")
+			w := &world{}
+			r, done := newRun(t, w, testConfig(t), dir)
+			defer done()
+			r.Servers = &busy{w: w, events: events{taken: map[string]int{}}}
+			w.onRollout = rolloutAt(3, 2, func() error { return tc.stop(w, dir) })
+			_, err := r.Train(t.Context())
+			if !errors.Is(err, tc.ends) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), tc.words) {
+				t.Errorf("error %v, want one line with %q", err, tc.words)
 			}
 		})
 	}

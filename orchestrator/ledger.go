@@ -63,7 +63,7 @@ func (r *Run) proven(ctx context.Context, step int, l *ledger) (batch, error) {
 		others, err := r.Bridge.Check(ctx)
 		var other *bridge.CanaryError
 		if err != nil && ctx.Err() != nil && !errors.As(err, &other) { // interrupted: the rest is to be proved all the same
-			return b, r.provenAll(ctx, l, errors.Join(err, r.takeBack(l, others)))
+			return b, r.provenAll(ctx, l, andThen(err, notTakenBack, r.takeBack(l, others)))
 		}
 		if err := errors.Join(r.takeAllBack(l, err), r.takeBack(l, others)); err != nil || len(others) == 0 {
 			return b, err
@@ -96,6 +96,8 @@ func (r *Run) takeBack(l *ledger, servers []string) error {
 	return nil
 }
 
+const notTakenBack = "nor could it be taken back what was sampled from it"
+
 // provenLimit bounds the check of what a step has that was broken off.
 const provenLimit = 30 * time.Second
 
@@ -110,10 +112,7 @@ func (r *Run) provenAll(ctx context.Context, l *ledger, err error) error {
 	if errors.As(check, &other) {
 		return fmt.Errorf("%w (found when the step was broken off: %v)", r.takeAllBack(l, check), err) //nolint:errorlint // an interrupt is not what ends it
 	}
-	if taken := r.takeBack(l, others); taken != nil {
-		return errors.Join(err, taken)
-	}
-	return err
+	return andThen(err, notTakenBack, r.takeBack(l, others))
 }
 
 // ledger is a step's partial file as the sampler sees it.
@@ -165,7 +164,7 @@ func (l *ledger) Add(row sampler.Row, o sampler.Rollout) error {
 func (r *Run) takeAllBack(l *ledger, err error) error {
 	var other *bridge.CanaryError
 	if errors.As(err, &other) {
-		return errors.Join(err, l.file.TakeBack(func(o journal.Rollout) { r.thrown = r.thrown.Add(r.thrownAway(o)) }))
+		return andThen(err, notTakenBack, l.file.TakeBack(func(o journal.Rollout) { r.thrown = r.thrown.Add(r.thrownAway(o)) }))
 	}
 	return err
 }

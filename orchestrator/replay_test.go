@@ -169,9 +169,6 @@ func TestReplayFindsWhatChanged(t *testing.T) {
 			edit(t, filepath.Join(dir, "steps.jsonl"), `"step":2,`, `"step":3,`)
 			edit(t, filepath.Join(dir, "steps.jsonl"), `"step":1,`, `"step":2,`)
 		}, []string{"2/actor/pg_loss", "3/weights_sha256"}},
-		{"the checkpoint", func(t *testing.T, dir string) {
-			edit(t, filepath.Join(dir, "checkpoints/step-000002/trainer/state"), "", "1")
-		}, []string{"2/actor/pg_loss", "3/actor/pg_loss", "3/weights_sha256"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir, c := finished(t, false)
