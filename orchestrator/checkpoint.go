@@ -30,31 +30,42 @@ func (r *Run) saveBeside(ctx context.Context) {
 	r.saving.Go(func() error { return write(ctx) })
 }
 
-// saved waits for the checkpoint that is being written, if one is.
+// saved waits for the checkpoint that is being written, if one is, and follows it up.
 func (r *Run) saved() error {
 	if r.saving == nil {
 		return nil
 	}
-	r.Observer.Phase(r.progress.NextStep-1, "checkpoint") // that it is waited for: it is written beside other phases
-	err := r.saving.Wait()
-	if r.saving = nil; err != nil {
+	if err := r.written(); err != nil {
 		return err
 	}
-	return errors.Join(r.forget(), r.markBest())
+	return andThen(r.forget(), "nor could the best checkpoint be marked", r.markBest())
+}
+
+// written waits for the checkpoint that is being written.
+func (r *Run) written() error {
+	r.Observer.Phase(r.progress.NextStep-1, "checkpoint") // that it is waited for: it is written beside other phases
+	err := r.saving.Wait()
+	r.saving = nil
+	return err
 }
 
 // save writes the step boundary that progress describes as a checkpoint, and
 // returns what ends the run: err, unless it is nil, and its own failure.
 func (r *Run) save(ctx context.Context, err error) error {
-	beside := r.saving != nil // of this boundary, then; where it fails it is tried again
-	saved := r.saved()
-	if !beside || saved != nil {
+	there := false
+	if r.saving != nil { // of this boundary, then; where it fails it is tried again
+		there = r.written() == nil
+	}
+	if !there {
 		r.Observer.Phase(r.progress.NextStep-1, "checkpoint")
-		if saved = r.checkpoint()(ctx); saved == nil {
-			saved = errors.Join(r.forget(), r.markBest())
+		if failed := r.checkpoint()(ctx); failed != nil {
+			return andThen(err, "nor could the step before be saved", failed)
 		}
 	}
-	return andThen(err, "nor could the step before be saved", saved)
+	if !errors.Is(err, errNotForgotten) { // it would be told twice
+		err = andThen(err, "then", r.forget())
+	}
+	return andThen(err, "nor could the best checkpoint be marked", r.markBest())
 }
 
 // andThen is what ends the run, err, and what failed after it, if anything did, as one

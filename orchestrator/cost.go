@@ -66,16 +66,13 @@ func (r *Run) notTrained(step int, err error, c journal.Cost, asked []journal.Se
 		return r.broken(step, err, r.thrown.Add(c.Training()).Add(journal.Cost{ServerSeconds: serverSeconds(asked)}))
 	}
 	if failed := r.Journal.RefuseRollouts(step); failed != nil {
-		return errors.Join(err, failed)
+		return andThen(err, "nor could its rollouts be set aside", failed)
 	}
 	return withSpent(err, r.Journal.AppendSpent(journal.Spent{Step: step, Why: journal.SpentRefused, Cost: c}))
 }
 
 func withSpent(err, failed error) error {
-	if failed == nil {
-		return err
-	}
-	return errors.Join(err, failed)
+	return andThen(err, "nor could it be noted what that took", failed)
 }
 
 // sampledAnew notes, before a step is sampled that was not trained on before, what

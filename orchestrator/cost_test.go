@@ -5,11 +5,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/justrl/justrl/bridge"
 	"github.com/justrl/justrl/orchestrator/journal"
 	"github.com/justrl/justrl/updater"
 )
@@ -142,6 +144,139 @@ func TestWhatARunCosts(t *testing.T) {
 				if diff := cmp.Diff(validCost, v.Cost); diff != "" {
 					t.Errorf("the validation after %d (-want +got):\n%s", v.Steps, diff)
 				}
+			}
+		})
+	}
+}
+
+// A run that is resumed to end before the steps that were rewound has sampled them
+// for nothing: no record of theirs will say what that cost. One that goes on after
+// all has them in its records again, once.
+func TestWhatRewoundStepsCostThatAreNotDoneAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	c := testConfig(t)
+	c.Validation.Every = 0
+	train := func(steps int, before func(*world)) (journal.Summary, error) {
+		w, c := &world{}, c
+		c.Steps = steps
+		r, done := newRun(t, w, c, dir)
+		defer done()
+		r.HeldOut = nil
+		seconds := int64(0)
+		r.Now = func() time.Time { seconds++; return time.Unix(seconds, 0) }
+		r.Servers = &busy{w: w, events: events{taken: map[string]int{}}}
+		before(w)
+		return r.Train(t.Context())
+	}
+	stop := errors.New("the machine goes down")
+	if _, err := train(6, func(w *world) { w.onUpdate = at(3, func() error { return stop }) }); !errors.Is(err, stop) {
+		t.Fatal(err)
+	}
+	update := journal.Cost{TokensTrained: 2, FLOPsTrained: 3 * 6 * 292, TrainerSeconds: 1} // of step 2, the first time
+	failed := journal.Cost{TrainerSeconds: 1}                                              // of step 3
+	for _, tc := range []struct {
+		steps int
+		want  journal.Costs
+	}{
+		{2, journal.Costs{ // what step 3 has in its partial file is in no figure, but for the time
+			All:  times(2, stepCost).Add(stepCost).Add(failed).Add(journal.Cost{ServerSeconds: 6}),
+			Lost: stepCost.Add(failed).Add(journal.Cost{ServerSeconds: 6}),
+		}},
+		{3, journal.Costs{
+			All:  times(3, stepCost).Add(update).Add(failed).Add(journal.Cost{ServerSeconds: 6}),
+			Lost: update.Add(failed).Add(journal.Cost{ServerSeconds: 6}),
+		}},
+		{4, journal.Costs{All: times(4, stepCost).Add(update).Add(failed), Lost: update.Add(failed)}},
+	} {
+		s, err := train(tc.steps, func(*world) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tc.want, s.Cost); diff != "" {
+			t.Errorf("to %d steps (-want +got):\n%s", tc.steps, diff)
+		}
+	}
+}
+
+// What a server gave that turns out to serve something else is taken back, and is
+// in the cost of the step that draws it again, whether the step had all of its
+// rollouts or was broken off.
+func TestWhatIsTakenBackCosts(t *testing.T) {
+	canary := &bridge.CanaryError{Part: bridge.PartIdle}
+	for _, tc := range []struct {
+		name  string
+		stop  func(w *world, cancel func())
+		taken int // rollouts
+	}{
+		{"after sampling step 3", func(w *world, _ func()) {
+			w.onCheck = nth(6, func() error { return canary }) // each step and two validations are checked
+		}, 6},
+		{"in the middle of step 3, which is interrupted", func(w *world, cancel func()) {
+			w.onRollout = rolloutAt(7, 1, func() error {
+				w.onCheck = func() error { return canary }
+				cancel()
+				return context.Canceled
+			})
+		}, 5},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "run")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			first := &world{}
+			r, done := newRun(t, first, testConfig(t), dir)
+			tc.stop(first, cancel)
+			if _, err := r.Train(ctx); !errors.Is(err, canary) {
+				t.Fatalf("the first process ended with %v", err)
+			}
+			done()
+			then := &world{served: first.served}
+			r, done = newRun(t, then, testConfig(t), dir)
+			defer done()
+			if _, err := r.Train(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			steps, _ := recordsOfOpen(t, r)
+			got := steps[3].Cost.Sampling()
+			want := journal.Cost{TokensGenerated: 12, TokensResampled: int64(2 * tc.taken), FLOPsGenerated: float64(6+tc.taken) * 292}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("step 3 (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What ends a run is one line, also where it cannot be written down what the step
+// took, or its rollouts cannot be set aside.
+func TestWhatCannotBeNotedIsOneLine(t *testing.T) {
+	broken := errors.New("broken")
+	for _, tc := range []struct {
+		name  string
+		stop  func(w *world, dir string) error // in step 1, after its rollouts
+		ends  error
+		words string
+	}{
+		{"the cost", func(_ *world, dir string) error {
+			if err := os.Mkdir(journal.SpentPath(dir), 0o777); err != nil {
+				return err
+			}
+			return broken
+		}, broken, "broken; nor could it be noted what that took: "},
+		{"refused rollouts", func(w *world, dir string) error {
+			w.mismatch = updater.Mismatch{Tokens: 9, RatioP50: 2}
+			return os.Mkdir(filepath.Join(dir, "rollouts", "step-000001.refused.jsonl"), 0o777)
+		}, ErrMismatch, "; nor could its rollouts be set aside: "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "run")
+			w := &world{}
+			r, done := newRun(t, w, testConfig(t), dir)
+			defer done()
+			r.Servers = &busy{w: w, events: events{taken: map[string]int{}}}
+			w.onRollout = rolloutAt(3, 2, func() error { return tc.stop(w, dir) })
+			_, err := r.Train(t.Context())
+			if !errors.Is(err, tc.ends) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), tc.words) {
+				t.Errorf("error %v, want one line with %q", err, tc.words)
 			}
 		})
 	}

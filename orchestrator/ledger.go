@@ -63,9 +63,9 @@ func (r *Run) proven(ctx context.Context, step int, l *ledger) (batch, error) {
 		others, err := r.Bridge.Check(ctx)
 		var other *bridge.CanaryError
 		if err != nil && ctx.Err() != nil && !errors.As(err, &other) { // interrupted: the rest is to be proved all the same
-			return b, r.provenAll(ctx, l, errors.Join(err, r.takeBack(l, others)))
+			return b, r.provenAll(ctx, l, andThen(err, notTakenBack, r.takeBack(l, others)))
 		}
-		if err := errors.Join(l.proven(err), r.takeBack(l, others)); err != nil || len(others) == 0 {
+		if err := errors.Join(r.takeAllBack(l, err), r.takeBack(l, others)); err != nil || len(others) == 0 {
 			return b, err
 		}
 		r.again = slices.Clone(r.drawn)
@@ -96,6 +96,8 @@ func (r *Run) takeBack(l *ledger, servers []string) error {
 	return nil
 }
 
+const notTakenBack = "nor could it be taken back what was sampled from it"
+
 // provenLimit bounds the check of what a step has that was broken off.
 const provenLimit = 30 * time.Second
 
@@ -108,12 +110,9 @@ func (r *Run) provenAll(ctx context.Context, l *ledger, err error) error {
 	var other *bridge.CanaryError
 	others, check := r.Bridge.Check(ctx)
 	if errors.As(check, &other) {
-		return fmt.Errorf("%w (found when the step was broken off: %v)", l.proven(check), err) //nolint:errorlint // an interrupt is not what ends it
+		return fmt.Errorf("%w (found when the step was broken off: %v)", r.takeAllBack(l, check), err) //nolint:errorlint // an interrupt is not what ends it
 	}
-	if taken := r.takeBack(l, others); taken != nil {
-		return errors.Join(err, taken)
-	}
-	return err
+	return andThen(err, notTakenBack, r.takeBack(l, others))
 }
 
 // ledger is a step's partial file as the sampler sees it.
@@ -160,12 +159,12 @@ func (l *ledger) Add(row sampler.Row, o sampler.Rollout) error {
 	return l.file.Add(journalRollout(row, o))
 }
 
-// proven takes back what this process has sampled if err says that the server
-// serves something else: it was not drawn from the policy.
-func (l *ledger) proven(err error) error {
+// takeAllBack forgets all that this process has sampled if err says that the server
+// serves something else: it was not drawn from the policy. It returns err.
+func (r *Run) takeAllBack(l *ledger, err error) error {
 	var other *bridge.CanaryError
 	if errors.As(err, &other) {
-		return errors.Join(err, l.file.TakeBack())
+		return andThen(err, notTakenBack, l.file.TakeBack(func(o journal.Rollout) { r.thrown = r.thrown.Add(r.thrownAway(o)) }))
 	}
 	return err
 }

@@ -225,6 +225,37 @@ func TestRetentionKeepsWhatAResumeNeeds(t *testing.T) {
 	}
 }
 
+// Old checkpoints that stay (the best, multiples) do not keep old rollouts.
+func TestRetentionIsBounded(t *testing.T) {
+	c := testConfig(t)
+	c.Steps, c.Checkpoint.Every, c.Checkpoint.Keep, c.Checkpoint.KeepEvery, c.Checkpoint.Rollouts, c.Validation.Every = 16, 2, 2, 6, 1, 2
+	dir, steps, most := filepath.Join(t.TempDir(), "run"), 0, 0
+	w := &world{}
+	w.verdict = func(ordinal int64, was bool) bool {
+		if ordinal == 900 { // the first measurement is the best
+			return steps == 2
+		}
+		return was
+	}
+	w.onUpdate = func(step int) error {
+		steps = step + 1
+		files, err := filepath.Glob(filepath.Join(dir, "rollouts", "step-*.parquet"))
+		most = max(most, len(files))
+		return err
+	}
+	r, done := newRun(t, w, c, dir)
+	defer done()
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if has, err := r.Journal.HasCheckpoint(2); !has || err != nil {
+		t.Errorf("the best is gone, %v", err)
+	}
+	if limit := 2*c.Checkpoint.Every + 1; most > limit { // docs/rundir.md
+		t.Errorf("rollouts of %d finished steps were there at once, want at most %d", most, limit)
+	}
+}
+
 // A step that is sampled anew may lead to other weights: what later steps have
 // recorded was not drawn from those.
 func TestAStepSampledAnewDropsWhatFollows(t *testing.T) {

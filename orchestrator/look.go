@@ -20,6 +20,7 @@ const lookLimit = time.Minute
 
 // look fills in what the record says for the monitor: what the answers look
 // like, how another verifier judges a sample of them, how the kept ones score.
+// Where ctx ends it returns at once, and what it has filled in is not to be used.
 func (r *Run) look(ctx context.Context, rec *journal.Step, groups []sampler.Group) error {
 	texts := monitor.Describe(groups)
 	rec.Texts = &texts
@@ -116,6 +117,9 @@ func (r *Run) compared(ctx context.Context, step int, groups []sampler.Group) *j
 func (r *Run) fix(ctx context.Context, step int, groups []sampler.Group) error {
 	_, pairs, problems := sampled(groups, r.Config.Seed, step, r.Config.Monitor.RescoreSample)
 	first, second := verified(ctx, r.Verifier, pairs), verified(ctx, r.Verifier, pairs)
+	if err := ctx.Err(); err != nil { // what is kept is kept for good
+		return err
+	}
 	r.fixed = []journal.Fixed{}
 	for i, p := range pairs {
 		if a, b := first[i], second[i]; a != nil && b != nil && a.Reward == b.Reward && a.Correct == b.Correct {

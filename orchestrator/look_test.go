@@ -3,11 +3,14 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -184,5 +187,87 @@ func TestNothingIsKeptWithoutRescoring(t *testing.T) {
 	}
 	if kept, err := r.Journal.ReadFixed(); v.calls.Load() != 0 || len(kept) != 0 || err != nil {
 		t.Errorf("asked %d times, %d kept, %v", v.calls.Load(), len(kept), err)
+	}
+}
+
+// hung is a verifier that answers until stuck says so, and then not before its
+// context ends.
+type hung struct {
+	judge
+	stuck func() bool
+}
+
+func (h *hung) Verify(ctx context.Context, text, truth string) (sampler.Score, error) {
+	if h.stuck() {
+		<-ctx.Done()
+		return sampler.Score{}, context.Cause(ctx)
+	}
+	return h.judge.Verify(ctx, text, truth)
+}
+
+// Neither of the verifiers that the monitor asks holds up an interrupt, and the
+// resumed run has the records and kept answers of one that was left alone.
+func TestHungVerifiersDoNotHoldUpAnInterrupt(t *testing.T) {
+	c := testConfig(t)
+	c.Monitor.CompareEvery, c.Monitor.CompareSample, c.Monitor.RescoreEvery, c.Monitor.RescoreSample = 2, 4, 2, 4
+	train := func(t *testing.T, ctx context.Context, w *world, dir string, training, other sampler.Verifier) error {
+		r, done := newRun(t, w, c, dir)
+		defer done()
+		r.Verifier, r.Other = training, other
+		_, err := r.Train(ctx)
+		return err
+	}
+	whole := filepath.Join(t.TempDir(), "run")
+	undisturbed := &world{}
+	if err := train(t, t.Context(), undisturbed, whole, steady(), steady()); err != nil {
+		t.Fatal(err)
+	}
+	want, measured := recordsOf(t, whole)
+	for _, tc := range []struct {
+		name  string
+		other bool // hangs, and not the verifier of training
+		step  int  // in which it does
+	}{{"when answers are taken", false, 0}, {"when they are scored again", false, 1}, {"when verdicts are compared", true, 1}} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "run")
+			w := &world{}
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				step := -1
+				w.onSample = func(s int) error { step = s; return nil }
+				bad := &hung{judge: judge{accept: steady().accept}, stuck: func() bool { return step == tc.step }}
+				training, other := sampler.Verifier(bad), sampler.Verifier(steady())
+				if tc.other {
+					training, other = other, training
+				}
+				time.AfterFunc(time.Second, cancel)
+				begun := time.Now()
+				if err := train(t, ctx, w, dir, training, other); !errors.Is(err, ErrInterrupted) {
+					t.Errorf("error %v, want ErrInterrupted", err)
+				}
+				if took := time.Since(begun); took > 2*time.Second {
+					t.Errorf("it ended %s after the interrupt", took-time.Second)
+				}
+			})
+			w.onSample = nil
+			again := &world{served: w.served, asked: w.asked}
+			if err := train(t, t.Context(), again, dir, steady(), steady()); err != nil {
+				t.Fatal(err)
+			}
+			for sample, times := range again.asked {
+				if times > 1 {
+					t.Errorf("sample %s was asked for %d times", sample, times)
+				}
+			}
+			sameEnd(t, undisturbed, again, dir, want, measured)
+			kept, err := os.ReadFile(journal.FixedPath(dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if alone, err := os.ReadFile(journal.FixedPath(whole)); err != nil || string(kept) != string(alone) {
+				t.Errorf("other answers are kept than by the run that was left alone, %v", err)
+			}
+		})
 	}
 }

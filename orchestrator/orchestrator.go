@@ -204,7 +204,7 @@ func (r *Run) step(ctx context.Context, step int) error {
 	}
 	describe(&rec, b.groups, r.Config.Sampling.MaxTokens)
 	rec.Drawn, rec.Unscored, rec.Servers, rec.Sample = b.drawn, b.failed, parts(b.groups, asked), watch.lap()
-	if err := r.look(firm, &rec, b.groups); err != nil {
+	if err := r.look(ctx, &rec, b.groups); err != nil {
 		return r.notTrained(step, err, rec.Cost, asked)
 	}
 	rec.Look = watch.lap()
@@ -212,6 +212,9 @@ func (r *Run) step(ctx context.Context, step int) error {
 		return r.notTrained(step, err, rec.Cost, asked)
 	}
 	rec.Checkpoint = watch.lap()
+	if err := ctx.Err(); err != nil { // what was looked at may be cut short, and nothing has changed yet
+		return r.notTrained(step, err, rec.Cost, asked)
+	}
 
 	r.Observer.Phase(step, "update")
 	groups := forUpdater(b.groups)
@@ -228,5 +231,9 @@ func (r *Run) step(ctx context.Context, step int) error {
 	err = r.publish(firm, step, &rec)
 	rec.Publish = watch.lap()
 	// Trained but not live is worth keeping too, for the resumed run to publish.
-	return andThen(err, "nor could the step be recorded", r.record(step, rec, b, watch))
+	if failed := r.record(step, &rec, b, watch); failed != nil {
+		return andThen(err, "nor could the step be recorded", failed)
+	}
+	err = andThen(err, "nor could it be recorded what the monitor finds in the step", r.notice(r.monitor.Step(rec)))
+	return andThen(err, "then", r.forget())
 }

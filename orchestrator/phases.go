@@ -141,7 +141,7 @@ func (r *Run) complete() bool {
 }
 
 // record writes the step down; from here on it has happened.
-func (r *Run) record(step int, rec journal.Step, b batch, watch stopwatch) error {
+func (r *Run) record(step int, rec *journal.Step, b batch, watch stopwatch) error {
 	cursor, err := r.Rows.MarshalCursor()
 	if err != nil {
 		return err
@@ -159,17 +159,17 @@ func (r *Run) record(step int, rec journal.Step, b batch, watch stopwatch) error
 	if err := r.Journal.WriteRollouts(step, forJournal(b.groups)); err != nil {
 		return err
 	}
-	if err := r.Journal.AppendStep(rec); err != nil {
+	if err := r.Journal.AppendStep(*rec); err != nil {
 		return err
 	}
 	r.progress.NextStep, r.progress.Cursor, r.torn = step+1, cursor, false
 	r.progress.Tokens += b.tokens
-	r.Observer.StepDone(rec, r.Config.Steps)
-	if err := r.notice(r.monitor.Step(rec)); err != nil {
-		return err
-	}
-	return r.forget()
+	r.Observer.StepDone(*rec, r.Config.Steps)
+	return nil
 }
+
+// errNotForgotten: nothing is lost, but the disk fills.
+var errNotForgotten = errors.New("rollouts of old steps could not be removed")
 
 // forget drops the rollouts of all but the newest steps, never those that a run
 // resumed from the newest checkpoint, or should that be damaged from the one before
@@ -183,7 +183,10 @@ func (r *Run) forget() error {
 	if err != nil {
 		return err
 	}
-	return r.Journal.DropRollouts(min(r.progress.NextStep-keep, needed))
+	if err := r.Journal.DropRollouts(min(r.progress.NextStep-keep, needed)); err != nil {
+		return fmt.Errorf("%w: %w", errNotForgotten, err)
+	}
+	return nil
 }
 
 // interrupted names a cancellation that was asked for; any other error stays what it is.

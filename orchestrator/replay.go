@@ -72,6 +72,9 @@ func (r Replay) Do(ctx context.Context) (Replayed, error) {
 		return out, err
 	}
 	if out.Checkpoint != "" {
+		if err := journal.VerifyCheckpoint(r.Run, out.From); err != nil {
+			return out, fmt.Errorf("%w; what step %d came to cannot be told from it", err, r.Step)
+		}
 		if err := r.Updater.LoadState(ctx, filepath.Join(out.Checkpoint, journal.StateFolder)); err != nil {
 			return out, err
 		}

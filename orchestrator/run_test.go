@@ -429,7 +429,48 @@ func TestStoppedRunsEndTheSame(t *testing.T) {
 			if len(again.asked) != 4*2*3 || twice != tc.twice {
 				t.Errorf("%d samples were asked for, and again %d times; want 24 and %d", len(again.asked), twice, tc.twice)
 			}
-			sameEnd(t, undisturbed, again, dir, want, measured)
+			sameEnd(t, undisturbed, again, dir, want, measured, costsApart(errors.Is(tc.want, canary))) // what is taken back costs
+		})
+	}
+}
+
+// What fails after the step is recorded is told as what it is, once: the step counts.
+func TestAStepThatIsRecordedIsNotCalledUnrecorded(t *testing.T) {
+	broken := errors.New("broken")
+	for _, tc := range []struct {
+		name  string
+		spoil func(dir string) error
+		want  string
+	}{
+		{"old rollouts that cannot be removed", func(dir string) error {
+			return os.MkdirAll(filepath.Join(dir, "rollouts", "step-000000.jsonl", "somebody's"), 0o777)
+		}, "broken; then: rollouts of old steps could not be removed: rollouts: "},
+		{"an event that cannot be recorded", func(dir string) error {
+			return os.MkdirAll(filepath.Join(dir, "paused", "somebody's"), 0o777)
+		}, "broken; nor could it be recorded what the monitor finds in the step: "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := testConfig(t)
+			c.Steps, c.Checkpoint.Every, c.Checkpoint.Rollouts, c.Validation.Every, c.Monitor.Window = 8, 1, 1, 0, 2
+			c.Monitor.EqualGroups = config.Signature{Action: config.ActionPause, Threshold: 0.95}
+			dir := filepath.Join(t.TempDir(), "run")
+			w := &world{}
+			w.verdict = func(ordinal int64, was bool) bool { return was && ordinal < 6 } // later all groups are equal
+			w.onLoad = func(s bridge.Snapshot) error {
+				if s.Step == 4 {
+					return errors.Join(broken, tc.spoil(dir))
+				}
+				return nil
+			}
+			r, done := newRun(t, w, c, dir)
+			_, err := r.Train(t.Context())
+			done()
+			if !errors.Is(err, broken) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "nor could the step") || strings.Count(err.Error(), "rollouts of old steps") > 1 {
+				t.Errorf("error %v, want %q in it", err, tc.want)
+			}
+			if steps, _ := recordsOf(t, dir); len(steps) != 5 {
+				t.Errorf("%d steps are recorded, want 5", len(steps))
+			}
 		})
 	}
 }

@@ -3,7 +3,9 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/justrl/justrl/orchestrator/config"
@@ -23,6 +25,25 @@ func (e *StopError) Error() string {
 		e.Event.Step+1, e.Event.Signature, e.Event.Message, e.Out, e.Event.Signature, config.ActionWarn)
 }
 
+// recipeChange is a step from which on the run is of another recipe.
+type recipeChange struct {
+	step      int
+	validated bool // in what is measured, too: the measurement before the step is of the old one
+}
+
+// recipeChanges are those of the resumed processes, in order. One that went on from
+// an earlier step has done those after it under the last recipe too.
+func recipeChanges(all []journal.Resume) (changes []recipeChange) {
+	from := math.MaxInt
+	for _, r := range slices.Backward(all) {
+		if from = min(from, r.NextStep); len(r.Recipe) > 0 {
+			changes = append(changes, recipeChange{from, slices.ContainsFunc(r.Recipe, func(key string) bool { return strings.HasPrefix(key, "validation.") })})
+		}
+	}
+	slices.Reverse(changes)
+	return changes
+}
+
 // watchAgain tells a new monitor what the records hold, which is what an
 // undisturbed run's has been told. What begins at the boundary that the run goes
 // on from, and was not recorded because the process ended first, is noticed now.
@@ -40,6 +61,11 @@ func (r *Run) watchAgain() error {
 	if err != nil {
 		return err
 	}
+	resumes, err := journal.Resumes(r.Journal.Path())
+	if err != nil {
+		return err
+	}
+	changes := recipeChanges(resumes)
 	var missed []journal.Event
 	look := func(done int, events []journal.Event) {
 		for _, e := range events {
@@ -49,10 +75,22 @@ func (r *Run) watchAgain() error {
 		}
 	}
 	upTo := func(done int) {
-		for len(measured) > 0 && measured[0].Steps <= done {
-			look(measured[0].Steps, r.monitor.Validated(measured[0]))
-			measured = measured[1:]
+		measure := func(last int) {
+			for len(measured) > 0 && measured[0].Steps <= last {
+				look(measured[0].Steps, r.monitor.Validated(measured[0]))
+				measured = measured[1:]
+			}
 		}
+		for len(changes) > 0 && changes[0].step <= done {
+			at := changes[0].step
+			if !changes[0].validated { // the weights before the step are what the new recipe begins with
+				at--
+			}
+			measure(at)
+			r.monitor.Changed()
+			changes = changes[1:]
+		}
+		measure(done)
 	}
 	for _, s := range steps {
 		upTo(s.Step)

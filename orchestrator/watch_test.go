@@ -324,3 +324,54 @@ func recordsOfOpen(t *testing.T, r *Run) ([]journal.Step, []journal.Validation) 
 	}
 	return steps, measured
 }
+
+// A resume that changes the recipe begins the monitor's history anew, in that process
+// and in those that resume after it; any other resume does not.
+func TestAChangedRecipeIsAnotherHistory(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		recipe []string
+		told   []string
+	}{
+		{"another recipe", []string{"sampling.max_tokens is 192, was 96"}, nil},
+		{"the same", nil, []string{"warn 6: reward_drop"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir, w := filepath.Join(t.TempDir(), "run"), falling()
+			train := func(steps int, resumed *journal.Resume) {
+				c := watchedConfig(t, config.ActionWarn)
+				c.Steps = steps
+				r, done := newRun(t, w, c, dir)
+				defer done()
+				if resumed != nil {
+					r.Resumed = resumed
+					if err := r.resumed(nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := r.Train(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			train(dropStep, nil)
+			train(9, &journal.Resume{Recipe: tc.recipe})
+			train(12, &journal.Resume{})
+			if d := cmp.Diff(tc.told, w.told()); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// A change counts from the earliest step that was done under it.
+func TestRecipeChanges(t *testing.T) {
+	longer, other := []string{"sampling.max_tokens is 192, was 96"}, []string{"seed is 2, was 1", "validation.n is 2, was 1"}
+	got := recipeChanges([]journal.Resume{
+		{NextStep: 4}, {NextStep: 10, Recipe: longer}, {NextStep: 12}, {NextStep: 30, Recipe: longer},
+		{NextStep: 20}, {NextStep: 25}, {NextStep: 40, Recipe: other}, {NextStep: 40},
+	})
+	want := []recipeChange{{10, false}, {20, false}, {40, true}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

@@ -183,6 +183,35 @@ func TestEqualBudgets(t *testing.T) {
 	}
 }
 
+// What a step that no record has cost to sample is kept while the run may go on, and
+// lost when it has ended.
+func TestCostsOfStepsNotDoneAgain(t *testing.T) {
+	sampled := journal.Cost{TokensGenerated: 100, ServerSeconds: 2}
+	m := made{name: "short", steps: steps(0, 0, sampled)[:4], spent: []journal.Spent{
+		{Step: 3, Why: journal.SpentRewound, Kept: true, Cost: sampled}, // in its record again
+		{Step: 4, Why: journal.SpentRewound, Kept: true, Cost: sampled.Add(journal.Cost{TokensTrained: 9})},
+		{Step: 4, Why: journal.SpentBroken, Cost: journal.Cost{ServerSeconds: 1}},
+		{Step: 5, Why: journal.SpentRewound, Kept: true, Cost: sampled},
+		{Step: 5, Why: journal.SpentAnew, Cost: sampled},
+	}}
+	dir := m.in(t, t.TempDir())
+	four := journal.Cost{TokensGenerated: 400, ServerSeconds: 8}
+	kept, lost := journal.Cost{TokensGenerated: 100, ServerSeconds: 3}, journal.Cost{TokensGenerated: 100, TokensTrained: 9, ServerSeconds: 2}
+	for _, want := range []journal.Costs{
+		{All: four.Add(kept).Add(lost), Lost: lost, Kept: kept},
+		{All: four.Add(kept).Add(lost), Lost: lost.Add(kept)},
+	} {
+		r, _, err := read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, r.Costs); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
+		}
+		write(t, dir, "summary.json", []byte("{}")) // it has ended
+	}
+}
+
 // What cannot be told is said, and why.
 func TestVerdicts(t *testing.T) {
 	each := journal.Cost{TokensGenerated: 100, FLOPsGenerated: 1000, FLOPsTrained: 3000, ServerSeconds: 1, TrainerSeconds: 1}

@@ -92,19 +92,19 @@ func read(dir string) (*Run, config.Config, error) {
 		r.All = r.All.Add(v.Cost)
 		r.measured = append(r.measured, v)
 	}
+	var spent []journal.Spent
 	for s, err := range journal.Lines[journal.Spent](journal.SpentPath(dir)) {
 		if err != nil {
 			return nil, cfg, err
 		}
-		r.Lost = r.Lost.Add(s.Lost())
+		spent = append(spent, s)
 	}
-	r.All = r.All.Add(r.Lost)
 	r.Steps = len(r.steps)
-	summary, finished, err := journal.ReadSummary(dir)
+	summary, ended, err := journal.ReadSummary(dir)
 	if err != nil {
 		return nil, cfg, err
 	}
-	if finished && summary.Steps >= r.Steps { // else it went on after it
+	if ended && summary.Steps >= r.Steps { // else it went on after it
 		r.Seconds = summary.WallS
 	}
 	resumes, err := journal.Resumes(dir)
@@ -117,6 +117,7 @@ func read(dir string) (*Run, config.Config, error) {
 			r.changes = append(r.changes, c)
 		}
 	}
+	r.Costs = r.WithSpent(spent, r.Steps, ended)
 	for i, a := range axes {
 		if r.Steps > 0 && math.IsNaN(sum[i]) {
 			r.unpriced = fmt.Sprintf("%s does not say what all of its steps took (%s): it was begun by an older justrl, and is not compared by that.", dir, a.Name)

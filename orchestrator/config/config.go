@@ -160,7 +160,7 @@ func (p Publish) CheckSync() error {
 // Checkpoint says when the run can be resumed from.
 type Checkpoint struct {
 	Every int `yaml:"every" about:"steps; 0 = only at the end and when interrupted"`
-	Keep  int `yaml:"keep" about:"newest checkpoints kept, beside the best by validation; 0 = all"`
+	Keep  int `yaml:"keep" about:"newest checkpoints kept, at least 2, beside the best by validation; 0 = all"`
 	// KeepEvery is for what one wants to go back to, or to evaluate later.
 	KeepEvery int `yaml:"keep_every" about:"steps; checkpoints after a multiple of so many are kept beside those; 0 = none"`
 	// Rollouts are kept as parquet that `justrl update --rollouts` reads.
@@ -254,7 +254,7 @@ func (c Config) Validate() error {
 	must(c.Publish.Probes >= 1, "publish.probes", "must be at least 1, is %d", c.Publish.Probes)
 	must(c.Publish.Timeout > 0, "publish.timeout", "must be more than 0s, is %s", time.Duration(c.Publish.Timeout))
 	must(c.Checkpoint.Every >= 0, "checkpoint.every", "must be 0 or more, is %d", c.Checkpoint.Every)
-	must(c.Checkpoint.Keep >= 0, "checkpoint.keep", "must be 0 or more, is %d", c.Checkpoint.Keep)
+	must(c.Checkpoint.Keep == 0 || c.Checkpoint.Keep >= 2, "checkpoint.keep", "must be 0 (all) or at least 2 (a resume takes the one before the newest where that is damaged), is %d", c.Checkpoint.Keep)
 	must(c.Checkpoint.KeepEvery >= 0, "checkpoint.keep_every", "must be 0 (none) or more, is %d", c.Checkpoint.KeepEvery)
 	if c.Checkpoint.Every > 0 && c.Checkpoint.KeepEvery > 0 {
 		must(c.Checkpoint.KeepEvery%c.Checkpoint.Every == 0, "checkpoint.keep_every", "must be a multiple of checkpoint.every (%d), is %d", c.Checkpoint.Every, c.Checkpoint.KeepEvery)

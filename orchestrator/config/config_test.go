@@ -214,6 +214,20 @@ func TestValidateListsEveryFault(t *testing.T) {
 	}
 }
 
+// A run that keeps one checkpoint has nothing to fall back to where that is damaged.
+func TestKeepIsEnoughToFallBack(t *testing.T) {
+	for keep, refused := range map[int]bool{-1: true, 0: false, 1: true, 2: false} {
+		c, err := Preset("tiny-cpu")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Checkpoint.Keep = keep
+		if err := c.Validate(); (err != nil) != refused || refused && !strings.Contains(err.Error(), "checkpoint.keep: must be 0 (all) or at least 2") {
+			t.Errorf("checkpoint.keep=%d: %v", keep, err)
+		}
+	}
+}
+
 func FuzzSet(f *testing.F) {
 	for _, s := range []string{"sampling.n=8", "a.b.c=1", "=", "x: y=2", "server=[a, b]", "steps=*a", "sampling={n: 3}"} {
 		f.Add(s)

@@ -35,16 +35,6 @@ func (d *Dir) Best() (b Best, marked bool, err error) {
 	return b, err == nil, err
 }
 
-// BestCheckpoint returns the folder of a run's best checkpoint by validation, without
-// the run's lock; "" if none is marked.
-func BestCheckpoint(run string) (string, error) {
-	b, marked, err := (&Dir{path: run}).Best()
-	if err != nil || !marked {
-		return "", err
-	}
-	return checkpointPath(run, b.Steps), nil
-}
-
 // rewindBest forgets a best checkpoint of steps that will be done again.
 func (d *Dir) rewindBest(next int) error {
 	b, marked, err := d.Best()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,8 +79,8 @@ type Spent struct {
 	Cost
 }
 
-// Lost is what of it was for nothing.
-func (s Spent) Lost() Cost {
+// lost is what of it was for nothing, if the step's next record comes.
+func (s Spent) lost() Cost {
 	if s.Why == SpentBroken && !s.Validation || s.Kept {
 		return s.Training()
 	}
@@ -121,19 +122,24 @@ func (d *Dir) Spent() ([]Spent, error) {
 // the rollouts that are there.
 func (d *Dir) SampledBefore(step int, whole bool) (Cost, error) {
 	all, err := d.Spent()
-	var sum Cost
+	return sampledBefore(all, whole)[step], err
+}
+
+// sampledBefore is that of all steps.
+func sampledBefore(all []Spent, whole bool) map[int]Cost {
+	sums := map[int]Cost{}
 	for _, s := range all {
 		switch {
-		case s.Step != step || s.Validation:
+		case s.Validation:
 		case s.Why == SpentRewound && s.Kept && whole:
-			sum = s.Sampling()
+			sums[s.Step] = s.Sampling()
 		case s.Why == SpentBroken:
-			sum = sum.Add(s.Sampling())
+			sums[s.Step] = sums[s.Step].Add(s.Sampling())
 		default: // what was sampled up to here is another step's, or nobody's
-			sum = Cost{}
+			delete(sums, s.Step)
 		}
 	}
-	return sum, err
+	return sums
 }
 
 // keepSpent notes what the records cost that Rewind(next) is about to drop, each
@@ -172,13 +178,36 @@ func (d *Dir) keepSpent(next int) error {
 	})
 }
 
-// Costs is what a run took so far: all of it, and what of it was for nothing.
+// Costs is what a run took so far.
 type Costs struct {
 	All  Cost `json:"all"`
-	Lost Cost `json:"lost"`
+	Lost Cost `json:"lost"` // what of it was for nothing
+	// Kept is what of it went into rollouts that are there, of steps that were rewound
+	// or broken off and that no record has yet: if the run goes on, theirs will.
+	Kept Cost `json:"kept,omitzero"`
 }
 
-// Costs adds up the records and what no record holds.
+// WithSpent takes what no record holds into c, whose All are the records, `steps`
+// of them steps. What a run that has ended still keeps for later is lost with it.
+func (c Costs) WithSpent(spent []Spent, steps int, ended bool) Costs {
+	for _, s := range spent {
+		c.Lost = c.Lost.Add(s.lost())
+	}
+	pending := sampledBefore(spent, true)
+	for _, step := range slices.Sorted(maps.Keys(pending)) { // sums of floats have an order
+		switch {
+		case step < steps: // in its record
+		case ended:
+			c.Lost = c.Lost.Add(pending[step])
+		default:
+			c.Kept = c.Kept.Add(pending[step])
+		}
+	}
+	c.All = c.All.Add(c.Lost).Add(c.Kept)
+	return c
+}
+
+// Costs adds up the records and what no record holds of a run that ends here.
 func (d *Dir) Costs() (Costs, error) {
 	var c Costs
 	steps, err := d.Steps()
@@ -196,9 +225,5 @@ func (d *Dir) Costs() (Costs, error) {
 		c.All = c.All.Add(v.Cost)
 	}
 	spent, err := d.Spent()
-	for _, s := range spent {
-		c.Lost = c.Lost.Add(s.Lost())
-	}
-	c.All = c.All.Add(c.Lost)
-	return c, err
+	return c.WithSpent(spent, len(steps), true), err
 }

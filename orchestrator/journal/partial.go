@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +27,7 @@ type Partial struct {
 	f      *os.File
 	known  []Recorded
 	opened int64 // bytes, when it was opened
+	before int   // rollouts, then
 	damage Damage
 
 	mu   sync.Mutex
@@ -66,7 +66,7 @@ func (d *Dir) OpenPartial(step int) (*Partial, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	p.size, p.n = p.opened, len(p.known)
+	p.size, p.n, p.before = p.opened, len(p.known), len(p.known)
 	return p, nil
 }
 
@@ -146,29 +146,17 @@ func (p *Partial) Add(r Rollout) error {
 	return nil
 }
 
-// TakeBack removes what was added since the file was opened.
-func (p *Partial) TakeBack() error {
+// TakeBack removes what was added since the file was opened, and calls gone for
+// each rollout of it that was not taken back before. Nothing may be added meanwhile.
+func (p *Partial) TakeBack(gone func(Rollout)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := 0
-	added := io.NewSectionReader(p.f, p.opened, p.size-p.opened)
-	for lines := (boundedLines{r: bufio.NewReaderSize(added, 1<<16)}); ; {
-		line, _, err := lines.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("rollouts: %w", err)
-		}
-		if !bytes.HasSuffix(line, []byte(takenBack+crcEnd)) {
-			n++
-		}
+	_, _, _, err := readPartial(p.path, io.NewSectionReader(p.f, p.opened, p.size-p.opened), func(r Recorded, _, _ int64) { gone(r.Rollout) })
+	if cut := p.f.Truncate(p.opened); cut != nil { // whatever could be read of it
+		return errors.Join(err, fmt.Errorf("rollouts: %w", cut))
 	}
-	if err := p.f.Truncate(p.opened); err != nil {
-		return fmt.Errorf("rollouts: %w", err)
-	}
-	p.size, p.n = p.opened, p.n-n
-	return nil
+	p.size, p.n, p.known = p.opened, p.before, p.known[:p.before]
+	return err
 }
 
 // TakeBackOf removes, of what was added since the file was opened, the rollouts

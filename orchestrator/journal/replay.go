@@ -47,6 +47,13 @@ func CheckpointBefore(run string, step int) (dir string, done int, err error) {
 	return dir, done, err
 }
 
+// VerifyCheckpoint reads the checkpoint after `done` steps of the run in `run` whole,
+// and returns what a resume would say of it; nil if it is as it was written.
+func VerifyCheckpoint(run string, done int) error {
+	_, err := whole(saved{dir: checkpointPath(run, done), done: done})
+	return err
+}
+
 // Exists returns an error unless `run` is a run directory.
 func Exists(run string) error {
 	_, err := os.Stat(filepath.Join(run, "config.yaml"))

@@ -80,7 +80,7 @@ func TestPartialTakesBackWhatItAdded(t *testing.T) {
 		t.Fatal(err)
 	}
 	p = mustOpenPartial(t, d, 0)
-	if err := errors.Join(p.Add(someRollout(0, 1)), p.TakeBack(), p.Add(someRollout(0, 2)), p.Close()); err != nil {
+	if err := errors.Join(p.Add(someRollout(0, 1)), p.TakeBack(func(Rollout) {}), p.Add(someRollout(0, 2)), p.Close()); err != nil {
 		t.Fatal(err)
 	}
 	got := rolloutsOf(mustOpenPartial(t, d, 0).Known())

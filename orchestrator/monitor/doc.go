@@ -15,7 +15,8 @@
 // beside what sampling noise allows, which is measured from the run itself: the
 // same thresholds serve 256 rows a step and 8. Where a healthy run does the same
 // (answers grow, entropy falls) the signature is that no more answers become right
-// meanwhile. It is told at its onset, once, and again only after it has been away
+// meanwhile. Where the recipe of a run has changed, the records since are all that
+// there is ([Monitor.Changed]). It is told at its onset, once, and again only after it has been away
 // for monitor.rearm steps.
 //
 // Deliberately absent: signatures of servers, which package bridge proves after

@@ -7,6 +7,7 @@ import (
 
 // Monitor is the state of all signatures. It is not safe for concurrent use.
 type Monitor struct {
+	of    config.Config
 	seen  history
 	watch []*watch
 	rearm int
@@ -22,7 +23,7 @@ type watch struct {
 
 // New watches a run of a valid configuration from its first step on.
 func New(c config.Config) *Monitor {
-	m := &Monitor{seen: newHistory(c), rearm: c.Monitor.Rearm}
+	m := &Monitor{of: c, seen: newHistory(c), rearm: c.Monitor.Rearm}
 	settings := c.Monitor.Signatures()
 	for _, s := range signatures() {
 		if set := settings[s.name]; set.Action != config.ActionOff {
@@ -50,6 +51,15 @@ func (m *Monitor) Validated(v journal.Validation) []journal.Event {
 func (m *Monitor) Rescored(step int, r journal.Rescored) []journal.Event {
 	m.seen.rescored = &r
 	return m.judge(step, afterRescoring)
+}
+
+// Changed says that from the next record on the run is of another recipe: longer
+// answers, another reward. What was before is no measure for that, and is forgotten.
+func (m *Monitor) Changed() {
+	m.seen = newHistory(m.of)
+	for _, w := range m.watch {
+		w.told, w.well = false, 0
+	}
 }
 
 // Rearm has signatures whose action is stop told again at once where they are

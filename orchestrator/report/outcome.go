@@ -212,7 +212,8 @@ func (r *run) facts() []fact {
 	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
 }
 
-// infoFacts lists run.json, keys that this program does not know included.
+// infoFacts lists run.json, keys that this program does not know included, and
+// where the run was resumed.
 func (r *run) infoFacts() []fact {
 	var values map[string]json.RawMessage
 	if err := json.Unmarshal(r.infoText, &values); err != nil {
@@ -237,5 +238,5 @@ func (r *run) infoFacts() []fact {
 		}
 		all = append(all, fact{key, one})
 	}
-	return all
+	return append(all, resumeFacts(r.resumes)...)
 }

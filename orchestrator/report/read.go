@@ -17,6 +17,7 @@ type run struct {
 	path         string // absolute, where that can be told
 	info         journal.Info
 	infoText     []byte // run.json
+	resumes      []journal.Resume
 	configText   string
 	config       config.Config // the zero value where config.yaml is missing or not to be understood
 	steps        columns
@@ -78,6 +79,9 @@ func readHead(path string) (r run, err error) {
 	text, err := os.ReadFile(filepath.Join(path, "config.yaml"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return r, fmt.Errorf("run directory: %w", err)
+	}
+	if r.resumes, err = journal.Resumes(path); err != nil {
+		return r, err
 	}
 	r.configText = string(text)
 	if c, err := config.Recorded(text); err == nil { // else the page does without what it would say
