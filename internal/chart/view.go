@@ -2,6 +2,7 @@ package chart
 
 import (
 	"html/template"
+	"slices"
 )
 
 // View is a diagram as a page shows it (webpage's template "figure").
@@ -25,6 +26,7 @@ var (
 // View draws a figure; a main one twice, for a phone and for a desk.
 func (f Figure) View(main bool) (View, error) {
 	v := View{ID: f.ID, Title: f.Title, Unit: f.Unit, About: f.About}
+	var spreads []Key
 	for _, c := range f.Curves {
 		if c.First() < 0 {
 			continue
@@ -38,9 +40,14 @@ func (f Figure) View(main bool) (View, error) {
 		}
 		v.Legend = append(v.Legend, Key{class, c.Name, c.Change(f.Format)})
 		if c.Spread != "" {
-			v.Legend = append(v.Legend, Key{"key-" + c.Ink.beneath(band1).Class() + " layer", c.Spread, f.bounds(c)})
+			key := Key{"key-" + c.Ink.beneath(band1).Class() + " layer", c.Spread, f.bounds(c)}
+			// What areas are that differ in nothing but their colour is said once.
+			if !slices.ContainsFunc(spreads, func(o Key) bool { return o.Name == key.Name && o.Change == key.Change }) {
+				spreads = append(spreads, key)
+			}
 		}
 	}
+	v.Legend = append(v.Legend, spreads...)
 	return v, v.drawn(f.draw, narrow, wide, main)
 }
 

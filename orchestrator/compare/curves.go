@@ -53,7 +53,11 @@ func (p *Recipe) curve(m measure, axis int) chart.Curve {
 		s := statOf(v)
 		curve.Y = append(curve.Y, m.shown(s.Mean))
 		if len(p.Runs) > 1 {
-			curve.Lower, curve.Upper = append(curve.Lower, m.shown(s.Mean-s.Half)), append(curve.Upper, m.shown(s.Mean+s.Half))
+			low, high := s.Mean-s.Half, s.Mean+s.Half
+			if m.share { // there is nothing beyond
+				low, high = max(low, 0), min(high, 1)
+			}
+			curve.Lower, curve.Upper = append(curve.Lower, m.shown(low)), append(curve.Upper, m.shown(high))
 		}
 	}
 	return curve
@@ -158,13 +162,18 @@ func (p *Recipe) heldOut(m measure, axis int) (x []float64, values [][]float64) 
 }
 
 // Curve is the first held-out set's diagram over the tokens that the runs took, for
-// documents; over the steps, or of the reward, where there is no better one. False if
-// there is none.
+// documents, as the policy samples it where that was measured, because greedy answers
+// come to their ceiling early; over the steps, or of the reward, where there is no
+// better one. False if there is none.
 func (c *Comparison) Curve() (chart.Figure, bool) {
-	for _, heldOut := range []bool{true, false} {
+	for _, fits := range []func(measure) bool{
+		func(m measure) bool { return m.sampled },
+		func(m measure) bool { return m.set != "" },
+		func(measure) bool { return true },
+	} {
 		for _, axis := range []string{"tokens", "step"} {
 			for _, m := range c.measures {
-				if f := c.figure(m, axisAt(axis)); heldOut == (m.set != "") && !f.Empty() {
+				if f := c.figure(m, axisAt(axis)); fits(m) && !f.Empty() {
 					return f, true
 				}
 			}

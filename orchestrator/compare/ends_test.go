@@ -225,11 +225,11 @@ func TestCurvesEndTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, ok := c.Curve()
-	if !ok || f.ID != "tokens-heldout1" || f.X != "tokens" {
+	if !ok || f.ID != "tokens-heldout1-sampled" || f.X != "tokens" {
 		t.Fatalf("the curve to show elsewhere: %t, %s over %s", ok, f.ID, f.X)
 	}
 	curve := f.Curves[0]
-	if d := cmp.Diff([]float64{0, 500, 900}, curve.X); d != "" || fmt.Sprintf("%.3f", curve.Y) != "[20.000 30.000 60.000]" {
+	if d := cmp.Diff([]float64{0, 500, 900}, curve.X); d != "" || fmt.Sprintf("%.3f", curve.Y) != "[10.000 15.000 30.000]" {
 		t.Errorf("%v %v", curve.X, curve.Y)
 	}
 	svg, err := f.SVG()

@@ -39,8 +39,18 @@ type tableView struct {
 
 type rowView struct {
 	Measure string
-	Cells   []string
+	Cells   []cellView
 	Said    []verdictView
+}
+
+// cellView is a figure, and of how many seeds after how many steps it is; "" if there is none.
+type cellView struct{ Value, Of string }
+
+func (c cellView) String() string {
+	if c.Of == "" {
+		return c.Value
+	}
+	return c.Value + " (" + c.Of + ")"
 }
 
 type verdictView struct {
@@ -136,7 +146,7 @@ func (c *Comparison) equalView(e Equal) tableView {
 	for _, row := range e.Rows {
 		r := rowView{Measure: row.measure.name, Said: []verdictView{{row.Verdict, row.Told}}}
 		for _, cell := range row.Cells {
-			r.Cells = append(r.Cells, cell.words(row.measure))
+			r.Cells = append(r.Cells, cell.view(row.measure))
 		}
 		v.Rows = append(v.Rows, r)
 	}
@@ -149,11 +159,11 @@ func (c *Comparison) endsView() tableView {
 	for _, e := range c.ends {
 		r := rowView{Measure: e.name}
 		for i, cell := range e.last {
-			text := cell.words(e.measure)
+			v := cell.view(e.measure)
 			if e.first[i].N > 0 && cell.N > 0 {
-				text = e.text(e.first[i].Mean) + " → " + text
+				v.Value = e.text(e.first[i].Mean) + " → " + v.Value
 			}
-			r.Cells = append(r.Cells, text)
+			r.Cells = append(r.Cells, v)
 		}
 		for _, said := range e.said {
 			r.Said = append(r.Said, verdictView{Text: said})
@@ -163,10 +173,10 @@ func (c *Comparison) endsView() tableView {
 	return v
 }
 
-// words are a cell's: the mean, its interval, and after how many steps.
-func (c Cell) words(m measure) string {
+// view is a cell's: the mean, its interval, and after how many steps.
+func (c Cell) view(m measure) cellView {
 	if c.N == 0 {
-		return numerals.None
+		return cellView{Value: numerals.None}
 	}
 	text := m.text(c.Mean)
 	if c.N > 1 {
@@ -180,7 +190,7 @@ func (c Cell) words(m measure) string {
 	if high > low {
 		after += "–" + numerals.Count(int64(high))
 	}
-	return text + " (" + numerals.CountOf(c.N, "seed") + ", step " + after + ")"
+	return cellView{text, numerals.CountOf(c.N, "seed") + ", step " + after}
 }
 
 // costs is what each run took.

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/stat/distuv"
 )
@@ -17,12 +18,13 @@ type Stat struct {
 // statOf is the mean of values, of which there is at least one.
 func statOf(values []float64) Stat {
 	s := Stat{N: len(values)}
+	if s.Mean = values[0]; slices.Max(values) == slices.Min(values) { // no spread, nor rounding's
+		return s
+	}
+	s.Mean = 0
 	n := float64(s.N)
 	for _, v := range values {
 		s.Mean += v / n
-	}
-	if s.N < 2 {
-		return s
 	}
 	for _, v := range values {
 		s.SD += (v - s.Mean) * (v - s.Mean) / (n - 1)
