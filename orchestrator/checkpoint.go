@@ -77,8 +77,18 @@ func andThen(err error, what string, then error) error {
 	if atomicdir.IsFull(err) && atomicdir.IsFull(then) {
 		return err
 	}
-	return fmt.Errorf("%w; %s: %w", err, what, then)
+	return &alsoError{err, what, then}
 }
+
+// alsoError is an error, and what failed because of it or after it.
+type alsoError struct {
+	err  error
+	what string
+	then error
+}
+
+func (e *alsoError) Error() string   { return fmt.Sprintf("%v; %s: %v", e.err, e.what, e.then) }
+func (e *alsoError) Unwrap() []error { return []error{e.err, e.then} }
 
 // checkpoint returns what writes the boundary that progress describes now.
 func (r *Run) checkpoint() func(ctx context.Context) error {

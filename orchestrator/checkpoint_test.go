@@ -483,3 +483,29 @@ func TestAndThen(t *testing.T) {
 		}
 	}
 }
+
+// An interrupt is what it was asked to be, unless something else failed that a run
+// which goes on by itself would not know of.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	asked := fmt.Errorf("sample: %w", ctx.Err())
+	full := fmt.Errorf("write x: %w", unix.EIO)
+	for _, c := range []struct {
+		name string
+		err  error
+		is   bool // ErrInterrupted
+		want string
+	}{
+		{"asked for", asked, true, "interrupted"},
+		{"another error", full, false, "write x: input/output error"},
+		{"and what then failed", andThen(asked, notTakenBack, full), false, "interrupted, nor could it be taken back what was sampled from it: write x: input/output error"},
+		{"in another", fmt.Errorf("step 3: %w", andThen(asked, notTakenBack, full)), false, "interrupted, nor could it be taken back what was sampled from it: write x: input/output error"},
+		{"and what was broken off", andThen(asked, notTakenBack, asked), true, "interrupted"},
+		{"a failure, and what was broken off then", andThen(full, notTakenBack, asked), false, "write x: input/output error"},
+	} {
+		if got := interrupted(ctx, c.err); errors.Is(got, ErrInterrupted) != c.is || got.Error() != c.want {
+			t.Errorf("%s: %q, %t, want %q", c.name, got, errors.Is(got, ErrInterrupted), c.want)
+		}
+	}
+}

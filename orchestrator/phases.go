@@ -189,10 +189,20 @@ func (r *Run) forget() error {
 	return nil
 }
 
-// interrupted names a cancellation that was asked for; any other error stays what it is.
+// interrupted names a cancellation that was asked for; any other error stays what it
+// is, also one of what an interrupted step has to do yet.
 func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return ErrInterrupted
+	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
 	}
-	return err
+	if also := (*alsoError)(nil); errors.As(err, &also) {
+		if !errors.Is(also.then, context.Canceled) {
+			return fmt.Errorf("%w, %s: %w", errStopped, also.what, also.then)
+		}
+		return interrupted(ctx, also.err)
+	}
+	return ErrInterrupted
 }
+
+// errStopped is not [ErrInterrupted]: a run that ends with it may not go on by itself.
+var errStopped = errors.New("interrupted")

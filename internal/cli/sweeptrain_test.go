@@ -182,8 +182,8 @@ func TestSweepTrains(t *testing.T) {
 		t.Errorf("%d steps, %q", f.steps, f.began)
 	}
 	for _, want := range []string{
-		"2 recipes, 4 runs", "after 600 tokens", "reward: good is ahead of plain (+0.500, 95 % interval +0.500 to +0.500)",
-		"reward: good is above plain (+0.500, 95 % interval +0.500 to +0.500)", "held-out accuracy, sums, sampled", "results.json", "report.html",
+		"2 recipes, 4 runs", "after 600 tokens", "reward: cannot be told: good has the highest mean, but cannot be told from plain (+0.500 with every seed, which shows no spread)",
+		"reward: good cannot be told from plain (+0.500 with every seed, which shows no spread)", "held-out accuracy, sums, sampled", "results.json", "report.html",
 	} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is not in\n%s", want, stdout)
@@ -372,6 +372,15 @@ func TestSweepOfRunsGrows(t *testing.T) {
 	code, _, stderr := sweepWith(f, trainingSpec(t, more), "--out", out)
 	if code != ExitOK || len(f.began) != 10 || f.steps != 6*7 || f.began[4] != "plain-seed-3 to 7 with 96, resume true" {
 		t.Errorf("exit code %d, %d steps, %q\n%s", code, f.steps, f.began, stderr)
+	}
+}
+
+// What stands in for the spec's first recipe, as long as none of its runs is complete, is named.
+func TestSweepWithoutItsFirstRecipe(t *testing.T) {
+	f := &fakeRuns{t: t, breaks: map[string]int{"plain-seed-3": 2, "plain-seed-4": 2}, err: errors.New("broken")}
+	code, stdout, _ := sweepWith(f, trainingSpec(t, twoRecipes), "--out", filepath.Join(t.TempDir(), "out"))
+	if want := "note: No run of plain is complete: the differences at the end are to good."; code != ExitFailed || !strings.Contains(stdout, want) {
+		t.Errorf("exit code %d, %q is not in\n%s", code, want, stdout)
 	}
 }
 

@@ -135,6 +135,9 @@ func finishTraining(c *cli.Context, all []*trial) error {
 	if res.Comparison, err = compare.ReadNamed(runs); err != nil {
 		return err
 	}
+	if first := runs[0].Recipe; first != recipes[0] {
+		res.Notes = append(res.Notes, fmt.Sprintf("No run of %s is complete: the differences at the end are to %s.", recipes[0], first))
+	}
 	page := filepath.Join(out, report.Name)
 	if err := writeFile(page, res.WriteHTML); err != nil {
 		return err

@@ -118,19 +118,21 @@ func steps(base, rise float64, each journal.Cost) (all []journal.Step) {
 
 // Two recipes with three seeds. One draws three times the tokens a step, both take
 // the same operations. By hand, with rewards from −0.5 on, to which
-// seed s adds s/100:
+// seed s adds s/100, to wide's the next seed's (the first's to the third):
 //
 //	tokens: both have reached 1,000. narrow has done 10 steps, its last five come to −0.5 + 0.56 + s/100;
-//	        wide has done 3 (900 tokens), which come to −0.5 + 0.16 + s/100: narrow is ahead by 0.4 with every seed.
-//	FLOPs:  both have reached 40,000, after 10 steps: wide's last five come to −0.5 + 1.12 + s/100, ahead by 0.56.
+//	        wide has done 3 (900 tokens), which come to −0.5 + 0.16: narrow is ahead by 0.39, 0.39 and 0.42.
+//	FLOPs:  both have reached 40,000, after 10 steps: wide's last five come to −0.5 + 1.12, ahead by 0.57, 0.57, 0.54.
+//
+// The standard error of each difference is 0.01, of which the interval has 4.303 to either side.
 func twoRecipes(t testing.TB, root string) (dirs []string) {
 	for s := range int64(3) {
-		base := float64(s+1) / 100
+		base, other := float64(s+1)/100, float64((s+1)%3+1)/100
 		narrow := made{name: fmt.Sprintf("narrow-%d", s+1), seed: s + 1, held: map[int]float64{0: 0.1, 5: 0.5 + base, 10: 0.6 + base},
 			steps: steps(base-0.5, 0.08, journal.Cost{TokensGenerated: 100, TokensTrained: 100, FLOPsGenerated: 1000, FLOPsTrained: 3000, ServerSeconds: 2, TrainerSeconds: 1})}
-		wide := made{name: fmt.Sprintf("wide-%d", s+1), seed: s + 1, held: map[int]float64{0: 0.1, 5: 0.3, 10: 0.9 + base},
+		wide := made{name: fmt.Sprintf("wide-%d", s+1), seed: s + 1, held: map[int]float64{0: 0.1, 5: 0.3, 10: 0.9 + other},
 			change: func(c *config.Config) { c.Update.ClipHigh = 0.2; c.Sampling.Concurrency++ },
-			steps:  steps(base-0.5, 0.16, journal.Cost{TokensGenerated: 290, TokensResampled: 10, TokensTrained: 290, FLOPsGenerated: 1000, FLOPsTrained: 3000, ServerSeconds: 6, TrainerSeconds: 2})}
+			steps:  steps(other-0.5, 0.16, journal.Cost{TokensGenerated: 290, TokensResampled: 10, TokensTrained: 290, FLOPsGenerated: 1000, FLOPsTrained: 3000, ServerSeconds: 6, TrainerSeconds: 2})}
 		if s == 0 {
 			wide.spent = []journal.Spent{{Step: 4, Why: journal.SpentRewound, Kept: true, Cost: journal.Cost{TokensGenerated: 300, FLOPsTrained: 3000}}}
 		}
@@ -161,18 +163,18 @@ func TestEqualBudgets(t *testing.T) {
 		"tiny-cpu, update.clip_high=0.28: 3 seeds", "tiny-cpu, update.clip_high=0.2: 3 seeds",
 		"tokens generated: 1000",
 		"  reward: 0.0800 ± 0.0248 of 3 after [10 10 10]", "  reward: -0.3200 ± 0.0248 of 3 after [3 3 3]",
-		"  tiny-cpu, update.clip_high=0.28 is ahead of tiny-cpu, update.clip_high=0.2 (+0.400, 95 % interval +0.400 to +0.400)",
+		"  tiny-cpu, update.clip_high=0.28 is ahead of tiny-cpu, update.clip_high=0.2 (+0.400, 95 % interval +0.357 to +0.443)",
 		"  right in training: 0.5400 ± 0.0124 of 3 after [10 10 10]", "  right in training: 0.3400 ± 0.0124 of 3 after [3 3 3]",
-		"  tiny-cpu, update.clip_high=0.28 is ahead of tiny-cpu, update.clip_high=0.2 (+20 points, 95 % interval +20 to +20)",
+		"  tiny-cpu, update.clip_high=0.28 is ahead of tiny-cpu, update.clip_high=0.2 (+20 points, 95 % interval +17.8 to +22.2)",
 		"  h: 0.6200 ± 0.0248 of 3 after [10 10 10]", "  h: 0.0000 ± 0.0000 of 0 after []",
 		"  cannot be told: within this budget tiny-cpu, update.clip_high=0.2 was not measured",
 		"FLOPs: 40000",
 		"  reward: 0.0800 ± 0.0248 of 3 after [10 10 10]", "  reward: 0.6400 ± 0.0248 of 3 after [10 10 10]",
-		"  tiny-cpu, update.clip_high=0.2 is ahead of tiny-cpu, update.clip_high=0.28 (+0.560, 95 % interval +0.560 to +0.560)",
+		"  tiny-cpu, update.clip_high=0.2 is ahead of tiny-cpu, update.clip_high=0.28 (+0.560, 95 % interval +0.517 to +0.603)",
 		"  right in training: 0.5400 ± 0.0124 of 3 after [10 10 10]", "  right in training: 0.8200 ± 0.0124 of 3 after [10 10 10]",
-		"  tiny-cpu, update.clip_high=0.2 is ahead of tiny-cpu, update.clip_high=0.28 (+28 points, 95 % interval +28 to +28)",
+		"  tiny-cpu, update.clip_high=0.2 is ahead of tiny-cpu, update.clip_high=0.28 (+28 points, 95 % interval +25.8 to +30.2)",
 		"  h: 0.6200 ± 0.0248 of 3 after [10 10 10]", "  h: 0.9200 ± 0.0248 of 3 after [10 10 10]",
-		"  tiny-cpu, update.clip_high=0.2 is ahead of tiny-cpu, update.clip_high=0.28 (+30 points, 95 % interval +30 to +30)",
+		"  tiny-cpu, update.clip_high=0.2 is ahead of tiny-cpu, update.clip_high=0.28 (+30 points, 95 % interval +25.7 to +34.3)",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -232,6 +234,8 @@ func TestVerdicts(t *testing.T) {
 		{"one seed of one", of(nil, 0.1, 0.2), of(other, 0.9), "cannot be told: one seed of"},
 		{"overlapping", of(nil, 0.1, 0.5, 0.9), of(other, 0.2, 0.4, 0.95), "cannot be told: "},
 		{"apart with every seed", of(nil, 0.1, 0.5, 0.9), of(other, 0.2, 0.61, 1), "is ahead of"},
+		{"the same difference with every seed", of(nil, 0.25, 0.5, 0.75), of(other, 0.375, 0.625, 0.875), "with every seed, which shows no spread"},
+		{"above in the mean, below with the seeds of both", of(nil, 0.5, 0.51, 0.9), of(other, 0.6, 0.6), "cannot be told: "},
 		{"another reward", of(nil, 0.1, 0.2), of(func(c *config.Config) { c.Reward.OverlongBuffer = 8 }, 0.9, 0.8), "not compared: "},
 		{"dynamic sampling", of(nil, 0.1, 0.2), of(func(c *config.Config) { c.Sampling.Dynamic = true }, 0.9, 0.8), "not compared: "},
 	} {

@@ -58,7 +58,7 @@ func TestEnds(t *testing.T) {
 		{"better", other, []float64{0.8, 0.91}},
 		{"worse", other, []float64{nan, nan, nan, 0.1, 0.12, 0.14}}, // no seed in common
 		{"single", other, []float64{0.9}},
-		{"punished", func(c *config.Config) { c.Reward.OverlongBuffer = 8 }, []float64{0.1, 0.2, 0.3}},
+		{"punished", func(c *config.Config) { c.Reward.OverlongBuffer = 8 }, []float64{0.1, 0.22, 0.28}},
 	} {
 		all := named(t, root, r.name, recipe(r.name, r.change, r.of...))
 		slices.Reverse(all) // pairs are by seed, whatever the order
@@ -94,7 +94,7 @@ func TestEnds(t *testing.T) {
 		// Welch: variances 0.01 and 0.0004 of three each, 2.1596 degrees of freedom, t = 4.0129.
 		{3, 3, -0.48, 4.0129 * math.Sqrt(0.0104/3), "worse is below plain (−0.480, 95 % interval −0.716 to −0.244)", "worse is below plain (−24 points, 95 % interval −35.8 to −12.2)"},
 		{4, 0, 0, 0, "cannot be told: one seed of single shows no spread", "cannot be told: one seed of single shows no spread"},
-		{5, 0, 0, 0, "punished and plain are not compared: they do not reward the same", "punished is below plain (−20 points, 95 % interval −20 to −20)"},
+		{5, 0, 0, 0, "punished and plain are not compared: they do not reward the same", "punished is below plain (−20 points, 95 % interval −22.5 to −17.5)"},
 	} {
 		p := c.Recipes[tc.recipe]
 		m, held := p.find("reward"), p.find("h")

@@ -138,7 +138,7 @@ func (c *Comparison) verdict(row Row) (said string, told bool) {
 		}
 		d := less(row.Cells[best].values, cell.values)
 		said := row.measure.beside(c.Recipes[i].Name, d)
-		if d.told() {
+		if d.told() && d.Mean > 0 { // over the seeds that both have the other may be above
 			over = append(over, said)
 		} else {
 			not = append(not, said)
@@ -157,6 +157,9 @@ func (c *Comparison) verdict(row Row) (said string, told bool) {
 
 // beside names a recipe with by how much another one's mean is above its own.
 func (m measure) beside(name string, d Stat) string {
+	if d.N > 1 && d.Half == 0 && d.Mean != 0 {
+		return fmt.Sprintf("%s (%s%s with every seed, which shows no spread)", name, m.difference(d.Mean), m.points())
+	}
 	return fmt.Sprintf("%s (%s%s, 95 %% interval %s to %s)", name, m.difference(d.Mean), m.points(), m.difference(d.Mean-d.Half), m.difference(d.Mean+d.Half))
 }
 
