@@ -3,7 +3,6 @@ package orchestrator
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -31,16 +30,11 @@ type recipeChange struct {
 	validated bool // in what is measured, too: the measurement before the step is of the old one
 }
 
-// recipeChanges are those of the resumed processes, in order. One that went on from
-// an earlier step has done those after it under the last recipe too.
+// recipeChanges are those of the resumed processes, in order.
 func recipeChanges(all []journal.Resume) (changes []recipeChange) {
-	from := math.MaxInt
-	for _, r := range slices.Backward(all) {
-		if from = min(from, r.NextStep); len(r.Recipe) > 0 {
-			changes = append(changes, recipeChange{from, slices.ContainsFunc(r.Recipe, func(key string) bool { return strings.HasPrefix(key, "validation.") })})
-		}
+	for _, r := range journal.RecipeChanges(all) {
+		changes = append(changes, recipeChange{r.NextStep, slices.ContainsFunc(r.Recipe, func(key string) bool { return strings.HasPrefix(key, "validation.") })})
 	}
-	slices.Reverse(changes)
 	return changes
 }
 

@@ -111,9 +111,9 @@ func read(dir string) (*Run, config.Config, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
-	for _, o := range resumes {
+	for _, o := range journal.RecipeChanges(resumes) {
 		c := change{o.NextStep, o.Recipe}
-		if len(c.settings) > 0 && !slices.ContainsFunc(r.changes, c.equal) { // one that was broken off says it again
+		if !slices.ContainsFunc(r.changes, c.equal) { // one that was broken off says it again
 			r.changes = append(r.changes, c)
 		}
 	}

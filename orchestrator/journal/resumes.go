@@ -2,6 +2,8 @@ package journal
 
 import (
 	"errors"
+	"math"
+	"slices"
 	"time"
 )
 
@@ -41,4 +43,19 @@ func Resumes(run string) (all []Resume, err error) {
 		all = append(all, r)
 	}
 	return all, nil
+}
+
+// RecipeChanges are those of a run's resumed processes that changed its recipe, in
+// order, each with the step from which on the run is of it as its NextStep: where a
+// later process went back further, it has done the steps between under it too.
+func RecipeChanges(all []Resume) (changes []Resume) {
+	from := math.MaxInt
+	for _, r := range slices.Backward(all) {
+		if from = min(from, r.NextStep); len(r.Recipe) > 0 {
+			r.NextStep = from
+			changes = append(changes, r)
+		}
+	}
+	slices.Reverse(changes)
+	return changes
 }
