@@ -185,7 +185,7 @@ func TestStages(t *testing.T) {
 			stage := journal.Resume{NextStep: step, Recipe: []string{"sampling.max_tokens is 96, was 32", "reward.overlong_buffer is 8, was 0"}}
 			runs[i].name += fmt.Sprintf("-from-%d", step)
 			runs[i].resumes = []journal.Resume{{NextStep: 1, Changed: []string{"trainer.threads is 2, was 1"}}, stage, stage} // one was broken off
-			if i == 1 { // it fell back to where the others changed
+			if i == 1 {                                                                                                       // it fell back to where the others changed
 				stage.NextStep += 2
 				runs[i].resumes = []journal.Resume{stage, {NextStep: step}}
 			}
