@@ -237,7 +237,7 @@ func TestWhatIsTakenBackCosts(t *testing.T) {
 				t.Fatal(err)
 			}
 			steps, _ := recordsOfOpen(t, r)
-			got := steps[3].Cost.Sampling()
+			got := steps[3].Sampling()
 			want := journal.Cost{TokensGenerated: 12, TokensResampled: int64(2 * tc.taken), FLOPsGenerated: float64(6+tc.taken) * 292}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("step 3 (-want +got):\n%s", diff)
