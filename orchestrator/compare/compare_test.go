@@ -274,6 +274,22 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+func TestDifferencesInWords(t *testing.T) {
+	share, other := measure{share: true}, measure{}
+	for _, tc := range []struct {
+		m    measure
+		x    float64
+		want string
+	}{
+		{share, 0.123, "+12.3"}, {share, -0.123, "−12.3"}, {share, 0.0003, "+0.03"}, {share, -0.0003, "−0.03"}, {share, 1e-7, "0"}, {share, -1e-7, "0"}, {share, 0, "0"},
+		{other, 1.5, "+1.50"}, {other, -1.5, "−1.50"}, {other, 0, "0"},
+	} {
+		if got := tc.m.difference(tc.x); got != tc.want {
+			t.Errorf("%g: %q, want %q", tc.x, got, tc.want)
+		}
+	}
+}
+
 // A curve over tokens has its values where the tokens are, whatever the steps.
 func TestCurvesOverABudget(t *testing.T) {
 	c, err := Read(twoRecipes(t, t.TempDir()))
