@@ -63,10 +63,10 @@ func TestReportOfSeveralRuns(t *testing.T) {
 		return dir
 	}
 	a, b := runOf("a", 1, 1e-5, 0.25), runOf("b", 2, 1e-5, 0.27)
-	x, y := runOf("x", 1, 2e-5, 0.75), runOf("y", 2, 2e-5, 0.77)
+	x, y := runOf("x", 1, 2e-5, 0.75), runOf("y", 2, 2e-5, 0.78)
 	page := filepath.Join(root, "page.html")
 	code, stdout, stderr := run(t, "report", a, b, x, y, "--out", page)
-	for _, want := range []string{"2 recipes, 4 runs", "after 1,000 tokens", "optimizer.lr=2e-05 is ahead of tiny-cpu, optimizer.lr=1e-05 (+0.500", "By FLOPs", "report " + page} {
+	for _, want := range []string{"2 recipes, 4 runs", "after 1,000 tokens", "optimizer.lr=2e-05 is ahead of tiny-cpu, optimizer.lr=1e-05 (+0.505", "By FLOPs", "report " + page} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("it does not say %q: %s", want, stdout)
 		}
