@@ -70,7 +70,7 @@ func TestKilledTrainingSweepGoesOn(t *testing.T) {
 		must(t, "report", filepath.Join(broken, "runs", name))
 	}
 	page := content(t, filepath.Join(broken, "report.html"))
-	if !strings.Contains(string(page), "<th scope=\"row\">staged</th>") || !strings.Contains(string(page), "<figure") {
+	if !strings.Contains(string(page), "<th scope=\"col\">staged</th>") || !strings.Contains(string(page), "<figure") {
 		t.Error("the page is not about the sweep")
 	}
 	if again := must(t, "sweep", spec, "--out", broken); again.stdout != r.stdout {
