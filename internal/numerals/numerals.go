@@ -155,11 +155,14 @@ func Duration(s float64) string {
 	}
 }
 
-// Fixed writes at most so many decimals, without zeros at the end.
+// Fixed writes at most so many decimals, without zeros at the end, and no sign of a 0.
 func Fixed(x float64, decimals int) string {
 	s := strconv.FormatFloat(x, 'f', decimals, 64)
 	if strings.Contains(s, ".") {
 		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	}
+	if s == "-0" {
+		return "0"
 	}
 	return s
 }

@@ -98,11 +98,9 @@ func (m measure) difference(x float64) string {
 		if math.Abs(m.shown(x)) < 0.05 { // an interval's end near 0 is on one side of it
 			decimals = 3
 		}
-		if text = numerals.Signed(numerals.Fixed(m.shown(x), decimals)); strings.Trim(text, "−0.") == "" {
-			return "0" // of neither side
-		}
+		text = numerals.Signed(numerals.Fixed(m.shown(x), decimals))
 	}
-	if x > 0 {
+	if x > 0 && text != "0" {
 		return "+" + text
 	}
 	return text

@@ -92,12 +92,9 @@ func read(dir string) (*Run, config.Config, error) {
 		r.All = r.All.Add(v.Cost)
 		r.measured = append(r.measured, v)
 	}
-	var spent []journal.Spent
-	for s, err := range journal.Lines[journal.Spent](journal.SpentPath(dir)) {
-		if err != nil {
-			return nil, cfg, err
-		}
-		spent = append(spent, s)
+	spent, err := journal.All[journal.Spent](journal.SpentPath(dir))
+	if err != nil {
+		return nil, cfg, err
 	}
 	r.Steps = len(r.steps)
 	summary, ended, err := journal.ReadSummary(dir)

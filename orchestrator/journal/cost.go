@@ -104,16 +104,7 @@ func (d *Dir) AppendSpent(s Spent) (err error) {
 }
 
 // Spent returns the lines of spent.jsonl.
-func (d *Dir) Spent() ([]Spent, error) {
-	var all []Spent
-	for s, err := range Lines[Spent](SpentPath(d.path)) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, s)
-	}
-	return all, nil
-}
+func (d *Dir) Spent() ([]Spent, error) { return All[Spent](SpentPath(d.path)) }
 
 // SampledBefore is what earlier processes spent on sampling a step that was not
 // recorded, or no longer is, and whose rollouts are to be trained on now: with

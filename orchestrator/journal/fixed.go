@@ -35,12 +35,10 @@ func (d *Dir) DropFixed() error {
 }
 
 // ReadFixed returns them; none, without an error, where none are kept yet.
-func (d *Dir) ReadFixed() (all []Fixed, err error) {
-	for a, err := range Lines[Fixed](FixedPath(d.path)) {
-		if err != nil {
-			return nil, fmt.Errorf("%w; remove the file to have others taken", err)
-		}
-		all = append(all, a)
+func (d *Dir) ReadFixed() ([]Fixed, error) {
+	all, err := All[Fixed](FixedPath(d.path))
+	if err != nil {
+		return nil, fmt.Errorf("%w; remove the file to have others taken", err)
 	}
 	return all, nil
 }

@@ -101,6 +101,19 @@ func Evaluations(run string) ([]Evaluation, error) {
 	return all, err
 }
 
+// All decodes a file of one JSON value a line, as [Lines] does, for files that fit in
+// memory.
+func All[T any](path string) ([]T, error) {
+	var all []T
+	for v, err := range Lines[T](path) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
 // Lines decodes a file of one JSON value a line, one at a time. A last line
 // without an end is being written, or was torn, and is left out; a file that is
 // not there has no lines. An error, which names file and line, is the last that

@@ -35,14 +35,8 @@ func (d *Dir) AppendResume(r Resume) (err error) {
 }
 
 // Resumes returns the lines of resumes.jsonl, without the run's lock.
-func Resumes(run string) (all []Resume, err error) {
-	for r, err := range Lines[Resume]((&Dir{path: run}).file("resumes.jsonl")) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, r)
-	}
-	return all, nil
+func Resumes(run string) ([]Resume, error) {
+	return All[Resume]((&Dir{path: run}).file("resumes.jsonl"))
 }
 
 // RecipeChanges are those of a run's resumed processes that changed its recipe, in

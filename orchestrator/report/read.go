@@ -90,14 +90,8 @@ func readHead(path string) (r run, err error) {
 	return r, nil
 }
 
-func readMeasurements(path string) (all []journal.Validation, err error) {
-	for v, err := range journal.Lines[journal.Validation](journal.ValidationsPath(path)) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, nil
+func readMeasurements(path string) ([]journal.Validation, error) {
+	return journal.All[journal.Validation](journal.ValidationsPath(path))
 }
 
 // done is the number of steps that were recorded, as the last record counts them.

@@ -138,12 +138,9 @@ func (w *Writer) fill(f *os.File, run string) error {
 	if len(config) > 0 {
 		put(text(info.Started, 0, "config", "    "+strings.ReplaceAll(strings.TrimSpace(string(config)), "\n", "\n    ")))
 	}
-	var measured []journal.Validation
-	for v, err := range journal.Lines[journal.Validation](journal.ValidationsPath(run)) {
-		if err != nil {
-			return err
-		}
-		measured = append(measured, v)
+	measured, err := journal.All[journal.Validation](journal.ValidationsPath(run))
+	if err != nil {
+		return err
 	}
 	upTo := func(steps int) { // in the order in which it happened
 		for len(measured) > 0 && measured[0].Steps <= steps {
@@ -151,12 +148,9 @@ func (w *Writer) fill(f *os.File, run string) error {
 			measured = measured[1:]
 		}
 	}
-	var noticed []journal.Event
-	for e, err := range journal.Lines[journal.Event](journal.EventsPath(run)) {
-		if err != nil {
-			return err
-		}
-		noticed = append(noticed, e)
+	noticed, err := journal.All[journal.Event](journal.EventsPath(run))
+	if err != nil {
+		return err
 	}
 	noticedUpTo := func(step int) {
 		for len(noticed) > 0 && noticed[0].Step <= step {

@@ -115,17 +115,8 @@ func lastLine(text string) string {
 }
 
 // recorded are the steps of a run that goes on; none before it has begun.
-func recorded(run string) (all []journal.Step, err error) {
-	if _, err := os.Stat(journal.StepsPath(run)); err != nil {
-		return nil, nil //nolint:nilerr // not yet
-	}
-	for s, err := range journal.Lines[journal.Step](journal.StepsPath(run)) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, s)
-	}
-	return all, nil
+func recorded(run string) ([]journal.Step, error) {
+	return journal.All[journal.Step](journal.StepsPath(run))
 }
 
 // processors is what a process has used of them, in seconds.
